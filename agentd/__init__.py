@@ -1,0 +1,3 @@
+"""agentd: a daemon that turns YAML files into voice agents in LiveKit rooms."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,307 @@
+"""An agent, as its file says it: the immutable value that the rest of agentd works with.
+
+These dataclasses are the one source of every field's parsing, default, schema, documentation and
+reload class. Defaults equal livekit-agents 1.8.9's, so that its users get the same feel of turns.
+A field marked `planned` is read and checked but has no effect yet; using it is a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agentd.providers.fields import Duration, IncludedFile, JsonObject, Secret, setting
+from agentd.registry import Kind
+
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+TOOL_NAME_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_-]{0,63}$"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderChoice:
+    """A provider of one kind with its parsed settings (the plugin's dataclass), and what to try when it fails.
+
+    `digest` is equal for equal settings: a worker shares one provider among all that have the same.
+    """
+
+    kind: Kind
+    provider: str
+    settings: Any
+    digest: str
+    fallback: tuple[ProviderChoice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greeting:
+    """What the agent says first. One of `say` and `generate`."""
+
+    say: str | None = setting("Text that is spoken as it is; a Jinja2 template over the variables.", default=None)
+    generate: str | None = setting("An instruction from which the model makes the greeting.", default=None)
+    interruptible: bool = setting("Whether the caller may cut the greeting.", default=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpointing:
+    """How long to wait in silence before the caller's turn counts as ended."""
+
+    mode: Literal["fixed", "dynamic"] = setting("fixed, or adapted to the caller's pauses.", default="fixed")
+    min_delay: Duration = setting("Silence that ends a turn.", default=Duration(0.5), minimum=0, maximum=30)
+    max_delay: Duration = setting(
+        "The longest wait when a turn detector says that more will come.", default=Duration(3.0), minimum=0, maximum=60
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterruptionProfile:
+    """Overrides of `interruption` for one state of the agent."""
+
+    enabled: bool | None = setting("Whether speech interrupts in this state.", default=None)
+    min_duration: Duration | None = setting("Speech needed to interrupt in this state.", default=None, minimum=0)
+    min_words: int | None = setting("Words needed to interrupt in this state.", default=None, minimum=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterruptionProfiles:
+    thinking: InterruptionProfile | None = setting("While the reply is being made.", default=None, planned=True)
+    speaking: InterruptionProfile | None = setting("While the agent speaks.", default=None, planned=True)
+    tool: InterruptionProfile | None = setting("While a tool runs.", default=None, planned=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interruption:
+    """What of the caller's speech stops the agent's."""
+
+    enabled: bool = setting("Whether the caller can interrupt at all.", default=True)
+    min_duration: Duration = setting("Speech needed to interrupt.", default=Duration(0.5), minimum=0, maximum=10)
+    min_words: int = setting("Recognised words needed to interrupt; 0 needs none.", default=0, minimum=0, maximum=50)
+    resume_false: bool = setting(
+        "Go on with the sentence when what interrupted it turns out to be no speech.", default=True
+    )
+    false_timeout: Duration = setting(
+        "Time without words after which an interruption was a false one.", default=Duration(2.0), minimum=0, maximum=30
+    )
+    acknowledgements: tuple[str, ...] = setting(
+        "Phrases that are heard but do not interrupt.", default=(), planned=True
+    )
+    while_: InterruptionProfiles | None = setting(
+        "Overrides while thinking, speaking or running a tool.", default=None, key="while", planned=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preemptive:
+    """Making the reply before the turn has surely ended."""
+
+    llm: bool = setting("Start the model early.", default=True, planned=True)
+    tts: bool = setting("Start synthesis early too.", default=False, planned=True)
+    max_speech: Duration = setting("Not for utterances longer than this.", default=Duration(10.0), planned=True)
+    max_retries: int = setting("Early starts in one turn.", default=3, minimum=0, planned=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Whose turn it is."""
+
+    detection: Literal["auto", "model", "vad", "stt", "realtime", "manual"] = setting(
+        "What decides that the caller is done: vad (silence), stt (the recogniser's own end of turn); auto "
+        "takes the best that is configured.",
+        default="auto",
+    )
+    endpointing: Endpointing = setting("When a turn ends.", default_factory=Endpointing)
+    interruption: Interruption = setting("When the agent stops.", default_factory=Interruption)
+    preemptive: Preemptive = setting("Early replies.", default_factory=Preemptive)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdlePrompt:
+    after: Duration = setting("Silence of both before the prompt.", default=Duration(12.0), minimum=1)
+    say: str = setting("The prompt; a Jinja2 template over the variables.")
+    times: int = setting("Prompts before `then`.", default=1, minimum=1)
+    then: Literal["end_call", "wait"] = setting("What follows the last prompt.", default="wait")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    max_duration: Duration | None = setting("The longest call; then the agent ends it.", default=None, minimum=1)
+    idle_prompt: IdlePrompt | None = setting("What to say to a caller who says nothing.", default=None)
+    max_tool_steps: int = setting("Rounds of tool calls in one reply.", default=3, minimum=0, maximum=50)
+    concurrency: int | None = setting("Calls of this agent at once; more are refused.", default=None, minimum=1)
+    history_tokens: int | None = setting(
+        "Budget of the conversation's context.", default=None, minimum=256, planned=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomOptions:
+    participant_kinds: tuple[Literal["standard", "sip", "connector"], ...] = setting(
+        "Kinds of participant that the agent talks with.", default=("standard", "sip", "connector"), min_length=1
+    )
+    text_input: bool = setting("Take chat messages as turns.", default=True)
+    video: bool = setting("Take video.", default=False, planned=True)
+    on_end: Literal["delete_room", "leave"] = setting(
+        "When the agent ends the call: delete the room, or leave it.", default="delete_room"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filler:
+    """What to say while a tool takes its time."""
+
+    after: Duration = setting("Wait before the filler.", default=Duration(1.2), minimum=0)
+    say: tuple[str, ...] = setting("One of these is spoken, in turn.", min_length=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonTool:
+    type: Literal["python"] = setting("A Python callable, run in a tool process.")
+    ref: str = setting(
+        "module:function under a root that tools_allow permits.",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$",
+        interpolate=False,
+    )
+    name: str | None = setting(
+        "The model's name for it; the function's own by default.", default=None, pattern=TOOL_NAME_PATTERN
+    )
+    description: str | None = setting("Instead of the docstring's.", default=None)
+    timeout: Duration = setting("Then the tool's process is killed.", default=Duration(8.0), minimum=0.1, maximum=120)
+    while_waiting: Filler | None = setting("What to say meanwhile.", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookTool:
+    type: Literal["webhook"] = setting("An HTTP endpoint in any language; see docs/webhooks.md.")
+    name: str = setting("The model's name for it.", pattern=TOOL_NAME_PATTERN)
+    description: str = setting("What it does, for the model.", min_length=1)
+    url: str = setting("Where to POST; the host is never templated.", pattern=r"^https?://")
+    parameters: JsonObject = setting(
+        "JSON Schema of the arguments.", default_factory=lambda: {"type": "object", "properties": {}}
+    )
+    secret: Secret | None = setting("Signing secret: whsec_ and base64 of 24 to 64 bytes.", default=None)
+    headers: Mapping[str, Secret] = setting("Headers to add; they never override the contract's.", default_factory=dict)
+    timeout: Duration = setting("In all, retries included.", default=Duration(8.0), minimum=1, maximum=120)
+    idempotent: bool = setting("Whether a call may be repeated after a lost answer.", default=False)
+    allow_http: bool = setting("Allow http:// to a host that is not loopback.", default=False)
+    on_error: Literal["message", "hide", "passthrough"] = setting(
+        "What the model is told of an error: its detail, nothing, or the whole body.", default="message"
+    )
+    cancel_on_interrupt: bool = setting("Abort the request when the caller interrupts.", default=False)
+    while_waiting: Filler | None = setting("What to say meanwhile.", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpTool:
+    type: Literal["mcp"] = setting("The tools of an MCP server.")
+    name: str = setting("Prefix of its tools.", pattern=TOOL_NAME_PATTERN)
+    url: str | None = setting("Streamable HTTP address.", default=None, pattern=r"^https?://", planned=True)
+    command: tuple[str, ...] = setting("Program and arguments of a stdio server.", default=(), planned=True)
+    headers: Mapping[str, Secret] = setting("Headers of every request.", default_factory=dict)
+    allow: tuple[str, ...] = setting("Tools that the model may see; all by default.", default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTool:
+    type: Literal["client"] = setting("A method of the caller's front end, called by RPC.")
+    name: str = setting("The RPC method.", pattern=TOOL_NAME_PATTERN, planned=True)
+    description: str = setting("What it does, for the model.", default="")
+    parameters: JsonObject = setting(
+        "JSON Schema of the arguments.", default_factory=lambda: {"type": "object", "properties": {}}
+    )
+    timeout: Duration = setting("Wait for the answer.", default=Duration(8.0), minimum=0.1, maximum=120)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltinTool:
+    type: Literal["builtin"] = setting("A tool of agentd's own.")
+    name: Literal["end_call"] = setting("Which one. end_call says goodbye and ends the call.")
+    description: str | None = setting("Instead of its own description.", default=None)
+
+
+ToolDefinition = PythonTool | WebhookTool | McpTool | ClientTool | BuiltinTool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handoff:
+    agent: str = setting("The agent to hand over to.")
+    when: str = setting("When to, for the model.")
+    history: str = setting("full, last: N, summary or none.", default="full")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSink:
+    url: str = setting("Where to POST events.", pattern=r"^https?://")
+    secret: Secret | None = setting("Signing secret.", default=None)
+    types: tuple[str, ...] = setting("Event types, with * as wildcard.", default=("*",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    transcript: bool = setting("Keep the transcript.", default=True, planned=True)
+    audio: bool = setting("Keep the sound.", default=False, planned=True)
+    redact: tuple[str, ...] = setting("What to blank out.", default=(), planned=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    percent: float = setting("Share of new calls.", minimum=0, maximum=100)
+    of: str = setting("The agent whose calls are shared.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageOverride:
+    """What changes when the conversation is in this language."""
+
+    stt: JsonObject | None = setting("Settings that replace the agent's.", default=None)
+    tts: JsonObject | None = setting("Settings that replace the agent's.", default=None)
+    greeting: Greeting | None = setting("Instead of the agent's.", default=None)
+    instructions: str | None = setting("Added to the agent's.", default=None, interpolate=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDefinition:
+    """One agent. `stt`, `llm`, `tts` and `vad` are parsed by the settings class of the plugin they name.
+
+    `source` ("agents.d/front-desk.yaml", or with "#2") and `digest` (of everything resolved, prompts and
+    tool code included; a comment does not change it) are set by `agentd.config.build`.
+    """
+
+    version: Literal[1] = setting("Version of this format.", default=1)
+    name: str = setting("The LiveKit agent_name; the file's stem by default.", pattern=NAME_PATTERN)
+    description: str = setting("For people.", default="")
+    language: str = setting(
+        "BCP 47 tag of the conversation.", default="en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+    )
+    instructions: str = setting(
+        "The system prompt; a Jinja2 template over the variables.", default="", interpolate=False
+    )
+    instructions_file: IncludedFile | None = setting("The same from a file in the agents' directory.", default=None)
+    variables: Mapping[str, Any] = setting("Values for templates and tools.", default_factory=dict)
+    greeting: Greeting | None = setting("What the agent says first; without it the caller begins.", default=None)
+
+    stt: ProviderChoice = setting("Speech recognition.")
+    llm: ProviderChoice = setting("Language model.")
+    tts: ProviderChoice = setting("Speech synthesis.")
+    vad: ProviderChoice = setting("Voice activity detection.")
+
+    turn: Turn = setting("Turn-taking.", default_factory=Turn)
+    languages: Mapping[str, LanguageOverride] = setting("Further languages.", default_factory=dict, planned=True)
+    limits: Limits = setting("Bounds of a call.", default_factory=Limits)
+    room: RoomOptions = setting("How the agent behaves in a room.", default_factory=RoomOptions)
+    tools: tuple[ToolDefinition, ...] = setting("What the model may call.", default=())
+    handoffs: tuple[Handoff, ...] = setting("Agents to hand over to.", default=(), planned=True)
+    events: tuple[EventSink, ...] = setting("Who is told of what happens.", default=(), planned=True)
+    recording: Recording | None = setting("What is kept of a call.", default=None, planned=True)
+    reload: Literal["next_session", "live"] = setting(
+        "When an edit applies: to the next call, or to running ones at a turn's boundary (planned).",
+        default="next_session",
+    )
+    rollout: Rollout | None = setting("Canary of another agent.", default=None, planned=True)
+    metadata: JsonObject = setting("Free; shown by `agentd get agents`.", default_factory=dict)
+
+    source: str = field(default="", compare=False)
+    digest: str = ""
+
+    @property
+    def prompt(self) -> str:
+        """The template of the instructions, wherever it was written."""
+        return self.instructions_file.text if self.instructions_file else self.instructions

@@ -1,0 +1,1 @@
+"""What a plugin implements: protocols and value types, no implementation."""

@@ -1,0 +1,119 @@
+"""What the daemon says of itself, and what may be asked of it: the seam between the runtime and the admin side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from agentd.config.definition import AgentDefinition
+from agentd.errors import Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStatus:
+    """`state` "serving"; "stale": the file on disk is broken and the last good version serves;
+    "rejected": broken and nothing serves; "draining": deleted, calls under way."""
+
+    name: str
+    source: str
+    state: Literal["serving", "stale", "rejected", "draining"]
+    generation: int
+    revision: str
+    registered: bool
+    sessions: int
+    description: str = ""
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatus:
+    id: str
+    pid: int
+    state: Literal["starting", "ready", "hung", "draining", "dead"]
+    sessions: int
+    capacity: int
+    loop_lag_s: float  # worst lag of its event loop in the last heartbeat interval
+    load: float  # 0 to 1
+    memory_bytes: int
+    generations: tuple[int, ...] = ()
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStatus:
+    id: str
+    agent: str
+    revision: str
+    generation: int
+    room: str
+    job_id: str
+    worker: str
+    state: str  # the agent state that front ends see
+    started_at: float  # unix time
+    caller: str = ""
+    turns: int = 0
+    incarnation: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadOutcome:
+    """`applied` False: at least one agent kept its last good version or was refused; `problems` say why."""
+
+    applied: bool
+    changed: bool
+    generation: int
+    added: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """A step of one metric, as `agentd.admin.metrics` names them without the prefix.
+
+    Counters add `value`, gauges take it, histograms observe it.
+    """
+
+    name: str
+    value: float = 1.0
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class MeasureSink(Protocol):
+    def apply(self, measure: Measure) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    ready: bool
+    reasons: tuple[str, ...] = ()  # each why not, as a sentence
+
+
+class Daemon(Protocol):
+    """The supervisor, as the admin side sees it. All answers are immutable snapshots."""
+
+    def agents(self) -> tuple[AgentStatus, ...]: ...
+    def definition(self, name: str) -> AgentDefinition | None: ...
+    def workers(self) -> tuple[WorkerStatus, ...]: ...
+    def sessions(self) -> tuple[SessionStatus, ...]: ...
+    def readiness(self) -> Readiness: ...
+    def generation(self) -> int: ...
+
+    async def reload(self) -> ReloadOutcome:
+        """Reads the files again and applies what changed; calls while one runs share the next run."""
+        ...
+
+    def drain(self) -> None:
+        """Begins to drain; the daemon ends when the last call has."""
+        ...
+
+    async def control(self, session_id: str, verb: Literal["say", "interrupt", "end"], text: str) -> None:
+        """Acts on a running call. Raises KeyError for an unknown session."""
+        ...
+
+    def facts(self) -> Mapping[str, Any]:
+        """For `GET /worker` and `/v1/status`: agent_names, sdk_version, active_jobs, worker_load, livekit_url, version."""
+        ...

@@ -1,0 +1,44 @@
+"""What happens in a session, as records: written to the journal, counted in metrics, sent to observers.
+
+The journal's records are the only memory of a call that outlives its process: `agentd.session.journal.restore`
+rebuilds a conversation from them. Kinds and the fields of their `data`:
+
+session.started    agent, revision, room, job_id, caller (identity, name, kind), variables
+session.resumed    incarnation, gap_s
+session.ended      reason, duration_s
+caller.linked      identity, name, kind, returned
+caller.left        identity, reason, final
+caller.muted       muted
+state              state (what front ends see: initializing, listening, thinking, speaking)
+speech.started     at_s (session time of the first speech window)
+speech.ended       duration_s
+transcript         text, final, language, stt_s (from the end of speech to the text)
+turn.user          turn, text, rule (why the turn ended), value (the configuration behind it), delay_s, source (speech, text)
+reply.started      reply, turn, purpose (answer, greeting, say, idle, filler, bridge, goodbye)
+segment.started    reply, segment, text (handed to synthesis)
+segment.heard      reply, segment, text (played to its end)
+turn.agent         reply, turn, text (what was heard), interrupted, latencies {eou, stt, llm_ttft, tts_ttfb, e2e} in seconds
+decision           rule, action (commit_turn, interrupt, pause, resume, ignore ...), value, detail
+tool.called        reply, id, name, arguments
+tool.completed     reply, id, name, content, is_error, outcome, duration_s
+variables          values (merged into the session's)
+usage              prompt_tokens, completion_tokens, cached_tokens, characters
+provider           kind, provider, outcome (ok, timeout, unavailable, refused, error), duration_s
+error              where, message
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """`seq` counts from 0 in a session; `at` is unix time in seconds."""
+
+    seq: int
+    at: float
+    kind: str
+    data: Mapping[str, Any]

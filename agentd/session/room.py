@@ -1,0 +1,125 @@
+"""What a session needs of the place where it talks: LiveKit's room, the console, or a test's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from agentd.audio import AudioFrame
+from agentd.tools.spec import Caller
+
+AgentState = Literal["initializing", "idle", "listening", "thinking", "speaking"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerLinked:
+    """The participant that the agent talks with is there. Also sent when the same identity returns."""
+
+    caller: Caller
+    returned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerLeft:
+    """`final`: left on purpose (CLIENT_INITIATED, ROOM_DELETED, USER_REJECTED): the session ends.
+
+    Otherwise the caller's connection failed, and they may come back.
+    """
+
+    identity: str
+    reason: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerMuted:
+    """The caller's microphone went silent on purpose (`muted`), their track ended, or it is heard again."""
+
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextReceived:
+    """A chat message of the linked caller."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomClosed:
+    """Nothing more will come. `reason`: room_deleted, removed, connection_lost ..."""
+
+    reason: str
+
+
+RoomEvent = CallerLinked | CallerLeft | CallerMuted | TextReceived | RoomClosed
+
+
+class AudioOut(Protocol):
+    """The agent's voice: a short queue of sound on its way to the caller.
+
+    The queue is short (at most 200 ms) so that `clear` is heard at once.
+    """
+
+    @property
+    def sample_rate_hz(self) -> int: ...
+
+    async def write(self, frame: AudioFrame) -> None:
+        """Appends sound; waits while the queue is full. Frames of any length."""
+        ...
+
+    @property
+    def queued_s(self) -> float:
+        """Seconds written and not yet sent out."""
+        ...
+
+    def clear(self) -> None:
+        """Drops what is queued."""
+        ...
+
+    async def drained(self) -> None:
+        """Waits until everything written has been sent out."""
+        ...
+
+
+class Caption(Protocol):
+    """The agent's words of one segment, appearing as they are heard."""
+
+    async def write(self, delta: str) -> None: ...
+
+    async def close(self) -> None:
+        """The segment is over: what was written is what was spoken."""
+        ...
+
+
+class Room(Protocol):
+    """One call's place. Connected when the session gets it; closed by whoever connected it."""
+
+    @property
+    def audio_out(self) -> AudioOut: ...
+
+    def audio_in(self) -> AsyncIterator[AudioFrame]:
+        """The linked caller's sound at 16 kHz in frames of about 32 ms; goes on over a change of track; ends with the room.
+
+        While there is no track, nothing comes. Read by one task.
+        """
+        ...
+
+    def events(self) -> AsyncIterator[RoomEvent]:
+        """What happens in the room, in order, from the beginning; ends after RoomClosed. Read by one task."""
+        ...
+
+    async def set_state(self, state: AgentState) -> None: ...
+
+    async def open_caption(self, segment_id: str) -> Caption:
+        """Begins a caption of the agent's speech."""
+        ...
+
+    async def user_caption(self, segment_id: str, text: str, *, final: bool) -> None:
+        """Shows the complete text so far of the caller's utterance."""
+        ...
+
+    async def end(self, *, delete: bool) -> None:
+        """Ends the call for everybody (`delete`), or leaves."""
+        ...

@@ -1,0 +1,96 @@
+"""What the session knows of tools: their schemas, and one way to run any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from agentd.config.definition import Filler
+from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """The participant that the agent talks with, as tools see it."""
+
+    identity: str = ""
+    name: str = ""
+    kind: str = "standard"  # standard, sip or connector
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolContext:
+    """The call in which a tool runs. `say` queues speech at once, before the tool has ended."""
+
+    session_id: str
+    agent: str
+    revision: str  # the definition's digest
+    room: str = ""
+    job_id: str = ""
+    started_at: str = ""  # RFC 3339, UTC
+    language: str = "en"
+    caller: Caller = field(default_factory=Caller)
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    say: Callable[[str], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetVariables:
+    """Merge these into the session's variables."""
+
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndCall:
+    """End the call once everything that is to be said has been played; `say` first."""
+
+    say: str | None = None
+    reason: str = "ended_by_agent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Say:
+    """Speak this text before the model's next words."""
+
+    text: str
+    interruptible: bool = True
+
+
+Action = SetVariables | EndCall | Say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOutcome:
+    """`result` goes to the model. `reply` False: the model is not asked for words about it."""
+
+    result: ToolResult
+    actions: tuple[Action, ...] = ()
+    reply: bool = True
+    duration_s: float = 0.0
+    outcome: str = "ok"  # ok, error, timeout, crashed, invalid_arguments, unknown_tool: a label of metrics
+
+
+class ToolRunner(Protocol):
+    """The tools of one agent definition. Shared by its sessions; holds no session's state."""
+
+    @property
+    def schemas(self) -> tuple[ToolSchema, ...]: ...
+
+    def filler(self, name: str) -> Filler | None:
+        """What to say while this tool takes its time."""
+        ...
+
+    def cancels_on_interrupt(self, name: str) -> bool: ...
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
+        """Checks and converts the arguments and runs the tool within its deadline.
+
+        Never raises but for cancellation: whatever goes wrong becomes an outcome whose result tells the model.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
