@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -121,3 +121,35 @@ async def every(interval_s: float, action: Callable[[], Awaitable[None] | None])
         if result is not None:
             await result
         due = max(due + interval_s, now())
+
+
+async def produced(produce: Callable[[Channel[T]], Awaitable[None]], capacity: int) -> AsyncGenerator[T]:
+    """Yields what `produce` sends on a channel of this capacity while it runs as a task of this generator.
+
+    An async generator may not yield inside a TaskGroup: this is how one is fed by several tasks. What `produce`
+    raises is raised after the items that it sent (of an ExceptionGroup the first); closing the generator cancels
+    it and waits for it.
+    """
+    channel: Channel[T] = Channel(capacity)
+
+    async def run() -> None:
+        try:
+            await produce(channel)
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+        finally:
+            channel.close()
+
+    task = asyncio.get_running_loop().create_task(run())
+    try:
+        while True:
+            try:
+                item = await channel.receive()
+            except Closed:
+                break
+            yield item
+        await task
+    finally:
+        await cancel_and_wait(task)
+        if not task.cancelled():
+            task.exception()  # seen, so that asyncio does not report it when the reader has gone

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 _fields: ContextVar[dict[str, Any]] = ContextVar("log_fields", default={})  # noqa: B039 -- never mutated
@@ -30,7 +30,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line; `extra={...}` of a logging call become fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         entry: dict[str, Any] = {
             "time": at.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
@@ -50,7 +50,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         extra = {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
         shown = " ".join(f"{key}={value}" for key, value in {**_fields.get(), **extra}.items())
-        at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]  # noqa: DTZ006 -- the reader's own time
+        at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
         line = f"{at} {record.levelname:<7} {record.getMessage()}{'  ' + shown if shown else ''}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 

@@ -13,11 +13,13 @@ state              state (what front ends see: initializing, listening, thinking
 speech.started     at_s (session time of the first speech window)
 speech.ended       duration_s
 transcript         text, final, language, stt_s (from the end of speech to the text)
-turn.user          turn, text, rule (why the turn ended), value (the configuration behind it), delay_s, source (speech, text)
+turn.user          turn, text, rule (why the turn ended), value (the configuration behind it), delay_s, language,
+                   source (speech, text)
 reply.started      reply, turn, purpose (answer, greeting, say, idle, filler, bridge, goodbye)
 segment.started    reply, segment, text (handed to synthesis)
-segment.heard      reply, segment, text (played to its end)
-turn.agent         reply, turn, text (what was heard), interrupted, latencies {eou, stt, llm_ttft, tts_ttfb, e2e} in seconds
+segment.heard      reply, segment, text (what was played of it), interrupted (cut before its end)
+turn.agent         reply, turn, text (all that was heard), interrupted, purpose,
+                   latencies {eou, stt, llm_ttft, tts_ttfb, e2e} in seconds
 decision           rule, action (commit_turn, interrupt, pause, resume, ignore ...), value, detail
 tool.called        reply, id, name, arguments
 tool.completed     reply, id, name, content, is_error, outcome, duration_s

@@ -1,0 +1,208 @@
+"""The caller's sound becomes events: voice activity, then words, from a streaming or a batch recogniser."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from agentd.aio import Channel, every, now
+from agentd.audio import INPUT_HZ, AudioFrame, concat
+from agentd.errors import ProviderError, ProviderUnavailable
+from agentd.providers.stt import STT, SpeechEvent, STTStream, Transcript
+from agentd.providers.vad import VADSettings
+from agentd.session import resilience
+from agentd.session.activity import Offset, Onset, VoiceActivity
+from agentd.session.conversation import Conversation
+from agentd.session.events import (
+    Interim,
+    ProviderEndOfTurn,
+    Recognized,
+    SpeechEnded,
+    SpeechStarted,
+    TurnEvent,
+)
+
+SILENT_TRACK_S = 0.5
+"""Speech with no frame for this long has ended: the microphone was muted or the network fails (pipecat's limit)."""
+
+SHORTEST_SPEECH_S = 0.15
+"""Less speech than this holds no word; recognisers make one up ("you")."""
+
+PENDING_UTTERANCES = 8
+PENDING_FRAMES = 500  # 16 s at 32 ms: what a recogniser's reconnect may take
+
+
+@dataclass(frozen=True, slots=True)
+class _Utterance:
+    audio: AudioFrame
+    ended_at: float
+
+
+class Listening:
+    """One session's ears. `emit` takes events in order and must not block."""
+
+    def __init__(self, conversation: Conversation, emit: Callable[[TurnEvent], None]) -> None:
+        settings = conversation.definition.vad.settings
+        self._settings = settings if isinstance(settings, VADSettings) else VADSettings()
+        vad = conversation.providers.vad
+        self._conversation = conversation
+        self._emit = emit
+        self._vad = vad.stream()
+        self._activity = VoiceActivity(self._settings, vad.window_samples / INPUT_HZ)
+        self._last_frame = now()
+        self._offset_at = now()
+        self._recent: deque[AudioFrame] = deque()  # the last `prefix_padding` of sound, or the utterance
+        self._recent_s = 0.0
+        self._utterances: Channel[_Utterance] = Channel(PENDING_UTTERANCES)
+        self._frames: Channel[AudioFrame | None] = Channel(PENDING_FRAMES)  # None: flush
+
+    @property
+    def streaming(self) -> bool:
+        return self._conversation.providers.stt[0].provider.capabilities.streaming
+
+    async def run(self, frames: AsyncIterator[AudioFrame]) -> None:
+        """Until the frames end."""
+        async with asyncio.TaskGroup() as group:
+            watchdog = group.create_task(every(0.1, self._watch))
+            recogniser = group.create_task(self._stream_all() if self.streaming else self._recognize_all())
+            async for frame in frames:
+                await self._take(frame)
+            self._stop()
+            watchdog.cancel()
+            self._utterances.close()
+            self._frames.close()
+            recogniser.cancel()
+
+    async def _take(self, frame: AudioFrame) -> None:
+        self._last_frame = now()
+        if self.streaming:
+            self._frames.force(frame)
+        else:
+            self._keep(frame)
+        for change in self._activity.push(await self._vad.push(frame), self._last_frame):
+            self._changed(change)
+
+    def _keep(self, frame: AudioFrame) -> None:
+        """Sound for a batch recogniser: the padding before speech, or the utterance up to its limit."""
+        self._recent.append(frame)
+        self._recent_s += frame.duration_s
+        speaking = self._activity.speaking
+        limit_s = self._settings.max_buffered_speech if speaking else self._settings.prefix_padding
+        while self._recent_s > limit_s and len(self._recent) > 1:
+            self._recent_s -= self._recent.popleft().duration_s
+
+    def _changed(self, change: Onset | Offset) -> None:
+        if isinstance(change, Onset):
+            self._conversation.record("speech.started", at_s=round(change.since, 3))
+            self._emit(SpeechStarted(change.since))
+            return
+        self._offset_at = change.last_speech
+        recognizing = not self.streaming and change.speech_s >= SHORTEST_SPEECH_S
+        self._conversation.record("speech.ended", duration_s=round(change.speech_s, 3))
+        self._emit(SpeechEnded(change.last_speech, change.speech_s, recognizing))
+        if self.streaming:
+            self._frames.force(None)
+        elif recognizing:
+            self._utterances.force(_Utterance(concat(self._recent, INPUT_HZ), change.last_speech))
+            self._recent.clear()
+            self._recent_s = 0.0
+        else:
+            self._emit(Recognized(""))
+
+    def _watch(self) -> None:
+        if self._activity.speaking and now() - self._last_frame > SILENT_TRACK_S:
+            self._stop()
+
+    def _stop(self) -> None:
+        for change in self._activity.stop():
+            self._changed(change)
+
+    # Batch recognisers: one utterance after the other.
+
+    async def _recognize_all(self) -> None:
+        async for utterance in self._utterances:
+            transcript = await self._recognize(utterance.audio)
+            text = transcript.text.strip()
+            self._record(transcript, final=True, since=utterance.ended_at)
+            self._emit(Recognized(text, transcript.language, batch=True))
+
+    async def _recognize(self, audio: AudioFrame) -> Transcript:
+        conversation = self._conversation
+        language = conversation.language
+
+        async def call(stt: STT) -> Transcript:
+            return await stt.recognize(audio, language=language)
+
+        try:
+            return await resilience.request("stt", conversation.providers.stt, call, conversation.record)
+        except ProviderError as error:
+            conversation.record("error", where=f"stt {error.provider}", message=error.message)
+            return Transcript(text="")
+
+    def _record(self, transcript: Transcript, *, final: bool, since: float) -> None:
+        if transcript.text.strip():
+            self._conversation.record(
+                "transcript",
+                text=transcript.text.strip(),
+                final=final,
+                language=transcript.language,
+                stt_s=round(now() - since, 4),
+            )
+
+    # Streaming recognisers: a stream for the whole call, opened again when it is lost.
+
+    async def _stream_all(self) -> None:
+        conversation = self._conversation
+        while True:
+            try:
+                stream = await resilience.request(
+                    "stt",
+                    conversation.providers.stt,
+                    lambda stt: stt.stream(language=conversation.language),
+                    conversation.record,
+                )
+                await self._use(stream)
+            except ProviderError as error:
+                conversation.record("error", where=f"stt {error.provider}", message=error.message)
+                await asyncio.sleep(resilience.RETRY_AFTER_S)
+
+    async def _use(self, stream: STTStream) -> None:
+        """Raises ProviderError when the stream is lost."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                sender = group.create_task(self._send_frames(stream))
+                async for event in stream:
+                    self._heard(event)
+                sender.cancel()
+        except* ProviderError as group_error:
+            raise _first(group_error) from group_error
+        finally:
+            await stream.aclose()
+        raise ProviderUnavailable(self._conversation.providers.stt[0].name, "the stream ended by itself")
+
+    async def _send_frames(self, stream: STTStream) -> None:
+        async for frame in self._frames:
+            if frame is None:
+                await stream.flush()
+            else:
+                await stream.push(frame)
+
+    def _heard(self, event: SpeechEvent) -> None:
+        match event.kind:
+            case "interim":
+                self._emit(Interim(event.transcript.text.strip()))
+            case "final":
+                self._record(event.transcript, final=True, since=self._offset_at)
+                self._emit(Recognized(event.transcript.text.strip(), event.transcript.language))
+            case "end_of_turn":
+                self._emit(ProviderEndOfTurn())
+
+
+def _first(group: BaseExceptionGroup[ProviderError]) -> ProviderError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, ProviderError)
+    return error

@@ -1,0 +1,354 @@
+"""One reply: what the agent says in one go, and the tools that it calls on the way.
+
+Three tasks side by side: the model (or given text) makes segments, synthesis makes their sound, playout plays it.
+Cancelling the task that runs `Reply.run` interrupts the reply; tools that were called go on, and their results
+still reach the history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Literal
+
+from agentd.aio import Channel, now
+from agentd.audio import AudioFrame, Resampler
+from agentd.errors import ProviderError
+from agentd.providers.llm import TextDelta, ToolCall, ToolResult, Usage
+from agentd.providers.tts import SpeechChunk, TTSSettings
+from agentd.session import resilience
+from agentd.session.captions import Captions
+from agentd.session.conversation import Conversation
+from agentd.session.events import CommitTurn
+from agentd.session.history import Draft, ToolRound
+from agentd.session.phrases import phrase
+from agentd.session.playout import Playback
+from agentd.session.room import Room
+from agentd.session.segmenter import Segmenter, pronounce
+from agentd.tools.spec import EndCall, Say, SetVariables, ToolOutcome
+
+Purpose = Literal["answer", "greeting", "say", "idle", "bridge", "goodbye"]
+
+SEGMENTS_CAPACITY = 64  # sentences that the model may be ahead of synthesis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a reply is to be: `texts` spoken as they are, then, if `generate`, the model's answer.
+
+    `turn`: the caller's turn that it answers. `end_call`: the reason for which the call ends after it.
+    """
+
+    purpose: Purpose
+    texts: tuple[str, ...] = ()
+    generate: bool = False
+    instruction: str | None = None
+    interruptible: bool = True
+    turn: CommitTurn | None = None
+    end_call: str | None = None
+
+
+@dataclass(slots=True)
+class _Marks:
+    """Moments of the reply on the session's clock, for its latencies."""
+
+    began: float
+    first_segment: float | None = None
+    first_sound: float | None = None
+
+
+class Reply:
+    """`background` owns the tool calls: they outlive an interruption. `audible` is told when sound begins,
+    and when it stops because more is still being made."""
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        room: Room,
+        plan: Plan,
+        background: asyncio.TaskGroup,
+        audible: Callable[[bool], None],
+    ) -> None:
+        self.plan = plan
+        self.failed = False
+        self.end_call = plan.end_call
+        self._conversation = conversation
+        self._background = background
+        self._on_audible = audible
+        self.number = conversation.next_reply()
+        self._segments: Channel[str] = Channel(SEGMENTS_CAPACITY)
+        self._drafts: list[Draft] = []
+        self._draft_of: list[Draft] = []  # by segment
+        self._texts: list[str] = []  # by segment
+        self._heard: list[str] = []
+        self._running: ToolRound | None = None  # the calls whose results are awaited
+        self._marks = _Marks(now())
+        self._playback = Playback(room.audio_out, self)
+        self._captions = Captions(room, f"{conversation.setup.id}-{conversation.setup.incarnation}-{self.number}")
+        self._rate = room.audio_out.sample_rate_hz
+        self._settled = False
+        tts = conversation.definition.tts.settings
+        self._pronunciations = tts.pronunciations if isinstance(tts, TTSSettings) else {}
+
+    async def run(self) -> None:
+        """Until the last sound is heard. Raises CancelledError when interrupted, and nothing that a provider does."""
+        turn = self._conversation.turns if self.plan.turn else None
+        self._conversation.record("reply.started", reply=self.number, turn=turn, purpose=self.plan.purpose)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._captions.run())
+                group.create_task(self._think())
+                group.create_task(self._speak())
+                await self._playback.run()
+                self._captions.finish()
+            self._settle(interrupted=False)
+        finally:
+            self.cut()
+
+    def hold(self) -> None:
+        self._playback.hold()
+
+    def release(self) -> None:
+        self._playback.release()
+
+    def cut(self) -> None:
+        """Silences the reply at once and fixes what was heard of it; idempotent. The task is still to be cancelled."""
+        if not self._settled:
+            self._playback.cut()
+            self._settle(interrupted=True)
+
+    # What the playout reports.
+
+    def audible(self, sounding: bool) -> None:
+        self._marks.first_sound = self._marks.first_sound or now()
+        self._on_audible(sounding)
+
+    def words_heard(self, segment: int, delta: str) -> None:
+        self._captions.write(segment, delta)
+
+    def segment_heard(self, segment: int, text: str, *, interrupted: bool) -> None:
+        self._captions.close(segment)
+        self._draft_of[segment].hear(text)
+        self._heard.append(text)
+        self._conversation.record(
+            "segment.heard", reply=self.number, segment=segment, text=text, interrupted=interrupted
+        )
+
+    # The model, or the given text.
+
+    async def _think(self) -> None:
+        try:
+            if self.plan.texts:
+                await self.say(" ".join(self.plan.texts))
+            if self.plan.generate:
+                await self._generate()
+        except ProviderError as error:
+            self.failed = True
+            self._conversation.record("error", where=f"llm {error.provider}", message=error.message)
+            await self.say(phrase("trouble", self._conversation.language))
+        finally:
+            self._segments.close()
+
+    async def say(self, text: str) -> None:
+        """Speaks this text after what is already on its way."""
+        segmenter = Segmenter()
+        draft = self._new_draft()
+        draft.text = text
+        await self._add_segments([*segmenter.push(text), *segmenter.flush()], draft)
+
+    async def _generate(self) -> None:
+        steps = self._conversation.definition.limits.max_tool_steps
+        for step in range(steps + 1):
+            calls = await self._ask_model(last=step == steps)
+            if not calls or not await self._run_tools(calls):
+                return
+
+    async def _ask_model(self, *, last: bool) -> list[ToolCall]:
+        """One answer of the model: its words become segments, its calls are returned."""
+        conversation = self._conversation
+        request = conversation.request(
+            instruction=self.plan.instruction, tool_choice="none" if last or self.end_call else "auto"
+        )
+        draft, segmenter, calls = self._new_draft(), Segmenter(), list[ToolCall]()
+        async with aclosing(resilience.chat(conversation.providers.llm, request, conversation.record)) as deltas:
+            async for delta in deltas:
+                match delta:
+                    case TextDelta(text):
+                        draft.text += text
+                        await self._add_segments(segmenter.push(text), draft)
+                    case ToolCall():
+                        calls.append(delta)
+                    case Usage():
+                        self._record_usage(delta)
+        await self._add_segments(segmenter.flush(), draft)
+        return calls
+
+    def _record_usage(self, usage: Usage) -> None:
+        self._conversation.record(
+            "usage",
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            characters=0,
+        )
+
+    def _new_draft(self) -> Draft:
+        draft = self._conversation.history.draft(before=self._running)
+        self._drafts.append(draft)
+        return draft
+
+    async def _add_segments(self, texts: Iterable[str], draft: Draft) -> None:
+        for text in texts:
+            index = len(self._texts)
+            self._texts.append(text)
+            self._draft_of.append(draft)
+            self._marks.first_segment = self._marks.first_segment or now()
+            self._conversation.record("segment.started", reply=self.number, segment=index, text=text)
+            self._playback.begin(index, text)
+            await self._segments.send(pronounce(text, self._pronunciations))
+
+    # Tools.
+
+    async def _run_tools(self, calls: list[ToolCall]) -> bool:
+        """Runs the calls side by side; answers whether the model is to be asked for words about the results."""
+        tool_round = self._running = self._conversation.history.begin_tools(calls)
+        tasks = [self._background.create_task(self._run_tool(tool_round, call)) for call in calls]
+        try:
+            await self._wait_with_filler(calls, tasks)
+        except asyncio.CancelledError:
+            for call, task in zip(calls, tasks, strict=True):
+                if self._conversation.tools.cancels_on_interrupt(call.name):
+                    task.cancel()
+            raise
+        self._running = None
+        outcomes = [task.result() for task in tasks]
+        return self.end_call is None and any(outcome.reply for outcome in outcomes)
+
+    async def _wait_with_filler(self, calls: list[ToolCall], tasks: list[asyncio.Task[ToolOutcome]]) -> None:
+        fillers = [filler for call in calls if (filler := self._conversation.filler(call.name)) is not None]
+        if fillers:
+            after_s, text = min(fillers)
+            _, waiting = await asyncio.wait(tasks, timeout=after_s)
+            if waiting and self._playback.idle:
+                await self.say(text)
+        await asyncio.wait(tasks)
+
+    async def _run_tool(self, tool_round: ToolRound, call: ToolCall) -> ToolOutcome:
+        """One call, to its end, whatever becomes of the reply."""
+        conversation = self._conversation
+        conversation.record("tool.called", reply=self.number, id=call.id, name=call.name, arguments=call.arguments)
+        try:
+            outcome = await conversation.tools.run(call, conversation.tool_context(self._say_for_tool))
+        except asyncio.CancelledError:
+            self._complete(tool_round, _cancelled(call))
+            raise
+        self._complete(tool_round, outcome)
+        for action in outcome.actions:
+            match action:
+                case SetVariables(values=values):
+                    conversation.set_variables(values)
+                case Say(text=text):
+                    await self._say_for_tool(text)
+                case EndCall(say=goodbye, reason=reason):
+                    if goodbye:
+                        await self._say_for_tool(goodbye)
+                    self.end_call = reason
+        return outcome
+
+    async def _say_for_tool(self, text: str) -> None:
+        if not self._segments.closed:
+            await self.say(text)
+
+    def _complete(self, tool_round: ToolRound, outcome: ToolOutcome) -> None:
+        result = outcome.result
+        tool_round.complete(result)
+        self._conversation.record(
+            "tool.completed",
+            reply=self.number,
+            id=result.call_id,
+            name=result.name,
+            content=result.content,
+            is_error=result.is_error,
+            outcome=outcome.outcome,
+            duration_s=round(outcome.duration_s, 4),
+        )
+
+    # Synthesis.
+
+    async def _speak(self) -> None:
+        conversation = self._conversation
+        candidates = conversation.providers.tts
+        language = conversation.language
+        ended = 0
+        resampler: Resampler | None = None
+        try:
+            stream = resilience.synthesize(candidates, self._segments, language, conversation.record)
+            async with aclosing(stream) as chunks:
+                async for chunk in chunks:
+                    if chunk.frame.sample_rate_hz != self._rate:
+                        resampler = resampler or Resampler(chunk.frame.sample_rate_hz, self._rate)
+                        chunk = _resampled(chunk, resampler, self._rate)
+                        resampler = None if chunk.last else resampler
+                    self._playback.add(chunk)
+                    ended += chunk.last
+        except ProviderError as error:
+            self.failed = True
+            conversation.record("error", where=f"tts {error.provider}", message=error.message)
+        await self._show_unspoken(ended)
+        characters = sum(map(len, self._texts))
+        if characters:
+            conversation.record("usage", prompt_tokens=0, completion_tokens=0, cached_tokens=0, characters=characters)
+        self._playback.finish()
+
+    async def _show_unspoken(self, ended: int) -> None:
+        """Segments without sound, because synthesis failed: they pass as captions, so that the caller can read them."""
+        async for _ in self._segments:
+            pass
+        for segment in range(ended, len(self._texts)):
+            self._playback.add(SpeechChunk(segment=segment, frame=AudioFrame(b"", self._rate), last=True))
+
+    # The end.
+
+    def _settle(self, *, interrupted: bool) -> None:
+        self._settled = True
+        for draft in self._drafts:
+            draft.settle(interrupted=interrupted)
+        self._conversation.record(
+            "turn.agent",
+            reply=self.number,
+            turn=self._conversation.turns if self.plan.turn else None,
+            purpose=self.plan.purpose,
+            text=" ".join(self._heard),
+            interrupted=interrupted,
+            latencies=self._latencies(),
+        )
+
+    def _latencies(self) -> dict[str, float]:
+        """Stages of the silence before this reply, in seconds; eou + llm_ttft + tts_ttfb = e2e. stt is part of eou."""
+        marks, turn = self._marks, self.plan.turn
+        if marks.first_segment is None or marks.first_sound is None:
+            return {}
+        stages = {
+            "llm_ttft": marks.first_segment - marks.began,
+            "tts_ttfb": marks.first_sound - marks.first_segment,
+        }
+        if turn is not None:
+            stages["eou"] = marks.began - turn.ended_at
+            stages["stt"] = max(0.0, turn.words_at - turn.ended_at)
+            stages["e2e"] = marks.first_sound - turn.ended_at
+        return {name: round(seconds, 4) for name, seconds in stages.items()}
+
+
+def _cancelled(call: ToolCall) -> ToolOutcome:
+    text = "The call was cancelled because the caller interrupted."
+    result = ToolResult(call_id=call.id, name=call.name, content=text, is_error=True)
+    return ToolOutcome(result=result, outcome="cancelled")
+
+
+def _resampled(chunk: SpeechChunk, resampler: Resampler, to_hz: int) -> SpeechChunk:
+    data = resampler.push(chunk.frame).data
+    if chunk.last:
+        data += resampler.flush().data
+    return SpeechChunk(segment=chunk.segment, frame=AudioFrame(data, to_hz), words=chunk.words, last=chunk.last)

@@ -1,0 +1,412 @@
+"""One call, from the caller's arrival to its end.
+
+One task takes events in order (`_converse`), asks the turn machine and carries out what it decides; it alone
+starts and stops replies. Beside it run the ears, the room's events, and what is written to the room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from agentd.aio import Channel, Closed, cancel_and_wait, now
+from agentd.session.conversation import Conversation
+from agentd.session.events import (
+    CommitTurn,
+    Decision,
+    Ignore,
+    Interim,
+    Interrupt,
+    PauseSpeech,
+    Recognized,
+    ReplyAudible,
+    ReplyEnded,
+    ReplyStarted,
+    ResumeSpeech,
+    SpeechEnded,
+    SpeechStarted,
+    TextTyped,
+    Tick,
+    TurnEvent,
+)
+from agentd.session.listening import Listening
+from agentd.session.phrases import phrase
+from agentd.session.quiet import QuietCaller
+from agentd.session.reply import Plan, Reply
+from agentd.session.room import (
+    AgentState,
+    CallerLeft,
+    CallerLinked,
+    CallerMuted,
+    RoomClosed,
+    RoomEvent,
+    TextReceived,
+)
+from agentd.session.setup import SessionSetup
+from agentd.session.turns import Agent, TurnMachine
+
+log = logging.getLogger(__name__)
+
+INBOX_CAPACITY = 1_000  # events of a call that waits for a reply to be cut: far more than it can make in that time
+OUTBOX_CAPACITY = 200
+NO_CALLER_S = 300.0  # LiveKit's own limit for an empty room
+AWAY_S = 60.0  # a caller whose connection failed is waited for this long
+PLAYED_OUT_S = 0.4  # transport and jitter buffer between our last sample and the caller's ear
+FAILURES_IN_A_ROW = 3  # then the session ends, as livekit-agents 1.8.9's does
+
+
+@dataclass(frozen=True, slots=True)
+class _ReplyDone:
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class _Speak:
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class _InterruptNow:
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    reason: str
+
+
+_Event = TurnEvent | RoomEvent | _ReplyDone | _Speak | _InterruptNow | _End
+
+
+class _Ended(Exception):
+    """The call is over; unwinds the session's task group."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+class Session:
+    """Holds the conversation of one call in a connected room."""
+
+    def __init__(self, setup: SessionSetup) -> None:
+        self._setup = setup
+        self._room = setup.room
+        self._inbox: Channel[_Event] = Channel(INBOX_CAPACITY)
+        self._outbox: Channel[Callable[[], Awaitable[None]]] = Channel(OUTBOX_CAPACITY)
+        self._plans: deque[Plan] = deque()
+        self._reply: Reply | None = None
+        self._reply_task: asyncio.Task[None] | None = None
+        self._state: AgentState = "initializing"
+        self._caller_there = False
+        self._met = False  # the greeting or the bridge is on its way
+        self._failures = 0
+        self._caption = 0
+
+    @property
+    def state(self) -> AgentState:
+        """What front ends see."""
+        return self._state
+
+    def say(self, text: str, *, interruptible: bool = True) -> None:
+        """Speaks this after what is being said."""
+        self._inbox.force(_Speak(Plan(purpose="say", texts=(text,), interruptible=interruptible)))
+
+    def interrupt(self) -> None:
+        """Cuts what is being said."""
+        self._inbox.force(_InterruptNow("operator"))
+
+    def end(self, reason: str, *, goodbye: str | None = None) -> None:
+        """Ends the call: at once, or after the goodbye."""
+        if goodbye:
+            plan = Plan(purpose="goodbye", texts=(goodbye,), interruptible=False, end_call=reason)
+            self._inbox.force(_Speak(plan))
+        else:
+            self._inbox.force(_End(reason))
+
+    async def run(self) -> str:
+        """Until the call ends; the reason why: caller_left, ended_by_agent, room_deleted, idle, max_duration,
+        no_caller, caller_lost, error, or what `end` was given."""
+        self._began = now()
+        restored = self._setup.restored
+        record_time = restored.started_at if restored else 0.0
+        self._conversation = Conversation(self._setup, record_time or time.time())
+        self._listening = Listening(self._conversation, self._inbox.force)
+        self._machine = TurnMachine(self._setup.definition.turn, self._listening.streaming)
+        self._quiet = QuietCaller(self._setup.definition.limits, self._began, self._began)
+        self._wait_until: float | None = self._began + NO_CALLER_S
+        self._record_start()
+        reason = "cancelled"
+        try:
+            reason = await self._run_tasks()
+        finally:
+            self._conversation.record("session.ended", reason=reason, duration_s=round(now() - self._began, 3))
+        return reason
+
+    def _record_start(self) -> None:
+        setup, conversation = self._setup, self._conversation
+        if setup.restored is None:
+            conversation.record(
+                "session.started",
+                agent=setup.definition.name,
+                revision=setup.definition.digest,
+                room=setup.room_name,
+                job_id=setup.job_id,
+                variables=dict(conversation.variables),
+            )
+        else:
+            gap_s = round(max(0.0, time.time() - setup.restored.last_record_at), 3)
+            conversation.record("session.resumed", incarnation=setup.incarnation, gap_s=gap_s)
+
+    async def _run_tasks(self) -> str:
+        reasons: list[str] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._tasks = group
+                group.create_task(self._write_to_room())
+                group.create_task(self._watch_room())
+                group.create_task(self._listening.run(self._room.audio_in()))
+                group.create_task(self._converse())
+        except* _Ended as ended:
+            reasons = [error.reason for error in ended.exceptions if isinstance(error, _Ended)]
+        return reasons[0] if reasons else "ended"
+
+    # Beside the conversation.
+
+    async def _watch_room(self) -> None:
+        async for event in self._room.events():
+            self._inbox.force(event)
+
+    async def _write_to_room(self) -> None:
+        async for write in self._outbox:
+            await write()
+
+    def _set_state(self, state: AgentState) -> None:
+        if state == self._state:
+            return
+        self._state = state
+        self._conversation.record("state", state=state)
+        self._outbox.force(lambda: self._room.set_state(state))
+
+    def _show_user(self, text: str, *, final: bool) -> None:
+        segment = f"{self._setup.id}-{self._setup.incarnation}-user-{self._caption}"
+        self._outbox.force(lambda: self._room.user_caption(segment, text, final=final))
+        if final:
+            self._caption += 1
+
+    # The conversation.
+
+    async def _converse(self) -> None:
+        while True:
+            event = await self._next_event()
+            if isinstance(event, TurnEvent):
+                await self._turn_event(event)
+            else:
+                await self._other_event(event)
+            self._check_time()
+            self._start_next_reply()
+
+    async def _next_event(self) -> _Event:
+        times = (self._machine.deadline, self._quiet.deadline(silent=self._silent()), self._wait_until)
+        deadline = min((t for t in times if t is not None), default=None)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._inbox.receive()
+        except (TimeoutError, Closed):
+            return Tick()
+
+    async def _turn_event(self, event: TurnEvent) -> None:
+        match event:
+            case Interim(text) if text:
+                self._show_user(text, final=False)
+            case Recognized(text) if text:
+                self._quiet.spoke(now())
+                self._show_user(text, final=True)
+            case SpeechStarted() | SpeechEnded():
+                self._quiet.touched(now())
+        for decision in self._machine.step(event, now()):
+            await self._carry_out(decision)
+
+    async def _carry_out(self, decision: Decision) -> None:
+        action = type(decision).__name__
+        self._conversation.record("decision", rule=decision.rule, action=action, value=decision.value)
+        match decision:
+            case CommitTurn():
+                self._commit(decision)
+            case Interrupt():
+                await self._interrupt()
+            case PauseSpeech() if self._reply is not None:
+                self._reply.hold()
+            case ResumeSpeech() if self._reply is not None and self._caller_there:
+                self._reply.release()
+            case Ignore(text=text):
+                log.info("speech_ignored", extra={"rule": decision.rule, "characters": len(text)})
+
+    def _commit(self, turn: CommitTurn) -> None:
+        conversation = self._conversation
+        conversation.history.add_user(turn.text)
+        conversation.record(
+            "turn.user",
+            turn=conversation.next_turn(),
+            text=turn.text,
+            rule=turn.rule,
+            value=turn.value,
+            delay_s=round(now() - turn.ended_at, 4),
+            source=turn.source,
+            language=turn.language,
+        )
+        self._quiet.spoke(now())
+        self._plans.append(Plan(purpose="answer", generate=True, turn=turn))
+        self._set_state("thinking")
+
+    async def _interrupt(self) -> None:
+        reply, task = self._reply, self._reply_task
+        self._reply = self._reply_task = None
+        if reply is not None:
+            reply.cut()
+        await cancel_and_wait(task)
+        self._quiet.touched(now())
+        self._set_state("listening")
+
+    def _start_next_reply(self) -> None:
+        if self._reply is not None or not self._plans:
+            return
+        plan = self._plans.popleft()
+        reply = Reply(self._conversation, self._room, plan, self._tasks, self._audible)
+        self._reply = reply
+        self._reply_task = self._tasks.create_task(self._run_reply(reply))
+        for decision in self._machine.step(ReplyStarted(plan.interruptible), now()):
+            if isinstance(decision, PauseSpeech):
+                reply.hold()
+        if not self._caller_there:
+            reply.hold()
+        if plan.generate:
+            self._set_state("thinking")
+
+    async def _run_reply(self, reply: Reply) -> None:
+        await reply.run()
+        self._inbox.force(_ReplyDone(reply))
+
+    def _audible(self, sounding: bool) -> None:
+        if sounding:
+            self._inbox.force(ReplyAudible())
+        self._set_state("speaking" if sounding else "thinking")
+
+    async def _other_event(self, event: RoomEvent | _ReplyDone | _Speak | _InterruptNow | _End) -> None:
+        match event:
+            case _ReplyDone(reply) if reply is self._reply:
+                await self._reply_done(reply)
+            case _Speak(plan):
+                self._plans.append(plan)
+            case _InterruptNow(rule):
+                self._conversation.record("decision", rule=rule, action="Interrupt", value="")
+                await self._interrupt()
+                await self._turn_event(ReplyEnded())
+            case _End(reason):
+                await self._finish(reason)
+            case CallerLinked():
+                self._caller_linked(event)
+            case CallerLeft():
+                await self._caller_left(event)
+            case CallerMuted(muted=muted):
+                self._conversation.record("caller.muted", muted=muted)
+            case TextReceived(text=text) if self._setup.definition.room.text_input and text.strip():
+                await self._turn_event(TextTyped(text.strip()))
+            case RoomClosed(reason=reason):
+                raise _Ended(reason)
+
+    async def _reply_done(self, reply: Reply) -> None:
+        self._reply = self._reply_task = None
+        self._quiet.touched(now())
+        self._failures = self._failures + 1 if reply.failed else 0
+        if reply.end_call is not None:
+            await asyncio.sleep(PLAYED_OUT_S)
+            await self._finish(reply.end_call)
+        if self._failures >= FAILURES_IN_A_ROW:
+            await self._finish("error")
+        self._set_state("listening")
+        await self._turn_event(ReplyEnded())
+
+    async def _finish(self, reason: str) -> None:
+        """The agent ends the call."""
+        await self._interrupt()
+        delete = self._setup.definition.room.on_end == "delete_room"
+        await self._room.end(delete=delete)
+        raise _Ended(reason)
+
+    # The caller comes and goes.
+
+    def _caller_linked(self, event: CallerLinked) -> None:
+        caller = event.caller
+        self._conversation.caller = caller
+        self._conversation.record(
+            "caller.linked", identity=caller.identity, name=caller.name, kind=caller.kind, returned=event.returned
+        )
+        self._caller_there = True
+        self._wait_until = None
+        self._quiet.touched(now())
+        if self._reply is not None and self._machine.state.agent is not Agent.SILENT and not self._machine.state.held:
+            self._reply.release()
+        if not self._met:
+            self._met = True
+            self._set_state("listening")
+            plan = self._bridge() if self._setup.restored else self._greeting()
+            if plan is not None:
+                self._plans.append(plan)
+
+    def _greeting(self) -> Plan | None:
+        greeting = self._setup.definition.greeting
+        if greeting is None:
+            return None
+        if greeting.say:
+            text = self._conversation.render(greeting.say)
+            return Plan(purpose="greeting", texts=(text,), interruptible=greeting.interruptible)
+        return Plan(
+            purpose="greeting", generate=True, instruction=greeting.generate, interruptible=greeting.interruptible
+        )
+
+    def _bridge(self) -> Plan:
+        """What is said first after the process of an earlier incarnation died: never again what was heard."""
+        restored, language = self._setup.restored, self._conversation.language
+        assert restored is not None
+        if restored.caller_was_speaking:
+            return Plan(purpose="bridge", texts=(phrase("bridge_say_again", language),))
+        texts = (phrase("bridge", language), *restored.unsaid)
+        return Plan(purpose="bridge", texts=texts, generate=restored.reply_owed)
+
+    async def _caller_left(self, event: CallerLeft) -> None:
+        self._conversation.record("caller.left", identity=event.identity, reason=event.reason, final=event.final)
+        if event.final:
+            await self._interrupt()
+            await self._room.end(delete=False)
+            raise _Ended("caller_left")
+        self._caller_there = False
+        self._wait_until = now() + AWAY_S
+        if self._reply is not None:
+            self._reply.hold()
+
+    # Time.
+
+    def _silent(self) -> bool:
+        """Neither side speaks or is about to, and the caller is there."""
+        return self._caller_there and self._reply is None and not self._plans and not self._machine.user_speaking
+
+    def _check_time(self) -> None:
+        if self._wait_until is not None and now() >= self._wait_until:
+            raise _Ended("caller_lost" if self._met else "no_caller")
+        due = self._quiet.due(now(), silent=self._silent())
+        prompt = self._setup.definition.limits.idle_prompt
+        language = self._conversation.language
+        if due == "prompt" and prompt is not None:
+            self._plans.append(Plan(purpose="idle", texts=(self._conversation.render(prompt.say),)))
+        elif due == "give_up":
+            self._goodbye(phrase("goodbye_idle", language), "idle")
+        elif due == "time_up":
+            self._quiet.limits = type(self._quiet.limits)()  # once is enough
+            self._goodbye(phrase("goodbye_time", language), "max_duration")
+
+    def _goodbye(self, text: str, reason: str) -> None:
+        self._plans.append(Plan(purpose="goodbye", texts=(text,), interruptible=False, end_call=reason))

@@ -1,0 +1,63 @@
+"""What a session is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from agentd.config.definition import AgentDefinition
+from agentd.providers.llm import LLM
+from agentd.providers.stt import STT
+from agentd.providers.tts import TTS
+from agentd.providers.vad import VAD
+from agentd.session.journal import Journal, Restored
+from agentd.session.records import Record
+from agentd.session.room import Room
+from agentd.tools.spec import ToolRunner
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate(Generic[P]):
+    """A provider under the name that metrics and records call it by."""
+
+    name: str
+    provider: P
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Providers:
+    """The providers of a session, shared with others. The first of each tuple is the one that was asked for;
+    the rest are its fallbacks, in order. Never empty."""
+
+    vad: VAD
+    stt: tuple[Candidate[STT], ...]
+    llm: tuple[Candidate[LLM], ...]
+    tts: tuple[Candidate[TTS], ...]
+
+
+def _ignore(record: Record) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSetup:
+    """One call. `observe` sees every record right after it was journaled; it must not block.
+
+    `restored`: what an earlier incarnation's journal says, when the call outlived its process.
+    """
+
+    id: str
+    definition: AgentDefinition
+    providers: Providers
+    tools: ToolRunner
+    room: Room
+    journal: Journal
+    room_name: str = ""
+    job_id: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)  # over the definition's
+    observe: Callable[[Record], None] = _ignore
+    restored: Restored | None = None
+    incarnation: int = 1

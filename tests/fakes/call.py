@@ -1,0 +1,181 @@
+"""A whole session over fakes, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from agentd.config.definition import AgentDefinition, Filler, Greeting, Limits, ProviderChoice, Turn
+from agentd.providers.llm import LLM, Message, ToolCall, ToolResult, ToolSchema
+from agentd.providers.stt import STT, STTSettings
+from agentd.providers.tts import TTS, TTSSettings
+from agentd.providers.vad import VADSettings
+from agentd.session.journal import Journal, Restored
+from agentd.session.records import Record
+from agentd.session.session import Session
+from agentd.session.setup import Candidate, Providers, SessionSetup
+from agentd.tools.spec import ToolContext, ToolOutcome
+from tests.fakes.providers import FakeLLM, FakeSTT, FakeTTS, FakeVAD, says
+from tests.fakes.room import FakeRoom
+
+
+def definition(**changes: Any) -> AgentDefinition:
+    """An agent on fakes with livekit-agents' defaults."""
+
+    def choice(kind: Any, settings: Any) -> ProviderChoice:
+        return ProviderChoice(kind=kind, provider="fake", settings=settings, digest=f"{kind}-1")
+
+    agent = AgentDefinition(
+        name="test-agent",
+        instructions="Be brief.",
+        stt=choice("stt", STTSettings()),
+        llm=choice("llm", None),
+        tts=choice("tts", TTSSettings()),
+        vad=choice("vad", VADSettings()),
+        digest="revision-1",
+    )
+    return replace(agent, **changes)
+
+
+@dataclass
+class FakeTools:
+    """Tools by name: `async (ToolContext, arguments) -> ToolOutcome`."""
+
+    run_tool: Mapping[str, Callable[[ToolCall, ToolContext], Any]] = field(default_factory=dict)
+    fillers: Mapping[str, Filler] = field(default_factory=dict)
+    cancelling: frozenset[str] = frozenset()
+    ran: list[ToolCall] = field(default_factory=list)
+
+    @property
+    def schemas(self) -> tuple[ToolSchema, ...]:
+        return tuple(ToolSchema(name=n, description=n, parameters={"type": "object"}) for n in self.run_tool)
+
+    def filler(self, name: str) -> Filler | None:
+        return self.fillers.get(name)
+
+    def cancels_on_interrupt(self, name: str) -> bool:
+        return name in self.cancelling
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
+        self.ran.append(call)
+        answer = await self.run_tool[call.name](call, context)
+        if isinstance(answer, ToolOutcome):
+            return answer
+        return ToolOutcome(result=ToolResult(call_id=call.id, name=call.name, content=str(answer)))
+
+    async def aclose(self) -> None:
+        pass
+
+
+@dataclass
+class Call:
+    """A running session and everything around it."""
+
+    room: FakeRoom
+    session: Session
+    stt: FakeSTT
+    llm: FakeLLM
+    tts: FakeTTS
+    tools: FakeTools
+    records: list[Record]
+    task: asyncio.Task[str]
+    journal: Journal
+
+    def of(self, kind: str) -> list[Mapping[str, Any]]:
+        return [record.data for record in self.records if record.kind == kind]
+
+    @property
+    def agent_texts(self) -> list[str]:
+        return [turn["text"] for turn in self.of("turn.agent")]
+
+    @property
+    def user_texts(self) -> list[str]:
+        return [turn["text"] for turn in self.of("turn.user")]
+
+    def last_request(self) -> list[tuple[str, str]]:
+        """The model's last request as (role, text)."""
+        shown = []
+        for item in self.llm.requests[-1].items:
+            if isinstance(item, Message):
+                shown.append((item.role, item.text))
+            elif isinstance(item, ToolCall):
+                shown.append(("call", item.name))
+            else:
+                shown.append(("result", item.content))
+        return shown
+
+    async def say(self, text: str, seconds: float = 1.0) -> None:
+        """The caller says this, and then nothing for 2 s."""
+        await self.room.speak(self.learn(text), seconds)
+        await self.room.silent(2.0)
+
+    def learn(self, text: str) -> int:
+        """The sample value that the recogniser will take for this text."""
+        value = len(self.stt.texts) + 1
+        self.stt.texts[value] = text
+        return value
+
+
+@asynccontextmanager
+async def calling(
+    *,
+    agent: AgentDefinition | None = None,
+    script: Callable[..., Any] | None = None,
+    stt: FakeSTT | None = None,
+    tts: FakeTTS | None = None,
+    tools: FakeTools | None = None,
+    fallback_llm: LLM | None = None,
+    fallback_tts: TTS | None = None,
+    fallback_stt: STT | None = None,
+    restored: Restored | None = None,
+    link: bool = True,
+) -> AsyncIterator[Call]:
+    """A call under way; the caller is linked. Cancelled at the end if it still runs."""
+    agent = agent or definition()
+    room = FakeRoom()
+    stt, tts, tools = stt or FakeSTT(), tts or FakeTTS(), tools or FakeTools()
+    llm = FakeLLM(script or says("Fine."))
+    records: list[Record] = []
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal.create(Path(folder) / "call.journal")
+        setup = SessionSetup(
+            id="S1",
+            definition=agent,
+            providers=Providers(
+                vad=FakeVAD(),
+                stt=_chain(stt, fallback_stt),
+                llm=_chain(llm, fallback_llm),
+                tts=_chain(tts, fallback_tts),
+            ),
+            tools=tools,
+            room=room,
+            journal=journal,
+            observe=records.append,
+            restored=restored,
+        )
+        session = Session(setup)
+        task = asyncio.create_task(session.run())
+        if link:
+            room.link()
+        await asyncio.sleep(0)
+        try:
+            yield Call(room, session, stt, llm, tts, tools, records, task, journal)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            journal.close()
+        if not task.cancelled() and task.exception() is not None:
+            raise task.exception()  # type: ignore[misc]
+
+
+def _chain(first: Any, second: Any) -> tuple[Candidate[Any], ...]:
+    chain = (Candidate("fake", first),)
+    return (*chain, Candidate("spare", second)) if second is not None else chain
+
+
+__all__ = ["Call", "FakeTools", "Greeting", "Limits", "Turn", "calling", "definition"]

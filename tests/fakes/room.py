@@ -1,0 +1,115 @@
+"""A room in virtual time: a caller who speaks, types and leaves, and ears for what the agent plays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from agentd.aio import Channel, now
+from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame
+from agentd.session.room import AgentState, CallerLeft, CallerLinked, RoomClosed, RoomEvent, TextReceived
+from agentd.tools.spec import Caller
+
+FRAME_SAMPLES = 512
+QUEUE_S = 0.1
+
+
+@dataclass
+class FakeAudioOut:
+    """Plays in real (virtual) time; `played` holds (begin, end, sample value) of every stretch that was heard."""
+
+    sample_rate_hz: int = OUTPUT_HZ
+    played: list[tuple[float, float, int]] = field(default_factory=list)
+    ends_at: float = 0.0
+
+    async def write(self, frame: AudioFrame) -> None:
+        while self.queued_s > QUEUE_S + 1e-6:
+            await asyncio.sleep(self.queued_s - QUEUE_S)
+        begin = max(now(), self.ends_at)
+        self.ends_at = begin + frame.duration_s
+        value = int.from_bytes(frame.data[:2], "little")
+        self.played.append((begin, self.ends_at, value))
+
+    @property
+    def queued_s(self) -> float:
+        left = self.ends_at - now()
+        return left if left > 1e-6 else 0.0
+
+    def clear(self) -> None:
+        at = now()
+        self.played = [(begin, min(end, at), value) for begin, end, value in self.played if begin < at]
+        self.ends_at = min(self.ends_at, at)
+
+    async def drained(self) -> None:
+        await asyncio.sleep(self.queued_s)
+
+    def heard_s(self) -> float:
+        return sum(end - begin for begin, end, _ in self.played)
+
+
+@dataclass
+class FakeCaption:
+    text: str = ""
+    closed: bool = False
+
+    async def write(self, delta: str) -> None:
+        self.text += delta
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class FakeRoom:
+    def __init__(self) -> None:
+        self.audio_out = FakeAudioOut()
+        self.states: list[tuple[float, AgentState]] = []
+        self.captions: dict[str, FakeCaption] = {}
+        self.user_captions: list[tuple[str, str, bool]] = []
+        self.ended: str | None = None
+        self._frames: Channel[AudioFrame] = Channel(10_000)
+        self._events: Channel[RoomEvent] = Channel(100)
+
+    # What the session uses.
+
+    def audio_in(self) -> AsyncIterator[AudioFrame]:
+        return aiter(self._frames)
+
+    def events(self) -> AsyncIterator[RoomEvent]:
+        return aiter(self._events)
+
+    async def set_state(self, state: AgentState) -> None:
+        self.states.append((now(), state))
+
+    async def open_caption(self, segment_id: str) -> FakeCaption:
+        return self.captions.setdefault(segment_id, FakeCaption())
+
+    async def user_caption(self, segment_id: str, text: str, *, final: bool) -> None:
+        self.user_captions.append((segment_id, text, final))
+
+    async def end(self, *, delete: bool) -> None:
+        self.ended = "deleted" if delete else "left"
+
+    # What the caller does.
+
+    def link(self, *, returned: bool = False) -> None:
+        self._events.force(CallerLinked(caller=Caller(identity="caller"), returned=returned))
+
+    def leave(self, *, final: bool = True) -> None:
+        self._events.force(CallerLeft(identity="caller", reason="CLIENT_INITIATED", final=final))
+
+    def type(self, text: str) -> None:
+        self._events.force(TextReceived(text=text))
+
+    def close(self, reason: str = "room_deleted") -> None:
+        self._events.force(RoomClosed(reason=reason))
+
+    async def speak(self, value: int, seconds: float) -> None:
+        """Sound whose samples are `value`; 0 is silence. Takes its time."""
+        data = value.to_bytes(2, "little") * FRAME_SAMPLES
+        for _ in range(round(seconds * INPUT_HZ / FRAME_SAMPLES)):
+            await asyncio.sleep(FRAME_SAMPLES / INPUT_HZ)
+            self._frames.force(AudioFrame(data, INPUT_HZ))
+
+    async def silent(self, seconds: float) -> None:
+        await self.speak(0, seconds)
