@@ -86,7 +86,7 @@ _ABBREVIATIONS = frozenset(
     ]
 )
 _CJK_ENDS = "。！？｡"
-_END = re.compile(rf"(?:[.!?…]+[\"'”’)\]]*(?=\s)|[{_CJK_ENDS}][」』”’)]*|\n\s*\n|\n(?=\s*(?:[-*•]|\d+[.)])\s))")
+_END = re.compile(rf"(?:[.!?…]+[\"'”’)\]]*(?=\s)|[{_CJK_ENDS}][」』”’)]*(?=[^」』”’)])|\n\s*\n|\n(?=\s*(?:[-*•]|\d+[.)])\s))")
 _CLAUSE = re.compile(r"[,;:](?=\s)|[，、；：]|\s[–—](?=\s)")
 _LAST_WORD = re.compile(r"(\S+?)[.]+[\"'”’)\]]*$")
 

@@ -1,0 +1,248 @@
+"""The turn machine, step by step, to the millisecond."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentd.config.definition import Endpointing, Interruption, Turn
+from agentd.providers.fields import Duration
+from agentd.session.events import (
+    CommitRequested,
+    CommitTurn,
+    Decision,
+    Ignore,
+    Interim,
+    Interrupt,
+    PauseSpeech,
+    ProviderEndOfTurn,
+    Recognized,
+    ReplyAudible,
+    ReplyEnded,
+    ReplyStarted,
+    ResumeSpeech,
+    SpeechEnded,
+    SpeechStarted,
+    TextTyped,
+    Tick,
+    TurnEvent,
+)
+from agentd.session.turns import LATE_WORDS_S, Agent, TurnMachine
+
+TURN = Turn()
+
+
+def play(machine: TurnMachine, *steps: tuple[float, TurnEvent]) -> list[tuple[float, Decision]]:
+    """Steps at their times, with Ticks where the machine asks for them; decisions with the time they were made."""
+    made: list[tuple[float, Decision]] = []
+    for at, event in steps:
+        while machine.deadline is not None and machine.deadline < at:
+            due = machine.deadline
+            made += [(due, d) for d in machine.step(Tick(), due)]
+        made += [(at, d) for d in machine.step(event, at)]
+    return made
+
+
+def utterance(begin: float, end: float, text: str, *, recognized_after: float = 0.4) -> list[tuple[float, TurnEvent]]:
+    return [
+        (begin + 0.064, SpeechStarted(begin)),
+        (end + 0.25, SpeechEnded(end, end - begin, recognizing=True)),
+        (end + recognized_after, Recognized(text, batch=True)),
+    ]
+
+
+def kinds(made: list[tuple[float, Decision]]) -> list[str]:
+    return [type(decision).__name__ for _, decision in made]
+
+
+def machine(turn: Turn = TURN, *, streaming: bool = False) -> TurnMachine:
+    return TurnMachine(turn, streaming)
+
+
+def test_a_turn_is_committed_min_delay_after_the_last_speech() -> None:
+    made = play(machine(), *utterance(0, 1, "Hello."), (9, Tick()))
+    assert [(at, type(d)) for at, d in made] == [(1.5, CommitTurn)]
+    commit = made[0][1]
+    assert isinstance(commit, CommitTurn)
+    assert (commit.text, commit.rule, commit.ended_at, commit.words_at) == ("Hello.", "silence", 1.0, 1.4)
+
+
+def test_a_slow_recogniser_delays_the_commit_until_its_answer() -> None:
+    made = play(machine(), *utterance(0, 1, "Hello.", recognized_after=0.9), (9, Tick()))
+    assert [at for at, _ in made] == [1.9]
+
+
+def test_speech_within_the_delay_joins_the_turn() -> None:
+    made = play(machine(), *utterance(0, 1, "A table"), *utterance(1.4, 2.5, "for two."), (9, Tick()))
+    assert [(at, d.text) for at, d in made if isinstance(d, CommitTurn)] == [(3.0, "A table for two.")]
+
+
+def test_silence_without_words_is_no_turn() -> None:
+    assert play(machine(), *utterance(0, 1, ""), (9, Tick())) == []
+
+
+@pytest.mark.parametrize("delay", [0.1, 0.3, 1.0])
+def test_the_delay_is_the_configured_one(delay: float) -> None:
+    turn = Turn(endpointing=Endpointing(min_delay=Duration(delay)))
+    made = play(machine(turn), *utterance(0, 1, "Hi.", recognized_after=0.26), (9, Tick()))
+    assert made[0][0] == pytest.approx(1 + max(delay, 0.26))
+
+
+def test_manual_detection_commits_only_when_asked() -> None:
+    made = play(machine(Turn(detection="manual")), *utterance(0, 1, "Hello."), (5, CommitRequested()))
+    assert [(at, d.rule) for at, d in made] == [(5, "manual")]
+
+
+def test_stt_detection_waits_for_the_provider_and_at_most_max_delay() -> None:
+    turn = Turn(detection="stt")
+    spoken = utterance(0, 1, "Hello.")
+    ended = play(machine(turn), *spoken, (1.7, ProviderEndOfTurn()), (9, Tick()))
+    assert [(at, d.rule) for at, d in ended] == [(1.7, "provider_end_of_turn")]
+    never = play(machine(turn), *spoken, (9, Tick()))
+    assert [(at, d.rule) for at, d in never] == [(4.0, "max_delay")]
+
+
+def test_interim_words_wait_for_their_final_and_are_taken_when_it_never_comes() -> None:
+    spoken = [(0.1, SpeechStarted(0)), (0.5, Interim("Hello")), (1.25, SpeechEnded(1, 1, recognizing=False))]
+    made = play(machine(streaming=True), *spoken, (1.9, Recognized("Hello there.")), (9, Tick()))
+    assert [(at, d.text) for at, d in made if isinstance(d, CommitTurn)] == [(1.9, "Hello there.")]
+    late = play(machine(streaming=True), *spoken, (9, Tick()))
+    assert [(at, d.rule) for at, d in late] == [(1.5 + LATE_WORDS_S, "late_words")]
+
+
+SPEAKING: list[tuple[float, TurnEvent]] = [(10, ReplyStarted(True)), (10.2, ReplyAudible())]
+
+
+def test_the_onset_of_speech_holds_the_agent_and_words_cut_it() -> None:
+    made = play(machine(), *SPEAKING, *utterance(12, 13, "Stop."), (20, Tick()))
+    assert kinds(made) == ["PauseSpeech", "Interrupt", "CommitTurn"]
+    assert [at for at, _ in made] == pytest.approx([12.064, 13.4, 13.5])
+
+
+def test_a_noise_without_words_lets_the_agent_go_on_as_soon_as_that_is_known() -> None:
+    made = play(machine(), *SPEAKING, *utterance(12, 12.3, ""), (20, Tick()))
+    assert kinds(made) == ["PauseSpeech", "ResumeSpeech"]
+    assert made[1][0] == pytest.approx(12.7)
+
+
+def test_without_a_batch_answer_the_agent_goes_on_after_false_timeout() -> None:
+    steps = [(12.06, SpeechStarted(12)), (12.55, SpeechEnded(12.3, 0.3, recognizing=False))]
+    made = play(machine(streaming=True), *SPEAKING, *steps, (20, Tick()))
+    assert kinds(made) == ["PauseSpeech", "ResumeSpeech"]
+    assert made[1][0] == pytest.approx(14.3)
+    assert made[1][1].rule == "false_interruption"
+
+
+def test_min_words_lets_fewer_words_pass_and_their_turn_waits() -> None:
+    turn = Turn(interruption=Interruption(min_words=3))
+    made = play(machine(turn), *SPEAKING, *utterance(12, 13, "wait a minute"), (20, Tick()))
+    assert kinds(made)[:1] == ["Interrupt"]
+    few = play(machine(turn), *SPEAKING, *utterance(12, 13, "wait"), (13.45, ReplyEnded()), (20, Tick()))
+    assert "PauseSpeech" not in kinds(few)
+    assert kinds(few) == ["CommitTurn"]
+
+
+def test_an_acknowledgement_is_ignored_while_the_agent_speaks_and_taken_while_it_listens() -> None:
+    turn = Turn(interruption=Interruption(acknowledgements=("okay",)))
+    made = play(machine(turn), *SPEAKING, *utterance(12, 12.4, "Okay!"), (20, Tick()))
+    assert kinds(made) == ["PauseSpeech", "Ignore", "ResumeSpeech"]
+    assert kinds(play(machine(turn), *utterance(0, 1, "Okay!"), (9, Tick()))) == ["CommitTurn"]
+
+
+def test_what_is_said_during_uninterruptible_speech_is_ignored() -> None:
+    steps = [(10, ReplyStarted(False)), (10.2, ReplyAudible()), *utterance(11, 12, "Hello?"), (20, Tick())]
+    made = play(machine(), *steps)
+    assert kinds(made) == ["Ignore"]
+    assert isinstance(made[0][1], Ignore)
+
+
+def test_speech_that_outlasts_uninterruptible_speech_is_a_turn() -> None:
+    steps = [(11.0, SpeechStarted(10.9)), (12.0, ReplyEnded()), (13.25, SpeechEnded(13, 2, recognizing=True))]
+    made = play(machine(), (10, ReplyStarted(False)), *steps, (13.4, Recognized("Hello?", batch=True)), (20, Tick()))
+    assert kinds(made) == ["CommitTurn"]
+
+
+def test_a_reply_that_begins_while_the_caller_speaks_is_held() -> None:
+    made = play(machine(), (0.1, SpeechStarted(0)), (0.5, ReplyStarted(True)))
+    assert [(type(d), d.rule) for _, d in made] == [(PauseSpeech, "caller_is_speaking")]
+
+
+def test_typed_text_is_a_turn_at_once() -> None:
+    made = play(machine(), *SPEAKING, (12, TextTyped("hi")))
+    assert kinds(made) == ["Interrupt", "CommitTurn"]
+
+
+_EVENTS = st.one_of(
+    st.just(SpeechStarted(0.0)),
+    st.builds(SpeechEnded, st.just(0.0), st.floats(0.05, 5), st.booleans()),
+    st.builds(Interim, st.sampled_from(["", "hello", "hello there"])),
+    st.builds(Recognized, st.sampled_from(["", "hello", "stop it now", "okay"]), st.none(), st.booleans()),
+    st.just(ProviderEndOfTurn()),
+    st.just(TextTyped("typed")),
+    st.builds(ReplyStarted, st.booleans()),
+    st.just(ReplyAudible()),
+    st.just(ReplyEnded()),
+    st.just(Tick()),
+)
+_TURNS = st.sampled_from(
+    [
+        TURN,
+        Turn(detection="stt"),
+        Turn(interruption=Interruption(min_words=2)),
+        Turn(interruption=Interruption(resume_false=False)),
+        Turn(interruption=Interruption(enabled=False)),
+        Turn(interruption=Interruption(acknowledgements=("okay",))),
+    ]
+)
+
+
+def _at(event: TurnEvent, now: float) -> TurnEvent:
+    """The event with the times that it would have at `now`."""
+    match event:
+        case SpeechStarted():
+            return SpeechStarted(now - 0.064)
+        case SpeechEnded():
+            return replace(event, last_speech=now - 0.25)
+    return event
+
+
+@settings(max_examples=300, deadline=None)
+@given(_TURNS, st.lists(st.tuples(st.floats(0.0, 1.5), _EVENTS), max_size=40))
+def test_no_sequence_of_events_spins_loses_words_or_leaves_the_agent_held(
+    turn: Turn, steps: list[tuple[float, TurnEvent]]
+) -> None:
+    tested = machine(turn, streaming=True)
+    now, spoken, committed, held = 0.0, 0, 0, False
+    for wait, event in steps:
+        now += wait
+        decisions = tested.step(_at(event, now), now)
+        for _ in range(20):
+            if tested.deadline is None or tested.deadline > now:
+                break
+            decisions += tested.step(Tick(), now)
+        else:
+            pytest.fail("the machine wants to be stepped again and again at one moment")
+        for decision in decisions:
+            held = _held_after(decision, held=held)
+            committed += isinstance(decision, CommitTurn)
+        if isinstance(event, Recognized) and event.text:
+            spoken += 1
+        held = held and not isinstance(event, ReplyEnded)
+        assert held == (tested.state.held and tested.state.agent is not Agent.SILENT)
+    tested.step(ReplyEnded(), now)
+    tested.step(SpeechEnded(now, 1.0, recognizing=False), now)
+    while tested.state.recognizing:
+        tested.step(Recognized("", batch=True), now)
+    end = tested.step(Tick(), now + 60)
+    assert not tested.state.finals, "words were never committed"
+    assert committed + len([d for d in end if isinstance(d, CommitTurn)]) <= spoken + len(steps)
+    assert not tested.state.held
+
+
+def _held_after(decision: Decision, *, held: bool) -> bool:
+    if isinstance(decision, PauseSpeech):
+        return True
+    return False if isinstance(decision, ResumeSpeech | Interrupt) else held
