@@ -78,10 +78,6 @@ class AudioOut(Protocol):
         """Drops what is queued."""
         ...
 
-    async def drained(self) -> None:
-        """Waits until everything written has been sent out."""
-        ...
-
 
 class Caption(Protocol):
     """The agent's words of one segment, appearing as they are heard."""

@@ -41,9 +41,6 @@ class FakeAudioOut:
         self.played = [(begin, min(end, at), value) for begin, end, value in self.played if begin < at]
         self.ends_at = min(self.ends_at, at)
 
-    async def drained(self) -> None:
-        await asyncio.sleep(self.queued_s)
-
     def heard_s(self) -> float:
         return sum(end - begin for begin, end, _ in self.played)
 

@@ -1,0 +1,260 @@
+"""`agentd console NAME`: talk to an agent here, with no LiveKit server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from agentd import logs
+from agentd.aio import cancel_and_wait
+from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame, Rechunker, read_wav, resample, write_wav
+from agentd.cli.console_room import FRAME_S, ConsoleRoom, Sink
+from agentd.config.daemon import DaemonConfig, find_daemon_file, load_daemon, select_plugins
+from agentd.config.definition import AgentDefinition
+from agentd.config.load import load
+from agentd.errors import AgentdError, ConfigError
+from agentd.providers.tts import SpeechChunk
+from agentd.registry import installed
+from agentd.session.journal import Journal
+from agentd.session.session import Session
+from agentd.session.setup import Candidate, Providers, SessionSetup
+
+ANSWER_S = 1.5  # the agent has listened for this long: it has nothing more to say
+
+
+@click.command()
+@click.argument("name")
+@click.option("-d", "--agents-dir", type=click.Path(path_type=Path), default=Path("agents.d"), show_default=True)
+@click.option("-c", "--config", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="agentd.yaml")
+@click.option("--text", is_flag=True, help="Type and read; no sound.")
+@click.option(
+    "--input", "input_file", type=click.Path(path_type=Path, exists=True), help="A 16-bit WAV that the caller says."
+)
+@click.option("--record", "record_file", type=click.Path(path_type=Path), help="Write what the agent says to this WAV.")
+@click.option("--verbose", is_flag=True, help="Show the log.")
+def console(
+    name: str,
+    agents_dir: Path,
+    config: Path | None,
+    text: bool,
+    input_file: Path | None,
+    record_file: Path | None,
+    verbose: bool,
+) -> None:
+    """Talk to agent NAME in the terminal: by microphone where there is one, by a WAV file, or by text."""
+    logs.configure("text", "INFO" if verbose else "ERROR")
+    with _problems_told():
+        daemon, definition = _find(name, agents_dir, config)
+        mode: Literal["file", "text", "microphone"] = "file" if input_file else "text"
+        if mode == "text" and not text and _has_microphone():
+            mode = "microphone"
+        talk = _Talk(daemon, definition, agents_dir, mode, input_file, record_file)
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(talk.run())
+
+
+@contextlib.contextmanager
+def _problems_told() -> Any:
+    try:
+        yield
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(78)
+    except AgentdError as error:
+        click.echo(f"agentd: {error}", err=True)
+        sys.exit(1)
+
+
+def _find(name: str, agents_dir: Path, config: Path | None) -> tuple[DaemonConfig, AgentDefinition]:
+    """The agent and the daemon's settings. Raises ConfigError."""
+    loaded_daemon = load_daemon(config or find_daemon_file(), os.environ)
+    if not loaded_daemon.valid:
+        raise ConfigError(loaded_daemon.problems)
+    registry, _ = select_plugins(installed(), loaded_daemon.config)
+    loaded = load(agents_dir, loaded_daemon.config, registry, os.environ)
+    if name in loaded.agents:
+        return loaded_daemon.config, loaded.agents[name]
+    if loaded.errors:
+        raise ConfigError(loaded.errors)
+    known = ", ".join(sorted(loaded.agents)) or "none"
+    raise AgentdError(f'no agent "{name}" in {agents_dir}; there are: {known}')
+
+
+def _has_microphone() -> bool:
+    try:
+        import sounddevice
+    except (ImportError, OSError):
+        return False
+    return any(device["max_input_channels"] > 0 for device in sounddevice.query_devices())
+
+
+class _Recording:
+    """The agent's sound, from the first moment, silence included."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def play(self, frame: AudioFrame) -> None:
+        self.data += frame.data
+
+
+class _Silent:
+    """Synthesis for the text mode: every segment has passed as soon as it is known."""
+
+    sample_rate_hz = OUTPUT_HZ
+    aligned = False
+
+    async def synthesize(self, segments: AsyncIterable[str], *, language: str | None) -> AsyncIterator[SpeechChunk]:
+        index = 0
+        async for _ in segments:
+            yield SpeechChunk(segment=index, frame=AudioFrame(b"", OUTPUT_HZ), last=True)
+            index += 1
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass
+class _Talk:
+    daemon: DaemonConfig
+    definition: AgentDefinition
+    agents_dir: Path
+    mode: Literal["file", "text", "microphone"]
+    input_file: Path | None
+    record_file: Path | None
+
+    async def run(self) -> None:
+        from agentd.runtime.live import live_parts
+        from agentd.runtime.messages import WorkerSettings
+
+        click.echo(f"Starting {self.definition.name} ({self.definition.source}) ...", err=True)
+        settings = WorkerSettings(
+            worker="console",
+            agents_dir=self.agents_dir,
+            tools_allow=self.daemon.tools_allow,
+            http_allow=self.daemon.http.allow,
+        )
+        agents = live_parts(settings).agents
+        try:
+            agent = await agents.lease(self.definition.name, self.definition.digest, self.definition, 1)
+            providers = agent.providers
+            if self.mode == "text" and self.record_file is None:
+                providers = replace(providers, tts=(Candidate("silent", _Silent()),))
+            await self._talk(providers, agent.tools)
+            await agents.release(agent)
+        finally:
+            await agents.aclose()
+
+    async def _talk(self, providers: Providers, tools: Any) -> None:
+        recording = _Recording()
+        sinks: list[Sink] = [recording] if self.record_file else []
+        room = ConsoleRoom(sinks, lambda who, text: click.echo(f"{who:>6}: {text}"))
+        with tempfile.TemporaryDirectory() as folder, self._devices(room, sinks):
+            journal = Journal.create(Path(folder) / "console.journal")
+            setup = SessionSetup(
+                id="console",
+                definition=self.definition,
+                providers=providers,
+                tools=tools,
+                room=room,
+                journal=journal,
+                room_name="console",
+            )
+            await self._hold(Session(setup), room)
+            journal.close()
+        if self.record_file:
+            write_wav(self.record_file, AudioFrame(bytes(recording.data), OUTPUT_HZ))
+            click.echo(f"Wrote {self.record_file}.", err=True)
+
+    async def _hold(self, session: Session, room: ConsoleRoom) -> None:
+        async with asyncio.TaskGroup() as group:
+            clock = group.create_task(room.audio_out.run())
+            caller = group.create_task(self._caller(room))
+            reason = await session.run()
+            await cancel_and_wait(caller)
+            clock.cancel()
+        click.echo(f"The call ended: {reason}.", err=True)
+
+    async def _caller(self, room: ConsoleRoom) -> None:
+        if self.mode == "file":
+            assert self.input_file is not None
+            await room.silent_until_listening(ANSWER_S)
+            await room.play_in(resample(read_wav(self.input_file), INPUT_HZ))
+            await room.silent_until_listening(ANSWER_S)
+            room.leave()
+        elif self.mode == "text":
+            await _type_lines(room)
+            await room.silent_until_listening(ANSWER_S)
+            room.leave()
+        else:
+            click.echo("Speak; Ctrl-C ends.", err=True)
+            await asyncio.Event().wait()
+
+    @contextlib.contextmanager
+    def _devices(self, room: ConsoleRoom, sinks: list[Sink]) -> Any:
+        if self.mode != "microphone":
+            yield
+            return
+        with _microphone(room), _loudspeaker(sinks):
+            yield
+
+
+async def _type_lines(room: ConsoleRoom) -> None:
+    """Lines of standard input, each said once the agent has finished; until its end."""
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[str | None] = asyncio.Queue(maxsize=1)
+
+    def read() -> None:
+        for line in sys.stdin:
+            asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
+        asyncio.run_coroutine_threadsafe(lines.put(None), loop).result()
+
+    # A daemon thread: a read of the terminal cannot be cancelled, and must not keep the program.
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        await room.silent_until_listening(0.3)
+        line = await lines.get()
+        if line is None:
+            return
+        if line.strip():
+            room.type(line.strip())
+            await asyncio.sleep(0.1)
+
+
+@contextlib.contextmanager
+def _microphone(room: ConsoleRoom) -> Any:
+    import sounddevice
+
+    loop = asyncio.get_running_loop()
+    chunker = Rechunker(round(FRAME_S * INPUT_HZ), INPUT_HZ)
+
+    def heard(data: Any, frames: int, time: Any, status: Any) -> None:
+        for frame in chunker.push(AudioFrame(bytes(data), INPUT_HZ)):
+            loop.call_soon_threadsafe(room.hear, frame)
+
+    with sounddevice.RawInputStream(samplerate=INPUT_HZ, channels=1, dtype="int16", callback=heard):
+        yield
+
+
+@contextlib.contextmanager
+def _loudspeaker(sinks: list[Sink]) -> Any:
+    import sounddevice
+
+    class Speaker:
+        def play(self, frame: AudioFrame) -> None:
+            if stream.write_available >= frame.samples:
+                stream.write(frame.data)
+
+    with sounddevice.RawOutputStream(samplerate=OUTPUT_HZ, channels=1, dtype="int16") as stream:
+        sinks.append(Speaker())
+        yield

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# What the system tests need beside Python: a browser, Node, promtool, recorded human speech, and a LiveKit server.
+# Installs only what is missing; names what cannot be had, and the tests that need it then fail.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+
+sudo=""
+if [ "$(id -u)" != 0 ]; then sudo="sudo"; fi
+
+packages=()
+command -v chromium >/dev/null || packages+=(chromium)
+command -v promtool >/dev/null || packages+=(prometheus)
+command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm)
+dpkg -s pocketsphinx-testdata >/dev/null 2>&1 || packages+=(pocketsphinx-testdata)
+dpkg -s alsa-utils >/dev/null 2>&1 || packages+=(alsa-utils)
+if [ ${#packages[@]} -gt 0 ]; then
+    echo "Installing ${packages[*]} ..."
+    $sudo apt-get update -qq
+    # Daemons that come along (prometheus) are not to be started.
+    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 $sudo apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null ||
+        echo "Could not install: ${packages[*]}" >&2
+fi
+
+.venv/bin/python - <<'PYTHON'
+from agentd.cli.devserver import ensure_livekit_server
+
+if ensure_livekit_server(lambda line: print(line, flush=True)) is None:
+    print("No LiveKit server can be had here: install Go 1.24 or later, or put livekit-server on PATH.")
+PYTHON
