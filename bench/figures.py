@@ -1,0 +1,65 @@
+"""How benchmarks print: medians and tails, with the number of measurements."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from agentd.cli.devserver import ensure_livekit_server, running_livekit_server
+from bench.caller import Server
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """Linear between neighbours; nan for nothing."""
+    ordered = sorted(values)
+    if not ordered:
+        return float("nan")
+    at = q * (len(ordered) - 1)
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+
+
+def ms(values: Sequence[float]) -> str:
+    """Median, p95 and worst of seconds, in milliseconds."""
+    if not values:
+        return "none measured"
+    median, p95, worst = (1000 * quantile(values, q) for q in (0.5, 0.95, 1.0))
+    return f"median {median:5.0f} ms   p95 {p95:5.0f} ms   worst {worst:5.0f} ms   n={len(values)}"
+
+
+@asynccontextmanager
+async def livekit() -> AsyncIterator[Server]:
+    """A LiveKit server of our own."""
+    binary = ensure_livekit_server(print)
+    if binary is None:
+        raise SystemExit("a benchmark needs livekit-server")
+    async with running_livekit_server(binary) as server:
+        yield Server(server.url, server.api_key, server.api_secret)
+
+
+def run(main: Callable[[argparse.Namespace], Awaitable[None]], parser: argparse.ArgumentParser) -> None:
+    asyncio.run(main(parser.parse_args()))  # type: ignore[arg-type]
+
+
+def speech(text: str, *, seed: int = 0) -> tuple[Path, float]:
+    """Synthesised speech without silence at its ends, as a WAV file at 16 kHz, and its length in seconds."""
+    import numpy as np
+
+    from agentd.audio import AudioFrame, write_wav
+    from tests.speech import utterance
+
+    frame = utterance(text, seed=seed)
+    samples = frame.array()
+    loud = np.flatnonzero(np.abs(samples) > 300)
+    trimmed = AudioFrame(samples[loud[0] : loud[-1] + 1].tobytes(), frame.sample_rate_hz)
+    folder = Path(".cache/speech")
+    folder.mkdir(parents=True, exist_ok=True)
+    key = zlib.crc32(f"{seed} {text}".encode())
+    path = folder / f"bench-{key}.wav"
+    write_wav(path, trimmed)
+    return path, trimmed.duration_s
