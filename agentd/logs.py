@@ -62,5 +62,5 @@ def configure(style: Literal["json", "text"], level: str = "INFO", stream: TextI
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    logging.getLogger("asyncio").setLevel("WARNING")
-    logging.getLogger("livekit").setLevel("WARNING")
+    for chatty in ("asyncio", "livekit", "httpx", "httpx2", "httpcore", "websockets"):
+        logging.getLogger(chatty).setLevel("WARNING")

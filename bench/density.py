@@ -88,7 +88,7 @@ async def main(arguments: argparse.Namespace) -> None:
 
 
 async def one_point(server: Server, agents: dict[str, str], calls: int, seconds: float) -> None:
-    async with running_daemon(server, agents, workers=2, flags=("--load-threshold", "1.0")) as daemon:
+    async with running_daemon(server, agents, workers=2) as daemon:
         idle = daemon.memory_mib()
         point = await measure(daemon, calls, seconds, idle)
         print(

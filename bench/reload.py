@@ -138,9 +138,7 @@ async def main(arguments: argparse.Namespace) -> None:
             alive = sum(session["agent"] == "steady" for session in await daemon.sessions())
         quiet = [gap for caller in callers for gap in gaps_s(caller, since, until)]
         during_mass = [gap for caller in callers for gap in gaps_s(caller, until, mass_until)]
-        print(
-            f"{arguments.edits} edits, one broken and mended, one agent added and deleted, under {arguments.calls} calls"
-        )
+        print(f"{arguments.edits} edits, one broken and mended, an agent added and deleted, {arguments.calls} calls")
         print(f"  edit to serving                 {ms(taken)}")
         print(f"  {arguments.mass} files at once            {1000 * mass_s:.0f} ms in {generations} generation(s)")
         print(f"  calls still running             {alive} of {arguments.calls}")

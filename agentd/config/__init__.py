@@ -1,0 +1,1 @@
+"""Text -> immutable definitions; never runs anything of the user's."""

@@ -16,6 +16,9 @@ from agentd.registry import Kind
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 TOOL_NAME_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_-]{0,63}$"
+REFERENCE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
+LANGUAGE_PATTERN = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+URL_PATTERN = r"^https?://"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +160,7 @@ class PythonTool:
     type: Literal["python"] = setting("A Python callable, run in a tool process.")
     ref: str = setting(
         "module:function under a root that tools_allow permits.",
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$",
+        pattern=REFERENCE_PATTERN,
         interpolate=False,
     )
     name: str | None = setting(
@@ -173,9 +176,11 @@ class WebhookTool:
     type: Literal["webhook"] = setting("An HTTP endpoint in any language; see docs/webhooks.md.")
     name: str = setting("The model's name for it.", pattern=TOOL_NAME_PATTERN)
     description: str = setting("What it does, for the model.", min_length=1)
-    url: str = setting("Where to POST; the host is never templated.", pattern=r"^https?://")
+    url: str = setting("Where to POST; the host is never templated.", pattern=URL_PATTERN)
     parameters: JsonObject = setting(
-        "JSON Schema of the arguments.", default_factory=lambda: {"type": "object", "properties": {}}
+        "JSON Schema of the arguments.",
+        default_factory=lambda: {"type": "object", "properties": {}},
+        interpolate=False,
     )
     secret: Secret | None = setting("Signing secret: whsec_ and base64 of 24 to 64 bytes.", default=None)
     headers: Mapping[str, Secret] = setting("Headers to add; they never override the contract's.", default_factory=dict)
@@ -193,7 +198,7 @@ class WebhookTool:
 class McpTool:
     type: Literal["mcp"] = setting("The tools of an MCP server.")
     name: str = setting("Prefix of its tools.", pattern=TOOL_NAME_PATTERN)
-    url: str | None = setting("Streamable HTTP address.", default=None, pattern=r"^https?://", planned=True)
+    url: str | None = setting("Streamable HTTP address.", default=None, pattern=URL_PATTERN, planned=True)
     command: tuple[str, ...] = setting("Program and arguments of a stdio server.", default=(), planned=True)
     headers: Mapping[str, Secret] = setting("Headers of every request.", default_factory=dict)
     allow: tuple[str, ...] = setting("Tools that the model may see; all by default.", default=())
@@ -205,7 +210,9 @@ class ClientTool:
     name: str = setting("The RPC method.", pattern=TOOL_NAME_PATTERN, planned=True)
     description: str = setting("What it does, for the model.", default="")
     parameters: JsonObject = setting(
-        "JSON Schema of the arguments.", default_factory=lambda: {"type": "object", "properties": {}}
+        "JSON Schema of the arguments.",
+        default_factory=lambda: {"type": "object", "properties": {}},
+        interpolate=False,
     )
     timeout: Duration = setting("Wait for the answer.", default=Duration(8.0), minimum=0.1, maximum=120)
 
@@ -229,7 +236,7 @@ class Handoff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventSink:
-    url: str = setting("Where to POST events.", pattern=r"^https?://")
+    url: str = setting("Where to POST events.", pattern=URL_PATTERN)
     secret: Secret | None = setting("Signing secret.", default=None)
     types: tuple[str, ...] = setting("Event types, with * as wildcard.", default=("*",))
 
@@ -266,11 +273,14 @@ class AgentDefinition:
     """
 
     version: Literal[1] = setting("Version of this format.", default=1)
+    extends: str | None = setting(
+        "A part (a file that begins with _) whose keys hold where this file says nothing else.",
+        default=None,
+        interpolate=False,
+    )
     name: str = setting("The LiveKit agent_name; the file's stem by default.", pattern=NAME_PATTERN)
     description: str = setting("For people.", default="")
-    language: str = setting(
-        "BCP 47 tag of the conversation.", default="en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
-    )
+    language: str = setting("BCP 47 tag of the conversation.", default="en", pattern=LANGUAGE_PATTERN)
     instructions: str = setting(
         "The system prompt; a Jinja2 template over the variables.", default="", interpolate=False
     )

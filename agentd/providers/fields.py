@@ -54,9 +54,7 @@ class Secret:
         if self.source == "file":
             return _read(Path(self.value))
         if self.source == "template":
-            from agentd.providers.interpolation import expand
-
-            return expand(self.value, env)
+            return _expand(self.value, env)
         if env.get(self.value):
             return env[self.value]
         if path := env.get(f"{self.value}_FILE"):
@@ -66,6 +64,20 @@ class Secret:
     def __repr__(self) -> str:
         shown = "***" if self.source == "literal" else self.value
         return f"Secret({self.source}:{shown})"
+
+
+def _expand(template: str, env: Mapping[str, str]) -> str:
+    from agentd.providers.interpolation import InterpolationError, expand
+
+    files = {
+        name.removesuffix("_FILE"): _read(Path(path))
+        for name, path in env.items()
+        if name.endswith("_FILE") and path and f"${{{name.removesuffix('_FILE')}" in template
+    }
+    try:
+        return expand(template, {**files, **{name: value for name, value in env.items() if value or name not in files}})
+    except InterpolationError as error:
+        raise SecretMissing(str(error)) from error
 
 
 def _read(path: Path) -> str:

@@ -57,7 +57,7 @@ class ToolSchema:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """`items`: the conversation so far, instructions first. Parallel ToolCalls stand side by side, then their results."""
+    """`items`: the conversation, instructions first. Parallel ToolCalls stand side by side, then their results."""
 
     items: tuple[ChatItem, ...]
     tools: tuple[ToolSchema, ...] = ()

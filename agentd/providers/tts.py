@@ -21,7 +21,7 @@ class TTSSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedWord:
-    """A word (with the space or punctuation that follows it) and where it is heard, in seconds of its segment's audio."""
+    """A word (with the space or punctuation after it) and where it is heard, in seconds of its segment's audio."""
 
     text: str
     start_s: float

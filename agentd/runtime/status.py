@@ -115,5 +115,5 @@ class Daemon(Protocol):
         ...
 
     def facts(self) -> Mapping[str, Any]:
-        """For `GET /worker` and `/v1/status`: agent_names, sdk_version, active_jobs, worker_load, livekit_url, version."""
+        """For `GET /worker`: agent_names, sdk_version, active_jobs, worker_load, livekit_url, version."""
         ...

@@ -1,0 +1,37 @@
+"""agentd_local: speech on this machine's processor, without keys and without a network.
+
+Silero hears when somebody speaks, Whisper recognises, hibari speaks. Installed by the extra `local`.
+"""
+
+from __future__ import annotations
+
+from agentd.registry import Component, Plugin
+
+plugin = Plugin(
+    name="local",
+    version="0.1.0",
+    components=(
+        Component(
+            kind="vad",
+            provider="silero",
+            settings="agentd_local.config:SileroSettings",
+            factory="agentd_local.silero:create_vad",
+            summary="Silero voice activity detection on onnxruntime.",
+            default=True,
+        ),
+        Component(
+            kind="stt",
+            provider="whisper",
+            settings="agentd_local.config:WhisperSettings",
+            factory="agentd_local.whisper:create_stt",
+            summary="Whisper tiny.en on ctranslate2: English, one answer an utterance.",
+        ),
+        Component(
+            kind="tts",
+            provider="hibari",
+            settings="agentd_local.config:HibariSettings",
+            factory="agentd_local.hibari_tts:create_tts",
+            summary="hibari: one American English voice at 24 kHz.",
+        ),
+    ),
+)

@@ -49,10 +49,10 @@ def test_a_sentence_comes_out_as_soon_as_the_next_begins() -> None:
 
 def test_the_first_segment_may_end_at_a_comma_and_later_ones_may_not() -> None:
     segmenter = Segmenter()
-    text = "If you would like to book a table for this evening, I can do that for you, gladly. And if not, then not, as well."
+    text = "If you would like to book a table for this evening, I can do that, for you, gladly. And if not, then not."
     found = [s for c in text for s in segmenter.push(c)] + segmenter.flush()
     assert found[0] == "If you would like to book a table for this evening,"
-    assert found[1] == "I can do that for you, gladly."
+    assert found[1] == "I can do that, for you, gladly."
     assert len(found) == 3
 
 

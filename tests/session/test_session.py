@@ -531,5 +531,3 @@ async def test_a_recogniser_that_fails_once_is_tried_again_within_the_turn() -> 
         call.stt.failures.append(ProviderUnavailable("fake", "reset", retry_after_s=0.1))
         await call.say("Hello.")
         assert call.user_texts == ["Hello."]
-
-

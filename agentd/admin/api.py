@@ -1,0 +1,122 @@
+"""`/v1`: what operators and tools ask of the daemon."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from aiohttp import web
+
+from agentd.admin.documents import document
+from agentd.admin.openapi import OPENAPI
+from agentd.admin.problems import Refused, json_body
+from agentd.config.render import rendered
+from agentd.runtime.status import AgentStatus, Daemon, SessionStatus
+
+MAX_SAY_CHARACTERS = 4_000
+
+
+class Api:
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/openapi.json", self.openapi),
+            web.get("/v1/status", self.status),
+            web.get("/v1/agents", self.agents),
+            web.get("/v1/agents/{name}", self.agent),
+            web.get("/v1/workers", self.workers),
+            web.get("/v1/sessions", self.sessions),
+            web.get("/v1/sessions/{id}", self.session),
+            web.post("/v1/sessions/{id}/say", self.say),
+            web.post("/v1/sessions/{id}/interrupt", self.interrupt),
+            web.post("/v1/sessions/{id}/end", self.end),
+            web.post("/v1/reload", self.reload),
+            web.post("/v1/drain", self.drain),
+        ]
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        return web.json_response(OPENAPI)
+
+    async def status(self, _: web.Request) -> web.Response:
+        facts: dict[str, Any] = dict(self._daemon.facts())
+        readiness = self._daemon.readiness()
+        return _json({**facts, "generation": self._daemon.generation(), "readiness": readiness})
+
+    async def agents(self, _: web.Request) -> web.Response:
+        return _json({"generation": self._daemon.generation(), "agents": self._daemon.agents()})
+
+    async def agent(self, request: web.Request) -> web.Response:
+        found = _agent(self._daemon, request.match_info["name"])
+        definition = self._daemon.definition(found.name)
+        return _json({**document(found), "definition": rendered(definition) if definition else None})
+
+    async def workers(self, _: web.Request) -> web.Response:
+        return _json({"workers": self._daemon.workers()})
+
+    async def sessions(self, _: web.Request) -> web.Response:
+        return _json({"sessions": self._daemon.sessions()})
+
+    async def session(self, request: web.Request) -> web.Response:
+        return _json(_session(self._daemon, request.match_info["id"]))
+
+    async def say(self, request: web.Request) -> web.Response:
+        text = (await json_body(request)).get("text")
+        if not isinstance(text, str) or not text.strip():
+            raise Refused(422, 'send {"text": "..."}: what the agent is to say')
+        if len(text) > MAX_SAY_CHARACTERS:
+            raise Refused(422, f"text has {len(text)} characters; {MAX_SAY_CHARACTERS} are taken at once")
+        return await self._control(request, "say", text)
+
+    async def interrupt(self, request: web.Request) -> web.Response:
+        await json_body(request)
+        return await self._control(request, "interrupt", "")
+
+    async def end(self, request: web.Request) -> web.Response:
+        await json_body(request)
+        return await self._control(request, "end", "")
+
+    async def _control(self, request: web.Request, verb: Literal["say", "interrupt", "end"], text: str) -> web.Response:
+        session_id = request.match_info["id"]
+        try:
+            await self._daemon.control(session_id, verb, text)
+        except KeyError as error:
+            raise _no_session(session_id) from error
+        return _json({"session": session_id, "verb": verb}, status=202)
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """200 when every file was applied or nothing changed; 422 with the problems when one was not."""
+        await json_body(request)
+        outcome = await self._daemon.reload()
+        if outcome.applied:
+            return _json(outcome)
+        errors = sum(problem.severity == "error" for problem in outcome.problems)
+        detail = f"{errors} error{'s' if errors != 1 else ''}: the last good versions go on serving"
+        raise Refused(422, detail, **document(outcome))
+
+    async def drain(self, request: web.Request) -> web.Response:
+        await json_body(request)
+        self._daemon.drain()
+        return _json({"draining": True, "sessions": len(self._daemon.sessions())}, status=202)
+
+
+def _agent(daemon: Daemon, name: str) -> AgentStatus:
+    for status in daemon.agents():
+        if status.name == name:
+            return status
+    raise Refused(404, f"there is no agent {name!r}; GET /v1/agents lists them")
+
+
+def _session(daemon: Daemon, session_id: str) -> SessionStatus:
+    for status in daemon.sessions():
+        if status.id == session_id:
+            return status
+    raise _no_session(session_id)
+
+
+def _no_session(session_id: str) -> Refused:
+    return Refused(404, f"there is no session {session_id!r} under way; GET /v1/sessions lists them")
+
+
+def _json(value: Any, *, status: int = 200) -> web.Response:
+    return web.json_response(document(value), status=status)

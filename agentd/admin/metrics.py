@@ -1,0 +1,134 @@
+"""The figures that Prometheus reads: base units, no ids in labels.
+
+Sessions and workers send `Measure`s; what is a state rather than an event is read from the daemon at each scrape.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
+
+import agentd
+from agentd.runtime.status import Daemon, Measure
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=MetricWrapperBase)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PREFIX = "agentd_"
+LATENCY_BUCKETS_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5)
+
+COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "sessions_total": ("Sessions that ended, by reason.", ("agent", "reason")),
+    "sessions_resumed_total": ("Sessions that went on in another worker.", ("agent",)),
+    "tool_calls_total": ("Tool calls, by outcome.", ("agent", "tool", "outcome")),
+    "provider_requests_total": ("Requests to providers, by outcome.", ("kind", "provider", "outcome")),
+    "usage_tokens_total": ("Tokens of the language model.", ("agent", "type")),
+    "usage_characters_total": ("Characters that were synthesised.", ("agent",)),
+    "interruptions_total": ("Replies that the caller cut.", ("agent",)),
+    "event_deliveries_total": ("Events sent to webhooks, by outcome.", ("agent", "outcome")),
+    "worker_restarts_total": ("Workers that died or hung and were replaced.", ()),
+}
+HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "turn_latency_seconds": ("Silence that the caller hears before a reply, by stage.", ("agent", "stage")),
+    "tool_duration_seconds": ("Time that tool calls took.", ("agent", "tool")),
+}
+GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "config_last_reload_successful": ("Whether the last reload applied every file.", ()),
+    "config_last_reload_success_timestamp_seconds": ("When a reload last applied every file, unix time.", ()),
+}
+
+
+class Metrics:
+    """A MeasureSink, and the text for `/metrics`. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every one of ours, that nobody reads
+        self._registry = CollectorRegistry()
+        self._counters = {name: self._make(Counter, name, about) for name, about in COUNTERS.items()}
+        self._gauges = {name: self._make(Gauge, name, about) for name, about in GAUGES.items()}
+        self._histograms = {
+            name: Histogram(PREFIX + name, text, labels, buckets=LATENCY_BUCKETS_S, registry=self._registry)
+            for name, (text, labels) in HISTOGRAMS.items()
+        }
+        self._refused: set[str] = set()
+        ProcessCollector(registry=self._registry)
+        build = Gauge(PREFIX + "build_info", "Always 1; the version of agentd.", ["version"], registry=self._registry)
+        build.labels(version=agentd.__version__).set(1)
+
+    def _make(self, kind: type[M], name: str, about: tuple[str, tuple[str, ...]]) -> M:
+        return kind(PREFIX + name, *about, registry=self._registry)
+
+    def apply(self, measure: Measure) -> None:
+        """Adds, sets or observes. A measure of unknown name or labels is logged once and left out."""
+        try:
+            self._apply(measure)
+        except (KeyError, ValueError) as error:
+            if measure.name not in self._refused:
+                self._refused.add(measure.name)
+                log.warning("A measure was left out: %s", error, extra={"measure": measure.name})
+
+    def _apply(self, measure: Measure) -> None:
+        if counter := self._counters.get(measure.name):
+            _child(counter, measure).inc(measure.value)
+        elif histogram := self._histograms.get(measure.name):
+            _child(histogram, measure).observe(measure.value)
+        else:
+            _child(self._gauges[measure.name], measure).set(measure.value)
+
+    def follow(self, daemon: Daemon) -> None:
+        """From now on a scrape also tells the daemon's own state."""
+        self._registry.register(DaemonCollector(daemon))
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
+
+
+def _child(metric: M, measure: Measure) -> M:
+    return metric.labels(**measure.labels) if measure.labels else metric
+
+
+class DaemonCollector(Collector):
+    """Gauges from the daemon's snapshots, made anew at each scrape: nothing of a deleted agent stays behind."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield from self._of_agents()
+        yield from self._of_workers()
+        yield _gauge("config_generation", "Number of the generation that new calls get.", self._daemon.generation())
+
+    def _of_agents(self) -> Iterator[GaugeMetricFamily]:
+        active = GaugeMetricFamily(PREFIX + "sessions_active", "Calls under way.", labels=["agent"])
+        registered = GaugeMetricFamily(
+            PREFIX + "worker_registered", "Whether the agent is registered with LiveKit.", labels=["agent"]
+        )
+        for agent in self._daemon.agents():
+            active.add_metric([agent.name], agent.sessions)
+            registered.add_metric([agent.name], float(agent.registered))
+        yield active
+        yield registered
+
+    def _of_workers(self) -> Iterator[GaugeMetricFamily]:
+        workers = self._daemon.workers()
+        load = float(self._daemon.facts().get("worker_load", 0.0))
+        lag = max((worker.loop_lag_s for worker in workers), default=0.0)
+        memory = sum(worker.memory_bytes for worker in workers)
+        ready = sum(worker.state == "ready" for worker in workers)
+        yield _gauge("worker_load_ratio", "Load as LiveKit is told it: 0 is idle, 1 is full.", load)
+        yield _gauge("event_loop_lag_seconds", "Worst lag of a worker's event loop in its last heartbeat.", lag)
+        yield _gauge("workers_ready", "Session workers that take calls.", ready)
+        yield _gauge("workers_memory_bytes", "Resident memory of all session workers.", memory)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, text, value=value)

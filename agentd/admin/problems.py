@@ -1,0 +1,43 @@
+"""Errors as application/problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+CONTENT_TYPE = "application/problem+json"
+
+
+def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> web.Response:
+    """`detail` says what is wrong and what to do; `members` are further fields."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **members}
+    return web.Response(status=status, text=json.dumps(body), content_type=CONTENT_TYPE, headers=headers)
+
+
+class Refused(Exception):
+    """Raised in a handler, answered as a problem."""
+
+    def __init__(self, status: int, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.members = members
+
+
+async def json_body(request: web.Request) -> dict[str, Any]:
+    """The request's JSON object; {} when there is no body. Raises Refused 415 or 400."""
+    if not request.can_read_body:
+        return {}
+    if request.content_type != "application/json":
+        raise Refused(415, "send JSON, with Content-Type: application/json")
+    try:
+        body = await request.json()
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, f"the body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise Refused(400, "the body must be a JSON object")
+    return body

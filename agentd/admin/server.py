@@ -1,0 +1,144 @@
+"""The admin server: puts health, figures, API, token endpoint and talk page behind their guards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from agentd.admin.api import Api
+from agentd.admin.guards import bearer_matches, host_allowed, origin_allowed
+from agentd.admin.health import Health
+from agentd.admin.metrics import Metrics
+from agentd.admin.problems import Refused, problem
+from agentd.admin.settings import AdminSettings, TokenEndpointSettings, check_bind, parse_addr
+from agentd.admin.talk import TalkPage
+from agentd.admin.token_endpoint import PATHS as TOKEN_PATHS
+from agentd.admin.token_endpoint import TokenEndpoint
+from agentd.runtime.status import Daemon
+
+MAX_BODY_BYTES = 256 * 1024
+CLOSE_WITHIN_S = 2.0
+PUBLIC = frozenset({"/", "/worker", "/livez", "/readyz", "/metrics"})
+UNNAMED = frozenset({"/", "/livez"})  # probes come under any Host, and these answers tell nothing
+
+
+@asynccontextmanager
+async def serve_admin(
+    daemon: Daemon,
+    settings: AdminSettings,
+    metrics: Metrics,
+    token_endpoint: TokenEndpointSettings | None = None,
+) -> AsyncIterator[str]:
+    """Serves until the block ends; gives the bound HOST:PORT.
+
+    Raises UnsafeBind for an address that may not be or cannot be read, OSError for one that is taken.
+    """
+    check_bind(settings)
+    host, port = parse_addr(settings.addr)
+    metrics.follow(daemon)
+    application = admin_application(daemon, settings, metrics, token_endpoint)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_WITHIN_S)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host or None, port).start()
+        yield _bound(runner)
+    finally:
+        await runner.cleanup()
+
+
+def _bound(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def admin_application(
+    daemon: Daemon, settings: AdminSettings, metrics: Metrics, token_endpoint: TokenEndpointSettings | None
+) -> web.Application:
+    guards = [_addressed(settings), _from_allowed_pages(token_endpoint)]
+    if settings.token:
+        guards.append(_with_token(settings.token))
+    guards.append(_problems)  # innermost: what it makes of a refusal still gets the headers of the guards
+    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=guards)
+    application.add_routes(Health(daemon, metrics).routes())
+    application.add_routes(Api(daemon).routes())
+    if token_endpoint:
+        application.add_routes(TokenEndpoint(daemon, token_endpoint).routes())
+        application.add_routes([web.options(path, _preflight) for path in TOKEN_PATHS])
+    if token_endpoint and settings.talk_page:
+        application.add_routes(TalkPage(daemon, token_endpoint).routes())
+    return application
+
+
+@web.middleware
+async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Makes every refusal a problem+json."""
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return problem(refused.status, refused.detail, **refused.members)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return problem(error.status, f"{request.method} {request.path}: {error.reason}", headers=allow)
+
+
+def _addressed(settings: AdminSettings) -> Middleware:
+    @web.middleware
+    async def addressed(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in UNNAMED or host_allowed(request.host, settings.hosts) or _trusted(request, settings):
+            return await handler(request)
+        return problem(403, f"the Host {request.host!r} is none of ours: use the IP address or localhost")
+
+    return addressed
+
+
+def _trusted(request: web.Request, settings: AdminSettings) -> bool:
+    """A request that knows the token is no rebound page's."""
+    return settings.token is not None and bearer_matches(request.headers.get("Authorization"), settings.token)
+
+
+def _from_allowed_pages(token_endpoint: TokenEndpointSettings | None) -> Middleware:
+    token_origins = token_endpoint.origins if token_endpoint else ()
+
+    @web.middleware
+    async def from_allowed_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
+        origin = request.headers.get("Origin")
+        allowed = token_origins if request.path in TOKEN_PATHS else ()
+        if not origin_allowed(origin, request.host, allowed):
+            return problem(403, f"pages of {origin} may not ask here")
+        response = await handler(request)
+        if origin is not None:
+            response.headers.update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
+        return response
+
+    return from_allowed_pages
+
+
+def _with_token(token: str) -> Middleware:
+    @web.middleware
+    async def with_token(request: web.Request, handler: Handler) -> web.StreamResponse:
+        open_to_all = request.path in PUBLIC or request.path in TOKEN_PATHS or _is_talk(request.path)
+        if open_to_all or bearer_matches(request.headers.get("Authorization"), token):
+            return await handler(request)
+        challenge = {"WWW-Authenticate": 'Bearer realm="agentd"'}
+        return problem(401, "send Authorization: Bearer and the admin token", headers=challenge)
+
+    return with_token
+
+
+def _is_talk(path: str) -> bool:
+    return path == "/talk" or path.startswith("/talk/")
+
+
+async def _preflight(_: web.Request) -> web.Response:
+    """A browser asks before it sends JSON to another site; the origin was checked before this."""
+    headers = {
+        "Access-Control-Allow-Methods": "POST",
+        "Access-Control-Allow-Headers": "Content-Type",
+        "Access-Control-Max-Age": "600",
+    }
+    return web.Response(status=204, headers=headers)

@@ -1,0 +1,74 @@
+"""What the admin side is told: plain values, whoever read them from flags, environment or a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agentd.admin.guards import is_loopback
+from agentd.errors import AgentdError
+from agentd.transport.tokens import CALLER_TTL_S, LiveKitCredentials
+
+DEFAULT_ADDR = "127.0.0.1:8081"
+
+
+class UnsafeBind(AgentdError):
+    """The address can be reached from other machines, and no token protects it."""
+
+
+class InvalidAddress(UnsafeBind, ValueError):
+    """The address is not HOST:PORT; refused like an unsafe one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminSettings:
+    """`addr` is HOST:PORT ("[::1]:8081" for IPv6, port 0 for any free one); `token` guards `/v1/`.
+
+    `hosts` are names, beside IP addresses and localhost, under which the server may be addressed (that of a proxy
+    in front of it). `talk_page` serves `/talk`, where there is a token endpoint.
+    """
+
+    addr: str = DEFAULT_ADDR
+    token: str | None = field(default=None, repr=False)
+    hosts: tuple[str, ...] = ()
+    talk_page: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenEndpointSettings:
+    """Who may get a token for a call, and for which agents.
+
+    `public_url` is LiveKit's address as callers reach it, when it is not the daemon's own. `origins`: sites whose
+    pages may ask ("*" for all); the daemon's own pages always may. `agents`: whom callers may ask for; empty means
+    every agent that serves. `choose_room` lets a caller name the room, and so join a call that others are in.
+    """
+
+    credentials: LiveKitCredentials
+    public_url: str = ""
+    origins: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    ttl_s: float = CALLER_TTL_S
+    choose_room: bool = False
+
+    @property
+    def server_url(self) -> str:
+        """Where callers connect, as a WebSocket address."""
+        return self.public_url or self.credentials.websocket_url
+
+
+def parse_addr(addr: str) -> tuple[str, int]:
+    """HOST and PORT. Raises InvalidAddress, which says what is wrong."""
+    host, separator, port = addr.rpartition(":")
+    if not separator or not port.isdecimal() or int(port) > 65535:
+        raise InvalidAddress(f"{addr!r} is not HOST:PORT, for example {DEFAULT_ADDR}")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def check_bind(settings: AdminSettings) -> None:
+    """Raises UnsafeBind for an address that others reach while no token is set."""
+    host, _ = parse_addr(settings.addr)
+    if settings.token or is_loopback(host):
+        return
+    raise UnsafeBind(
+        f"the admin address {settings.addr} can be reached from other machines: "
+        "set AGENTD_ADMIN_TOKEN (or AGENTD_ADMIN_TOKEN_FILE), or listen on 127.0.0.1"
+    )

@@ -1,0 +1,105 @@
+"""What the verbs that read configuration share: options, the environment, and how problems are shown."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from agentd.config.daemon import LoadedDaemon, find_daemon_file, load_daemon, select_plugins
+from agentd.errors import Problem
+from agentd.registry import Registry, installed
+
+EXIT_INVALID = 78
+EXIT_WARNINGS = 3
+DEFAULT_DIRECTORY = Path("agents.d")
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def config_options(command: _Command) -> _Command:
+    """-d, -c and --env-file."""
+    path = click.Path(path_type=Path)
+    for decorate in (
+        click.option("-d", "--directory", type=path, help="The agents' directory.  [default: agents.d]"),
+        click.option("-c", "--config", type=path, help="The daemon's file.  [default: agentd.yaml, if there]"),
+        click.option("--env-file", type=path, help="Variables, KEY=VALUE a line; the environment goes before it."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def environment_with(env_file: Path | None) -> dict[str, str]:
+    """The process's environment over the file's variables. Raises click.UsageError."""
+    return {**(_read_env_file(env_file) if env_file else {}), **os.environ}
+
+
+def daemon_of(config: Path | None, environment: Mapping[str, str]) -> tuple[LoadedDaemon, Registry]:
+    """agentd.yaml and the plugins that it leaves; what is wrong with it is in `problems`."""
+    loaded = load_daemon(config or find_daemon_file(), environment)
+    registry, problems = select_plugins(installed(), loaded.config)
+    return LoadedDaemon(config=loaded.config, problems=(*loaded.problems, *problems)), registry
+
+
+def show_problems(problems: Sequence[Problem], style: str, agents: Iterable[str]) -> None:
+    """Problems on standard output, one a line; the count on standard error."""
+    if style == "json":
+        valid = not any(problem.severity == "error" for problem in problems)
+        answer = {"valid": valid, "agents": sorted(agents), "problems": [asdict(problem) for problem in problems]}
+        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        return
+    for problem in problems:
+        click.echo(github_line(problem) if style == "github" else str(problem))
+    click.echo(_summary(problems, list(agents)), err=True)
+
+
+def github_line(problem: Problem) -> str:
+    """A workflow command that GitHub shows at the line."""
+    message = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
+    place = f"file={_property(problem.file)},line={problem.line},col={problem.column},title={_property(problem.code)}"
+    return f"::{problem.severity} {place}::{_escaped(message)}"
+
+
+def _summary(problems: Sequence[Problem], agents: list[str]) -> str:
+    errors = sum(problem.severity == "error" for problem in problems)
+    warnings = len(problems) - errors
+    counts = [_count(len(agents), "valid agent"), _count(errors, "error"), _count(warnings, "warning")]
+    return ", ".join(counts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"cannot read {path}: {error}") from error
+    variables = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip().removeprefix("export ")
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise click.UsageError(f"{path}:{number}: expected KEY=VALUE")
+        variables[name.strip()] = _unquoted(value.strip())
+    return variables
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'" else value

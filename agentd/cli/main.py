@@ -1,0 +1,73 @@
+"""The `agentd` command: verbs, each imported only when it is invoked, so that none pays for another's imports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import NamedTuple
+
+import click
+
+from agentd import __version__
+
+
+class Verb(NamedTuple):
+    """Where the click command is, "module:function", and its line in the list of verbs."""
+
+    target: str
+    summary: str
+
+
+VERBS: Mapping[str, Verb] = {
+    "serve": Verb("agentd.cli.serve:serve", "Run the daemon in the foreground."),
+    "validate": Verb("agentd.cli.validate:validate", "Report every problem in agent files."),
+    "render": Verb("agentd.cli.render:render", "Show an agent as it is resolved, secrets masked."),
+    "console": Verb("agentd.cli.console:console", "Talk to an agent without a LiveKit server."),
+    "reload": Verb("agentd.cli.remote:reload", "Make a running daemon read its files again."),
+    "drain": Verb("agentd.cli.remote:drain", "Let a running daemon end after its last call."),
+    "get": Verb("agentd.cli.remote:get", "List a running daemon's agents, workers or sessions."),
+    "token": Verb("agentd.cli.token:token", "Mint a caller's token."),
+    "schema": Verb("agentd.cli.schema:schema", "Print, write or check the JSON Schemas and the reference."),
+    "providers": Verb("agentd.cli.providers:providers", "List the providers of the installed plugins."),
+    "version": Verb("agentd.cli.version:version", "Print the version."),
+}
+
+
+class Verbs(click.Group):
+    """Looks verbs up in the table; the list of verbs is printed from it, without an import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        verb = VERBS.get(cmd_name)
+        if verb is None:
+            return None
+        module, _, name = verb.target.partition(":")
+        try:
+            command = getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            missing = f'"{cmd_name}" cannot run: the Python module {error.name} is not installed'
+            raise click.ClickException(missing) from error
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from difflib import get_close_matches
+
+        near = get_close_matches(args[0], list(VERBS), 1) if args and args[0] not in VERBS else []
+        if near and not args[0].startswith("-"):
+            ctx.fail(f'No such command "{args[0]}". Did you mean "{near[0]}"?')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.summary) for name, verb in VERBS.items()])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="agentd")
+def main() -> None:
+    """Turns YAML files into voice agents in LiveKit rooms."""

@@ -1,0 +1,225 @@
+"""`agentd get`, `reload` and `drain`: what is asked of a running daemon, over its admin API."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+EXIT_UNAVAILABLE = 69
+EXIT_INVALID = 78
+TIMEOUT_S = 60.0  # a reload prepares providers and models in every worker
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "agents": ("name", "state", "registered", "sessions", "generation", "revision", "source"),
+    "workers": ("id", "pid", "state", "sessions", "capacity", "load", "lag", "memory", "restarts"),
+    "sessions": ("id", "agent", "state", "caller", "turns", "age", "room", "worker"),
+}
+NAMED_BY: Mapping[str, str] = {"agents": "name", "workers": "id", "sessions": "id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminClient:
+    """The admin API of the daemon at HOST:PORT, or at a URL."""
+
+    addr: str
+    token: str | None
+
+    def call(self, method: str, path: str) -> Answer:
+        """Raises click.ClickException with one line that says what to do."""
+        base = self.addr if "://" in self.addr else f"http://{self.addr}"
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        request = urllib.request.Request(f"{base.rstrip('/')}{path}", method=method, headers=headers)
+        try:
+            with _opener().open(request, timeout=TIMEOUT_S) as reply:
+                return Answer(reply.status, json.load(reply))
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, _problem_of(error))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise Unavailable(
+                f"no agentd answers at {base} ({reason}): is it running? --admin-addr says where"
+            ) from error
+
+    def expect(self, method: str, path: str) -> dict[str, Any]:
+        answer = self.call(method, path)
+        if answer.status < 400:
+            return answer.body
+        raise _refused(answer)
+
+
+class Unavailable(click.ClickException):
+    exit_code = EXIT_UNAVAILABLE
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Without the environment's proxies: the daemon is here, or at an address that was given."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _problem_of(error: urllib.error.HTTPError) -> dict[str, Any]:
+    try:
+        body = json.load(error)
+    except ValueError:
+        return {"detail": error.reason}
+    return body if isinstance(body, dict) else {"detail": str(body)}
+
+
+def _refused(answer: Answer) -> click.ClickException:
+    if answer.status == 401:
+        return click.ClickException("the daemon wants its admin token: set AGENTD_ADMIN_TOKEN (or _FILE)")
+    return click.ClickException(f"the daemon refused ({answer.status}): {answer.body.get('detail', '')}")
+
+
+def admin_options(command: _Command) -> _Command:
+    """--admin-addr; the command gets a `client`."""
+
+    def client(context: click.Context, parameter: click.Parameter, addr: str) -> AdminClient:
+        return AdminClient(addr=addr, token=_token())
+
+    return click.option(
+        "--admin-addr",
+        "client",
+        envvar="AGENTD_ADMIN_ADDR",
+        default="127.0.0.1:8081",
+        show_default=True,
+        callback=client,
+        help="Where the daemon's admin API is; AGENTD_ADMIN_TOKEN holds its token.",
+    )(command)
+
+
+def _token() -> str | None:
+    if given := os.environ.get("AGENTD_ADMIN_TOKEN"):
+        return given
+    path = os.environ.get("AGENTD_ADMIN_TOKEN_FILE")
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise click.UsageError(f"AGENTD_ADMIN_TOKEN_FILE: cannot read {path}: {error.strerror}") from error
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(list(COLUMNS)))
+@click.argument("name", required=False)
+@click.option("-o", "--output", type=click.Choice(["table", "json", "yaml", "name"]), default="table")
+@admin_options
+def get(client: AdminClient, kind: str, name: str | None, output: str) -> None:
+    """List a running daemon's agents, workers or sessions; NAME picks one."""
+    entries = client.expect("GET", f"/v1/{kind}")[kind]
+    key = NAMED_BY[kind]
+    if name is not None:
+        entries = [entry for entry in entries if entry[key] == name]
+        if not entries:
+            raise click.ClickException(f"there is no {kind[:-1]} {name}")
+    if output == "name":
+        click.echo("".join(f"{entry[key]}\n" for entry in entries), nl=False)
+    elif output == "table":
+        click.echo(table(kind, entries, now=time.time()), nl=False)
+        _show_problems(problem for entry in entries for problem in entry.get("problems", ()))
+    else:
+        click.echo(_serialised(entries if name is None else entries[0], output), nl=False)
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@admin_options
+def reload(client: AdminClient, output: str) -> None:
+    """Make a running daemon read its files again.
+
+    Waits until every worker has the new version. Exit 78 when a file was refused: its last good version serves on.
+    """
+    answer = client.call("POST", "/v1/reload")
+    if answer.status not in (200, 422):
+        raise _refused(answer)
+    if output == "json":
+        click.echo(_serialised(answer.body, "json"), nl=False)
+    else:
+        _show_problems(answer.body.get("problems", ()))
+        click.echo(outcome_line(answer.body))
+    if answer.status == 422:
+        sys.exit(EXIT_INVALID)
+
+
+@click.command()
+@admin_options
+def drain(client: AdminClient) -> None:
+    """Let a running daemon end after its last call; it takes no new ones."""
+    sessions = client.expect("POST", "/v1/drain")["sessions"]
+    click.echo(f"Draining: {sessions} call{'s' if sessions != 1 else ''} under way.")
+
+
+def outcome_line(outcome: Mapping[str, Any]) -> str:
+    """What a reload did, in one line."""
+    parts = [f"{verb} {', '.join(outcome[verb])}" for verb in ("added", "updated", "removed") if outcome.get(verb)]
+    if not outcome.get("applied"):
+        return f"Refused: {outcome.get('detail', '')}." + (f" Applied: {'; '.join(parts)}." if parts else "")
+    if not parts:
+        return f"Nothing changed; generation {outcome['generation']}."
+    return f"Generation {outcome['generation']} serves after {outcome['duration_s']:.2f} s: {'; '.join(parts)}."
+
+
+def table(kind: str, entries: Sequence[Mapping[str, Any]], *, now: float) -> str:
+    """Columns as wide as their widest cell; the last is not padded."""
+    columns = COLUMNS[kind]
+    rows = [[column.upper() for column in columns]]
+    rows += [[_cell(column, entry, now) for column in columns] for entry in entries]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
+    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _cell(column: str, entry: Mapping[str, Any], now: float) -> str:
+    match column:
+        case "lag":
+            return f"{entry['loop_lag_s'] * 1_000:.0f} ms"
+        case "memory":
+            return f"{entry['memory_bytes'] / 2**20:.0f} MiB"
+        case "age":
+            return _age(now - entry["started_at"])
+        case "revision":
+            return str(entry["revision"])[:8]
+    value = entry[column]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _age(seconds: float) -> str:
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+def _serialised(value: Any, style: str) -> str:
+    if style == "json":
+        return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    import yaml
+
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+
+
+def _show_problems(problems: Any) -> None:
+    from agentd.errors import Problem
+
+    for problem in problems:
+        click.echo(str(Problem(**problem)), err=True)

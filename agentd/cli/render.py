@@ -1,0 +1,51 @@
+"""`agentd render NAME`: an agent as it is resolved, secrets masked."""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from pathlib import Path
+
+import click
+import yaml
+
+from agentd.cli.files import DEFAULT_DIRECTORY, EXIT_INVALID, config_options, daemon_of, environment_with
+from agentd.config.load import Loaded, load
+from agentd.config.render import rendered
+
+
+@click.command()
+@click.argument("name")
+@config_options
+@click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@click.pass_context
+def render(
+    ctx: click.Context, name: str, directory: Path | None, config: Path | None, env_file: Path | None, output: str
+) -> None:
+    """Show the agent NAME with its parts, defaults and variables resolved, and its secrets masked."""
+    environment = environment_with(env_file)
+    daemon, registry = daemon_of(config, environment)
+    loaded = load(directory or DEFAULT_DIRECTORY, daemon.config, registry, environment)
+    definition = loaded.agents.get(name)
+    if definition is None:
+        _explain(name, loaded)
+        ctx.exit(EXIT_INVALID)
+    shown = rendered(definition)
+    text = json.dumps(shown, indent=2, ensure_ascii=False) if output == "json" else _yaml(shown)
+    click.echo(text.rstrip())
+
+
+def _yaml(shown: object) -> str:
+    text: str = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=110)
+    return text
+
+
+def _explain(name: str, loaded: Loaded) -> None:
+    for source, names in loaded.broken.items():
+        if name in names:
+            for problem in loaded.problems_by_source.get(source, ()):
+                click.echo(str(problem), err=True)
+            return
+    near = get_close_matches(name, sorted(loaded.agents), 1)
+    hint = f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(sorted(loaded.agents)) or 'none'}"
+    click.echo(f'Error: no agent "{name}" ({hint})', err=True)

@@ -1,0 +1,229 @@
+"""`agentd serve`: the daemon in the foreground. Wires the parts together and turns their failures into exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from agentd import logs
+from agentd.cli.files import DEFAULT_DIRECTORY, EXIT_INVALID, config_options, daemon_of, environment_with
+from agentd.config.daemon import DaemonConfig, state_directory
+from agentd.config.load import load
+from agentd.config.watch import watch
+from agentd.errors import Problem
+from agentd.providers.fields import Secret, SecretMissing
+from agentd.registry import Registry
+from agentd.transport.tokens import LiveKitCredentials
+
+if TYPE_CHECKING:
+    from agentd.runtime.supervisor import Supervisor
+
+EXIT_CALLS_CUT = 4
+EXIT_UNREACHABLE = 69
+EXIT_BUSY = 73
+EXIT_ADMIN_TAKEN = 98
+
+DEV_URL = "ws://127.0.0.1:7880"
+DEV_KEY, DEV_SECRET = "devkey", "secret"  # what `livekit-server --dev` takes
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """All that a daemon is started with, resolved."""
+
+    directory: Path
+    config: DaemonConfig
+    registry: Registry
+    environment: Mapping[str, str]
+    credentials: LiveKitCredentials
+    admin_token: str | None
+    watch: bool
+    dev: bool
+    require_livekit: bool
+
+
+@click.command()
+@config_options
+@click.option("--watch/--no-watch", default=True, help="Apply edits by themselves.  [default: watch]")
+@click.option("--workers", type=int, help="Session workers; 0 holds the calls in this process.  [default: one a core]")
+@click.option("--admin-addr", help="Host and port of the admin server.  [default: 127.0.0.1:8081]")
+@click.option("--drain-timeout", help="How long calls may go on after a SIGTERM, such as 15m.  [default: 3600s]")
+@click.option(
+    "--load-threshold", help="Share of the processors from which calls are refused; 1: never.  [default: 0.7]"
+)
+@click.option("--log-format", type=click.Choice(["json", "text"]), help="[default: json; text with --dev]")
+@click.option("--require-livekit", is_flag=True, help="Exit 69 when LiveKit cannot be reached at the start.")
+@click.option("--dev", is_flag=True, help=f"Text logs, talk page, and {DEV_URL} with devkey/secret where none is set.")
+def serve(
+    directory: Path | None,
+    config: Path | None,
+    env_file: Path | None,
+    watch: bool,
+    workers: int | None,
+    admin_addr: str | None,
+    drain_timeout: str | None,
+    load_threshold: str | None,
+    log_format: str | None,
+    require_livekit: bool,
+    dev: bool,
+) -> None:
+    """Run the daemon in the foreground.
+
+    SIGHUP reads the agents' files again; SIGTERM and SIGINT let calls end, and cut them when sent twice; SIGUSR1
+    writes tasks and sessions to the log.
+    """
+    flags = {
+        "AGENTD_WORKERS": workers,
+        "AGENTD_ADMIN_ADDR": admin_addr,
+        "AGENTD_DRAIN_TIMEOUT": drain_timeout,
+        "AGENTD_LOAD_THRESHOLD": load_threshold,
+        "AGENTD_LOG_FORMAT": log_format or ("text" if dev and "AGENTD_LOG_FORMAT" not in os.environ else None),
+    }
+    given = environment_with(env_file)
+    os.environ.update(given)  # the workers resolve secrets from theirs, which is ours
+    environment = {**given, **{name: str(value) for name, value in flags.items() if value is not None}}
+    setting = resolve(directory or DEFAULT_DIRECTORY, config, environment, watch, dev, require_livekit)
+    log = setting.config.log
+    logs.configure(log.format, log.level)
+    sys.exit(asyncio.run(run(setting)))
+
+
+def resolve(
+    directory: Path,
+    config: Path | None,
+    environment: Mapping[str, str],
+    watch: bool,
+    dev: bool,
+    require_livekit: bool,
+) -> Setting:
+    """Exits 78 with every problem, or with the one line that says what to set."""
+    daemon, registry = daemon_of(config, environment)
+    if not daemon.valid:
+        refuse(daemon.problems, "agentd.yaml or the environment is invalid")
+    agents = load(directory, daemon.config, registry, environment)
+    if not agents.agents:
+        refuse(agents.problems, f"{directory} holds no agent that can run")
+    return Setting(
+        directory=directory,
+        config=daemon.config,
+        registry=registry,
+        environment=environment,
+        credentials=credentials_of(daemon.config, environment, dev=dev),
+        admin_token=_admin_token(daemon.config, environment),
+        watch=watch,
+        dev=dev,
+        require_livekit=require_livekit,
+    )
+
+
+def credentials_of(config: DaemonConfig, environment: Mapping[str, str], *, dev: bool) -> LiveKitCredentials:
+    """Exits 78 when there are none."""
+    settings = config.livekit
+    url = settings.url or (DEV_URL if dev else "")
+    if not url:
+        fail(EXIT_INVALID, "no LiveKit server: set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or use --dev")
+    try:
+        return LiveKitCredentials(
+            url=url,
+            api_key=_revealed(settings.api_key, environment, DEV_KEY if dev else None),
+            api_secret=_revealed(settings.api_secret, environment, DEV_SECRET if dev else None),
+        )
+    except SecretMissing as error:
+        fail(EXIT_INVALID, f"{error}: LiveKit at {url} needs LIVEKIT_API_KEY and LIVEKIT_API_SECRET")
+
+
+def _admin_token(config: DaemonConfig, environment: Mapping[str, str]) -> str | None:
+    try:
+        return config.admin.token.reveal(environment) if config.admin.token else None
+    except SecretMissing as error:
+        fail(EXIT_INVALID, f"admin.token: {error}")
+
+
+def _revealed(secret: Secret, environment: Mapping[str, str], default: str | None) -> str:
+    try:
+        return secret.reveal(environment)
+    except SecretMissing:
+        if default is None:
+            raise
+        return default
+
+
+def refuse(problems: tuple[Problem, ...], otherwise: str) -> NoReturn:
+    for problem in problems:
+        click.echo(str(problem), err=True)
+    fail(EXIT_INVALID, otherwise)
+
+
+def fail(code: int, line: str) -> NoReturn:
+    """One line that says what to do."""
+    click.echo(f"agentd: {line}", err=True)
+    sys.exit(code)
+
+
+async def run(setting: Setting) -> int:
+    """The exit code."""
+    from agentd.admin.metrics import Metrics
+    from agentd.admin.server import serve_admin
+    from agentd.admin.settings import UnsafeBind
+    from agentd.cli.wiring import admin_settings, supervisor_of, token_endpoint_settings
+    from agentd.runtime.journals import StateDirectoryBusy, locked
+    from agentd.runtime.supervisor import LiveKitUnreachable, NoValidAgent
+
+    state_dir = state_directory(setting.config, setting.environment)
+    async with AsyncExitStack() as stack:
+        try:
+            stack.enter_context(locked(state_dir))
+        except StateDirectoryBusy as error:
+            return _told(EXIT_BUSY, str(error))
+        except OSError as error:
+            return _told(EXIT_BUSY, f"the state directory {state_dir} cannot be used: {error.strerror}")
+        metrics = Metrics()
+        changes = watch(setting.directory) if setting.watch else None
+        supervisor = supervisor_of(setting, state_dir, metrics, changes)
+        try:
+            admin = serve_admin(supervisor, admin_settings(setting), metrics, token_endpoint_settings(setting))
+            address = await stack.enter_async_context(admin)
+        except UnsafeBind as error:
+            return _told(EXIT_INVALID, str(error))
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
+                raise
+            addr = setting.config.admin.addr
+            return _told(EXIT_ADMIN_TAKEN, f"the admin address {addr} cannot be had: choose another with --admin-addr")
+        logger.info("admin server listening", extra={"address": address})
+        if setting.dev:
+            click.echo(f"Talk to your agents: http://{address}/talk", err=True)
+        _on_signals(supervisor)
+        try:
+            whole = await supervisor.run()
+        except NoValidAgent as error:
+            return _told(EXIT_INVALID, str(error))
+        except LiveKitUnreachable as error:
+            return _told(EXIT_UNREACHABLE, f"LiveKit cannot be reached: {error}")
+    return 0 if whole else EXIT_CALLS_CUT
+
+
+def _told(code: int, line: str) -> int:
+    click.echo(f"agentd: {line}", err=True)
+    return code
+
+
+def _on_signals(supervisor: Supervisor) -> None:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, supervisor.stop_signal)
+    loop.add_signal_handler(signal.SIGINT, supervisor.stop_signal)
+    loop.add_signal_handler(signal.SIGHUP, supervisor.rollout.request)
+    loop.add_signal_handler(signal.SIGUSR1, supervisor.dump)

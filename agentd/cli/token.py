@@ -1,0 +1,74 @@
+"""`agentd token`: a caller's token, for trying an agent with LiveKit's own front ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+import click
+
+from agentd.cli.files import daemon_of
+from agentd.providers.fields import SecretMissing
+from agentd.transport.tokens import AgentToDispatch, LiveKitCredentials, caller_token
+
+
+@click.command()
+@click.option("--agent", help="The agent to call; it is sent into the room when the room is created.")
+@click.option("--room", help="The room.  [default: a fresh one]")
+@click.option("--identity", help="The caller's identity.  [default: a fresh one]")
+@click.option("--name", default="", help="The caller's name.")
+@click.option("--metadata", default="", help="Given to the agent with the call.")
+@click.option(
+    "--ttl", type=click.FloatRange(min=1), default=900.0, show_default=True, help="Seconds that it is good for."
+)
+@click.option(
+    "-c", "--config", type=click.Path(path_type=Path), help="The daemon's file.  [default: agentd.yaml, if there]"
+)
+@click.option("--dev", is_flag=True, help="For the server of `agentd serve --dev`, with its well-known key.")
+@click.option("--json", "as_json", is_flag=True, help="With the server's address, as the token endpoint answers.")
+def token(
+    agent: str | None,
+    room: str | None,
+    identity: str | None,
+    name: str,
+    metadata: str,
+    ttl: float,
+    config: Path | None,
+    dev: bool,
+    as_json: bool,
+) -> None:
+    """Mint a caller's token, signed with LIVEKIT_API_KEY and LIVEKIT_API_SECRET."""
+    if metadata and not agent:
+        raise click.UsageError("--metadata goes to the agent that --agent names")
+    credentials = _dev_credentials() if dev else _credentials(config)
+    nonce = secrets.token_hex(4)
+    minted = caller_token(
+        credentials,
+        room=room or f"call-{nonce}",
+        identity=identity or f"caller-{nonce}",
+        name=name,
+        agents=[AgentToDispatch(agent_name=agent, metadata=metadata)] if agent else [],
+        ttl_s=ttl,
+    )
+    answer = {"server_url": credentials.websocket_url, "participant_token": minted}
+    click.echo(json.dumps(answer, indent=2) if as_json else minted)
+
+
+def _credentials(config: Path | None) -> LiveKitCredentials:
+    livekit = daemon_of(config, os.environ)[0].config.livekit
+    if not livekit.url:
+        raise click.UsageError("set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or give --dev")
+    try:
+        return LiveKitCredentials(
+            url=livekit.url, api_key=livekit.api_key.reveal(), api_secret=livekit.api_secret.reveal()
+        )
+    except SecretMissing as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _dev_credentials() -> LiveKitCredentials:
+    from agentd.cli.devserver import DEV_KEY, DEV_SECRET
+
+    return LiveKitCredentials(url="ws://127.0.0.1:7880", api_key=DEV_KEY, api_secret=DEV_SECRET)

@@ -1,0 +1,141 @@
+"""How `agentd serve` puts the supervisor together with LiveKit, the files and the admin server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterable, Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+from livekit.api import ListRoomsRequest, LiveKitAPI, TwirpError
+
+from agentd.admin.settings import AdminSettings, TokenEndpointSettings
+from agentd.config.load import load
+from agentd.runtime.calls import Calls
+from agentd.runtime.messages import WorkerSettings
+from agentd.runtime.pool import launch_inside, launch_process
+from agentd.runtime.rejoin import rejoin_token
+from agentd.runtime.status import MeasureSink
+from agentd.runtime.supervisor import RegistrationLink, Supervisor, SupervisorSettings
+from agentd.runtime.systemd import notify
+from agentd.transport.protocol import LoadReport
+from agentd.transport.registration import Registration
+from agentd.transport.tokens import LiveKitCredentials
+
+if TYPE_CHECKING:
+    from agentd.cli.serve import Setting
+
+REQUIRE_LIVEKIT_S = 15.0
+ROOM_QUERY_TIMEOUT_S = 5.0
+ROOM_QUERY_RETRY_S = 2.0
+
+
+def supervisor_of(
+    setting: Setting, state_dir: Path, measures: MeasureSink, changes: AsyncIterable[object] | None
+) -> Supervisor:
+    credentials = setting.credentials
+    settings = supervisor_settings(setting, state_dir)
+    return Supervisor(
+        settings,
+        load=lambda: load(setting.directory, setting.config, setting.registry, setting.environment),
+        launch=launch_process if settings.workers else launch_inside,
+        register=registrar(credentials),
+        mint=lambda room, identity, agent: rejoin_token(credentials, room, identity, agent),
+        measures=measures,
+        changes=changes,
+        room_exists=room_query(credentials),
+        notify=notify,
+    )
+
+
+def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings:
+    config, credentials = setting.config, setting.credentials
+    cores = usable_cores()
+    return SupervisorSettings(
+        state_dir=state_dir.absolute(),
+        worker=WorkerSettings(
+            worker="",
+            agents_dir=setting.directory.absolute(),
+            tools_allow=config.tools_allow,
+            http_allow=config.http.allow,
+            livekit_url=credentials.websocket_url,
+            api_key=credentials.api_key,
+            api_secret=credentials.api_secret,
+            log_style=config.log.format,
+            log_level=config.log.level,
+            log_content=config.log.content,
+        ),
+        workers=cores if config.workers is None else config.workers,
+        cores=cores,
+        sessions_per_worker=config.sessions_per_worker,
+        load_threshold=config.load_threshold,
+        drain_timeout_s=config.drain_timeout,
+        livekit_url=credentials.websocket_url,
+        require_livekit_s=REQUIRE_LIVEKIT_S if setting.require_livekit else None,
+    )
+
+
+def usable_cores() -> int:
+    """Processors that this process may use, which in a container may be fewer than the machine has."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
+
+
+def registrar(credentials: LiveKitCredentials) -> Callable[..., RegistrationLink]:
+    def register(
+        name: str, calls: Calls, changed: Callable[[bool], None], failed: Callable[[Exception], None]
+    ) -> RegistrationLink:
+        def load_report() -> LoadReport:
+            load = calls.load_of_agent(name)
+            return LoadReport(load=load.load, full=load.full, job_count=calls.table.running_of_agent(name))
+
+        return Registration(
+            name,
+            credentials,
+            offered=lambda offer: calls.offered(name, offer),
+            assigned=lambda assignment: calls.assigned(name, assignment),
+            terminated=calls.terminated,
+            load=load_report,
+            changed=changed,
+            failed=failed,
+        )
+
+    return register
+
+
+def room_query(credentials: LiveKitCredentials) -> Callable[[str], Awaitable[bool]]:
+    """Asks LiveKit whether a room stands; asks again while LiveKit does not answer."""
+
+    async def room_exists(room: str) -> bool:
+        while True:
+            try:
+                async with (
+                    asyncio.timeout(ROOM_QUERY_TIMEOUT_S),
+                    LiveKitAPI(credentials.http_url, credentials.api_key, credentials.api_secret) as api,
+                ):
+                    answer = await api.room.list_rooms(ListRoomsRequest(names=[room]))
+                    return bool(answer.rooms)
+            except (TwirpError, aiohttp.ClientError, TimeoutError, OSError):
+                await asyncio.sleep(ROOM_QUERY_RETRY_S)
+
+    return room_exists
+
+
+def admin_settings(setting: Setting) -> AdminSettings:
+    config = setting.config
+    talk = setting.dev if config.admin.talk is None else config.admin.talk
+    return AdminSettings(addr=config.admin.addr, token=setting.admin_token, talk_page=talk)
+
+
+def token_endpoint_settings(setting: Setting) -> TokenEndpointSettings | None:
+    config = setting.config.token_endpoint
+    enabled = setting.dev if config.enabled is None else config.enabled
+    if not enabled:
+        return None
+    return TokenEndpointSettings(
+        credentials=setting.credentials, origins=config.origins, agents=config.agents, ttl_s=config.ttl
+    )

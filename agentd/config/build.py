@@ -1,0 +1,155 @@
+"""Documents -> agent definitions: parts and defaults merged, fields read, rules and lint applied."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, get_args
+
+from agentd.config.check import INVALID, Checker
+from agentd.config.definition import AgentDefinition, PythonTool
+from agentd.config.folder import FileRefused, Folder
+from agentd.config.lint import lint
+from agentd.config.merge import Refused, overlay, resolve_parts
+from agentd.config.rules import Finding, findings_of
+from agentd.config.shapes import Field, ProviderBlock, fields_of
+from agentd.config.source import Document, MappingNode, Mark, Scalar, parse
+from agentd.config.values import digest
+from agentd.errors import Problem
+from agentd.registry import Kind, Registry
+
+_PROVIDER_KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a document is built in: the same for all of one load."""
+
+    folder: Folder
+    registry: Registry
+    environment: Mapping[str, str]
+    tools_allow: Sequence[str] = ("tools.*",)
+    defaults: MappingNode | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """`name`: the agent's, as far as it could be read. `definition` None: an error is among `problems`."""
+
+    source: str
+    name: str
+    mark: Mark
+    definition: AgentDefinition | None
+    problems: tuple[Problem, ...]
+
+
+def build(document: Document, around: Surroundings) -> Built:
+    """One agent. Never raises for what the document holds."""
+    if not isinstance(document.root, MappingNode):
+        problem = document.root.mark.problem("", "wrong-type", "an agent file is a mapping of settings")
+        return _built(document, document.root.mark, "", None, [*document.problems, problem])
+    root, part_problems = _resolved(document.root, around)
+    problems = [*document.problems, *part_problems]
+    if root is None:
+        return _built(document, document.root.mark_of("name"), _name(document, document.root), None, problems)
+    name = _name(document, root)
+    mark = root.mark_of("name")
+    checker = Checker(environment=around.environment, registry=around.registry, folder=around.folder)
+    values = checker.values(root, _agent_fields(), "")
+    _add_defaults(checker, root, values, name)
+    problems += checker.problems
+    noted = {(problem.file, problem.line, problem.column, problem.code) for problem in problems}
+    found = lint(root, values, around.folder, around.tools_allow)
+    problems += [p for p in found if (p.file, p.line, p.column, p.code) not in noted]
+    definition = None
+    if not _errors(problems) and all(value is not INVALID for value in values.values()):
+        definition = AgentDefinition(**values, source=document.source)
+        definition = dataclasses.replace(definition, digest=_digest(definition, around.folder))
+        problems += [_at(root, finding) for finding in findings_of(definition)]
+    return _built(document, mark, name, definition, problems)
+
+
+def _built(
+    document: Document, mark: Mark, name: str, definition: AgentDefinition | None, problems: Sequence[Problem]
+) -> Built:
+    kept = None if _errors(problems) else definition
+    return Built(source=document.source, name=name, mark=mark, definition=kept, problems=tuple(dict.fromkeys(problems)))
+
+
+def _at(root: MappingNode, finding: Finding) -> Problem:
+    mark, pointer = root.mark_of(finding.key), f"/{finding.key}"
+    return mark.problem(pointer, finding.code, finding.message, finding.hint, warning=finding.warning)
+
+
+def _errors(problems: Sequence[Problem]) -> bool:
+    return any(problem.severity == "error" for problem in problems)
+
+
+def _agent_fields() -> tuple[Field, ...]:
+    """The provider blocks and the name have defaults that only the surroundings know."""
+    return tuple(
+        dataclasses.replace(field, default=None)
+        if isinstance(field.shape, ProviderBlock) or field.name == "name"
+        else field
+        for field in fields_of(AgentDefinition)
+    )
+
+
+def _resolved(root: MappingNode, around: Surroundings) -> tuple[MappingNode | None, list[Problem]]:
+    """The document over its parts over the daemon's defaults; None when a part cannot be read."""
+    problems: list[Problem] = []
+
+    def read_part(path: str, mark: Mark) -> MappingNode | Refused:
+        try:
+            text = around.folder.read(path)
+        except FileRefused as refused:
+            return Refused(mark, refused.code, refused.message, refused.hint)
+        parsed = parse(text, around.folder.shown(path))
+        problems.extend(parsed.problems)
+        if parsed.problem or not parsed.documents:
+            return Refused(mark, "extends", f'the part "{path}" cannot be read')
+        part = parsed.documents[0].root
+        return part if isinstance(part, MappingNode) else Refused(part.mark, "wrong-type", "a part is a mapping")
+
+    merged = resolve_parts(root, read_part)
+    if isinstance(merged, Refused):
+        problems.append(merged.mark.problem("/extends", merged.code, merged.message, merged.hint))
+        return None, problems
+    return (overlay(around.defaults, merged) if around.defaults else merged), problems
+
+
+def _name(document: Document, root: MappingNode) -> str:
+    """The name that is written, else the file's stem."""
+    written = root.get("name")
+    if isinstance(written, Scalar) and not written.is_null:
+        return written.text
+    stem = PurePosixPath(document.root.mark.file).stem
+    return stem if document.number == 1 else f"{stem}-{document.number}"
+
+
+def _add_defaults(checker: Checker, root: MappingNode, values: dict[str, Any], name: str) -> None:
+    if "name" not in values:
+        field = next(field for field in fields_of(AgentDefinition) if field.name == "name")
+        good = re.fullmatch(field.setting.pattern or "", name)
+        hint = 'write a "name"'
+        message = f'the file\'s stem "{name}" is no name of an agent'
+        values["name"] = name if good else checker.say(root.mark, "", "missing-key", message, hint)
+    for kind in _PROVIDER_KINDS:
+        if kind in values:
+            continue
+        values[kind] = INVALID
+        if checker.has_default(kind):
+            values[kind] = checker.provider(MappingNode(root.mark, ()), kind, f"/{kind}")
+        else:
+            hint = f"installed: {', '.join(checker.provider_names(kind)) or 'none'}"
+            checker.say(root.mark, "", "missing-key", f'"{kind}" is missing', hint)
+
+
+def _digest(definition: AgentDefinition, folder: Folder) -> str:
+    """Of the resolved definition, and of the code that its Python tools may import from beside it."""
+    refs = [tool.ref for tool in definition.tools if isinstance(tool, PythonTool)]
+    roots = sorted({ref.partition(":")[0].partition(".")[0] for ref in refs})
+    return digest([definition, {root: folder.code_digest(root) for root in roots if folder.has_package(root)}])

@@ -1,0 +1,254 @@
+"""agentd.yaml: the daemon's own settings. Everything has a default; the environment goes before the file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from agentd.config.check import INVALID, Checker
+from agentd.config.folder import FileRefused, Folder
+from agentd.config.merge import overlay
+from agentd.config.shapes import Choice, Field, Leaf, Record, fields_of
+from agentd.config.source import Entry, MappingNode, Mark, Scalar, parse
+from agentd.errors import Problem
+from agentd.providers.fields import Duration, JsonObject, Secret, env_secret, setting
+from agentd.registry import Registry
+
+MODULE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*(\.\*)?$"
+_FILE_NAMES = ("agentd.yaml", "agentd.yml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveKitSettings:
+    """The server that the agents are registered with."""
+
+    url: str = setting(
+        "Address of the LiveKit server; LIVEKIT_URL goes before it.",
+        default="",
+        pattern=r"^(wss?|https?)://[^/\s]+",
+        examples=("wss://example.livekit.cloud",),
+        reload="restart",
+    )
+    api_key: Secret = setting("API key.", default=env_secret("LIVEKIT_API_KEY"), reload="restart")
+    api_secret: Secret = setting("API secret.", default=env_secret("LIVEKIT_API_SECRET"), reload="restart")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminSection:
+    """HTTP for operators: health, metrics, API."""
+
+    addr: str = setting(
+        "Host and port; port 0 takes a free one.",
+        default="127.0.0.1:8081",
+        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]*):[0-9]{1,5}$",
+        examples=("127.0.0.1:8081",),
+        reload="restart",
+    )
+    token: Secret | None = setting(
+        "Bearer token of the API; without one only a loopback address is taken.", default=None, reload="restart"
+    )
+    talk: bool | None = setting("Serve the talk page; on with --dev.", default=None, reload="restart")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSection:
+    """Logs on standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting("The least level.", default="INFO", reload="restart")
+    format: Literal["json", "text"] = setting("For machines, or for people.", default="json", reload="restart")
+    content: bool = setting("Whether logs may hold what was said.", default=False, reload="restart")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSection:
+    """Which hosts agentd calls for tools and events."""
+
+    allow: tuple[str, ...] = setting(
+        "Host names, *.domains and networks; nothing else is called. Empty: every public host.",
+        default=(),
+        min_length=0,
+        examples=("*.example.com", "10.1.0.0/16"),
+        reload="next_session",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenEndpoint:
+    """LiveKit's standard token endpoint, for front ends without a server of their own."""
+
+    enabled: bool | None = setting("Serve it; on with --dev.", default=None, reload="restart")
+    origins: tuple[str, ...] = setting("Web origins that may ask.", default=(), reload="restart")
+    agents: tuple[str, ...] = setting("Agents that may be asked for; all by default.", default=(), reload="restart")
+    ttl: Duration = setting(
+        "How long a token is good for.", default=Duration(900.0), minimum=10, maximum=86400, reload="restart"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonConfig:
+    """What agentd.yaml says. `defaults_node` is `defaults` with its places, as the agents are read from it."""
+
+    livekit: LiveKitSettings = setting("The LiveKit server.", default_factory=LiveKitSettings, reload="restart")
+    workers: int | None = setting(
+        "Session workers; one a core by default, 0 runs the sessions in the daemon's own process.",
+        default=None,
+        minimum=0,
+        maximum=256,
+        reload="restart",
+    )
+    sessions_per_worker: int = setting(
+        "Calls that one worker takes.", default=10, minimum=1, maximum=1000, reload="restart"
+    )
+    load_threshold: float = setting(
+        "Load from which no more calls are taken.", default=0.7, minimum=0.01, maximum=1.0, reload="restart"
+    )
+    drain_timeout: Duration = setting(
+        "How long calls may go on after the daemon was asked to end.", default=Duration(3600.0), minimum=0,
+        reload="restart",
+    )  # fmt: skip
+    admin: AdminSection = setting("HTTP for operators.", default_factory=AdminSection, reload="restart")
+    store: str = setting(
+        "State directory (journals); by default $STATE_DIRECTORY, else agentd under the user's state directory.",
+        default="",
+        reload="restart",
+    )
+    log: LogSection = setting("Logs.", default_factory=LogSection, reload="restart")
+    tools_allow: tuple[str, ...] = setting(
+        "Python modules that agents may name as tools; the first name may not be a wildcard.",
+        default=("tools.*",),
+        pattern=MODULE_PATTERN,
+        examples=("tools.*", "acme.voice.*"),
+    )
+    http: HttpSection = setting("Outgoing HTTP.", default_factory=HttpSection)
+    defaults: JsonObject = setting(
+        "Keys of the agent file that hold for every agent which says nothing else.",
+        default_factory=dict,
+        interpolate=False,
+    )
+    plugins: tuple[str, ...] = setting("Provider plugins to use; all that are installed by default.", default=())
+    token_endpoint: TokenEndpoint = setting("Tokens for front ends.", default_factory=TokenEndpoint, reload="restart")
+
+    source: str = field(default="", compare=False)
+    defaults_node: MappingNode | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedDaemon:
+    """`config` is usable only when no problem is an error."""
+
+    config: DaemonConfig
+    problems: tuple[Problem, ...]
+
+    @property
+    def valid(self) -> bool:
+        return not any(problem.severity == "error" for problem in self.problems)
+
+
+def find_daemon_file(directory: Path | None = None) -> Path | None:
+    """agentd.yaml in `directory` (the working directory), if it is there."""
+    return next((p for name in _FILE_NAMES if (p := (directory or Path()) / name).is_file()), None)
+
+
+def load_daemon(path: Path | None, environment: Mapping[str, str]) -> LoadedDaemon:
+    """Reads agentd.yaml, or nothing when `path` is None, under the environment's AGENTD_* and LIVEKIT_*."""
+    root: MappingNode | None = None
+    problems: list[Problem] = []
+    checker = Checker(environment=environment, folder=Folder(path.parent) if path else None)
+    if path is not None:
+        root, problems = _read(path)
+    base = root or MappingNode(Mark(str(path or "agentd.yaml"), 1, 1), ())
+    overridden = overlay(base, from_environment(environment))
+    config = checker.record(overridden, DaemonConfig)
+    problems += checker.problems
+    if config is INVALID:
+        config = DaemonConfig()
+    defaults = overridden.get("defaults")
+    defaults = defaults if isinstance(defaults, MappingNode) else None
+    problems += _check_defaults(defaults)
+    config = dataclasses.replace(config, source=str(path or ""), defaults_node=defaults)
+    return LoadedDaemon(config=config, problems=tuple(dict.fromkeys(problems)))
+
+
+def from_environment(environment: Mapping[str, str]) -> MappingNode:
+    """AGENTD_WORKERS, AGENTD_ADMIN_ADDR and so on, and LIVEKIT_URL, as if they were written in agentd.yaml.
+
+    A secret's variable, or its _FILE, becomes a reference. Lists are not taken from the environment.
+    """
+    return _environment_record(DaemonConfig, "AGENTD", environment)
+
+
+def state_directory(config: DaemonConfig, environment: Mapping[str, str]) -> Path:
+    """Where journals are kept."""
+    if config.store:
+        return Path(config.store)
+    if systemd := environment.get("STATE_DIRECTORY"):
+        return Path(systemd.partition(":")[0])
+    home = environment.get("XDG_STATE_HOME") or os.path.join(environment.get("HOME") or ".", ".local", "state")
+    return Path(home) / "agentd"
+
+
+def select_plugins(registry: Registry, config: DaemonConfig) -> tuple[Registry, tuple[Problem, ...]]:
+    """The registry that `plugins:` leaves, and a problem for each name that is not installed."""
+    if not config.plugins:
+        return registry, ()
+    names = {plugin.name for plugin in registry.plugins}
+    mark = Mark(config.source or "agentd.yaml", 1, 1)
+    hint = f"installed: {', '.join(sorted(names)) or 'none'}"
+    missing = [n for n in config.plugins if n not in names]
+    problems = [mark.problem("/plugins", "unknown-plugin", f'no plugin "{name}"', hint) for name in missing]
+    chosen = [plugin for plugin in registry.plugins if plugin.name in config.plugins]
+    return Registry(chosen, registry.broken), tuple(problems)
+
+
+def _read(path: Path) -> tuple[MappingNode | None, list[Problem]]:
+    folder = Folder(path.parent)
+    try:
+        parsed = parse(folder.read(path.name), str(path))
+    except FileRefused as refused:
+        return None, [Mark(str(path), 1, 1).problem("", refused.code, refused.message, refused.hint)]
+    problems = list(parsed.problems)
+    for extra in parsed.documents[1:]:
+        problems.append(extra.root.mark.problem("", "several-documents", "agentd.yaml is one document"))
+    root = parsed.documents[0].root if parsed.documents else None
+    if isinstance(root, Scalar) and root.is_null:
+        root = None
+    if root is not None and not isinstance(root, MappingNode):
+        problems.append(root.mark.problem("", "wrong-type", "agentd.yaml is a mapping of settings"))
+        root = None
+    return root, problems
+
+
+def _check_defaults(defaults: MappingNode | None) -> list[Problem]:
+    entries = defaults.entries if defaults else ()
+    return [
+        entry.mark.problem(f"/defaults/{entry.key}", "not-allowed", f'"{entry.key}" cannot be a default of all agents')
+        for entry in entries
+        if entry.key in ("name", "extends", "rollout")
+    ]
+
+
+def _environment_record(cls: type[Any], prefix: str, environment: Mapping[str, str]) -> MappingNode:
+    entries = []
+    for one in fields_of(cls):
+        variable = "LIVEKIT" if one.key == "livekit" else f"{prefix}_{one.key.upper()}"
+        if isinstance(one.shape, Record):
+            inner = _environment_record(one.shape.cls, variable, environment)
+            if inner.entries:
+                entries.append(Entry(one.key, inner.mark, inner))
+        elif (written := _environment_value(one, variable, environment)) is not None:
+            entries.append(Entry(one.key, written.mark, written))
+    return MappingNode(Mark("environment", 1, 1), tuple(entries))
+
+
+def _environment_value(one: Field, variable: str, environment: Mapping[str, str]) -> Scalar | None:
+    mark = Mark(f"environment {variable}", 1, 1)
+    if one.shape == Leaf("secret"):
+        given = environment.get(variable) or environment.get(f"{variable}_FILE")
+        return Scalar(mark, f"${{{variable}}}", plain=False) if given else None
+    if isinstance(one.shape, Choice | Leaf) and one.shape != Leaf("object") and environment.get(variable):
+        return Scalar(mark, environment[variable].replace("$", "$$"))
+    return None

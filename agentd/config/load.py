@@ -1,0 +1,143 @@
+"""A directory of agent files -> the agents that may run, and every problem of those that may not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentd.config.build import Built, Surroundings, build
+from agentd.config.daemon import DaemonConfig
+from agentd.config.definition import AgentDefinition
+from agentd.config.folder import FileRefused, Folder
+from agentd.config.source import Mark, parse
+from agentd.errors import Problem
+from agentd.registry import Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What the files say now.
+
+    `agents`: the valid ones, by name. `broken`: the sources that cannot run, with the names that they would hold
+    as far as those are known (none for a file that cannot be parsed). `complete` False: the directory itself could
+    not be read, so that an agent's absence means nothing.
+    """
+
+    agents: Mapping[str, AgentDefinition]
+    problems: tuple[Problem, ...]
+    broken: Mapping[str, tuple[str, ...]]
+    problems_by_source: Mapping[str, tuple[Problem, ...]]
+    complete: bool = True
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "warning")
+
+
+def load(
+    directory: Path,
+    daemon: DaemonConfig,
+    registry: Registry,
+    environment: Mapping[str, str],
+    *,
+    only: Collection[str] | None = None,
+) -> Loaded:
+    """Reads every agent file of `directory`, or those in `only`. Runs no user code. Blocks: call it in a thread."""
+    folder = Folder(directory)
+    try:
+        names = folder.agent_files() if only is None else sorted(only)
+    except OSError as error:
+        problem = Mark(str(directory), 1, 1).problem("", "directory", f"cannot be read: {error.strerror}")
+        return Loaded(agents={}, problems=(problem,), broken={}, problems_by_source={}, complete=False)
+    around = Surroundings(
+        folder=folder, registry=registry, environment=environment, tools_allow=daemon.tools_allow,
+        defaults=daemon.defaults_node,
+    )  # fmt: skip
+    built = [one for name in names for one in _file(name, around)]
+    return _collect(_unique(built))
+
+
+def _file(name: str, around: Surroundings) -> list[Built]:
+    """Every document of one file; a file that went away while it was looked for holds none."""
+    shown = around.folder.shown(name)
+    start = Mark(shown, 1, 1)
+    try:
+        text = around.folder.read(name)
+    except FileRefused as refused:
+        if refused.code == "file-not-found":
+            return []
+        problem = start.problem("", refused.code, refused.message, refused.hint)
+        return [Built(source=shown, name="", mark=start, definition=None, problems=(problem,))]
+    parsed = parse(text, shown)
+    built = [build(document, around) for document in parsed.documents]
+    if parsed.problem:
+        built = [_spoilt(one) for one in built]
+        built.append(Built(source=shown, name="", mark=start, definition=None, problems=(parsed.problem,)))
+    elif not parsed.documents:
+        problem = start.problem("", "empty-file", "the file holds no agent", "a part's name begins with _")
+        built.append(Built(source=shown, name="", mark=start, definition=None, problems=(problem,)))
+    return built
+
+
+def _spoilt(built: Built) -> Built:
+    """A document before the place where its file breaks off: it may be cut short, so it does not count."""
+    return Built(source=built.source, name=built.name, mark=built.mark, definition=None, problems=built.problems)
+
+
+def _unique(built: list[Built]) -> list[Built]:
+    """Of two agents of one name the first stays, whether it is valid or not; the second is refused."""
+    first: dict[str, Built] = {}
+    kept = []
+    for one in built:
+        holder = first.setdefault(one.name, one) if one.name else one
+        if holder is one:
+            kept.append(one)
+            continue
+        message = f'a second agent is named "{one.name}"'
+        hint = f"the first is at {holder.mark.file}:{holder.mark.line}:{holder.mark.column}"
+        problem = one.mark.problem("/name", "duplicate-name", message, hint)
+        kept.append(
+            Built(source=one.source, name="", mark=one.mark, definition=None, problems=(*one.problems, problem))
+        )
+    return kept
+
+
+def _collect(built: list[Built]) -> Loaded:
+    by_source: dict[str, list[Problem]] = {}
+    broken: dict[str, tuple[str, ...]] = {}
+    for one in built:
+        by_source.setdefault(one.source, []).extend(one.problems)
+        if one.definition is None:
+            broken[one.source] = (*broken.get(one.source, ()), *([one.name] if one.name else []))
+    agents = {one.definition.name: one.definition for one in built if one.definition is not None}
+    unknown = _unknown_agents(built, set(agents) | {name for names in broken.values() for name in names})
+    for source, problem in unknown:
+        by_source[source].append(problem)
+    problems = {problem for found in by_source.values() for problem in found}
+    return Loaded(
+        agents=agents,
+        problems=tuple(sorted(problems, key=lambda p: (p.file, p.line, p.column, p.code, p.message))),
+        broken=broken,
+        problems_by_source={source: tuple(dict.fromkeys(found)) for source, found in by_source.items() if found},
+    )
+
+
+def _unknown_agents(built: list[Built], known: set[str]) -> list[tuple[str, Problem]]:
+    """Agents that others name, but that are nowhere: a warning, as the file may be still to come."""
+    found = []
+    for one in built:
+        definition = one.definition
+        if definition is None:
+            continue
+        named = [handoff.agent for handoff in definition.handoffs]
+        named += [definition.rollout.of] if definition.rollout else []
+        for name in named:
+            if name not in known or name == definition.name:
+                message = f'"{name}" is this agent itself' if name in known else f'there is no agent "{name}"'
+                found.append((one.source, one.mark.problem("", "unknown-agent", message, warning=True)))
+    return found

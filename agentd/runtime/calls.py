@@ -1,0 +1,303 @@
+"""The supervisor's calls: offered, placed, held, rescued, ended.
+
+Everything here is decided at once and without waiting: an offer that is answered late is lost for good, and a caller
+whose worker died hears silence until a new one has joined.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from agentd.aio import now
+from agentd.config.definition import AgentDefinition
+from agentd.runtime.jobs import JobTable, Session
+from agentd.runtime.journals import journal_path, mark_ended
+from agentd.runtime.messages import Control, JobEnded, JobRejoins, JobStarted, SessionChanged, StartJob, Verb
+from agentd.runtime.placement import Load, Place, choose, load_of
+from agentd.runtime.pool import Pool, WorkerHandle
+from agentd.runtime.recovery import lost, plan
+from agentd.runtime.rejoin import agent_attributes
+from agentd.runtime.status import Measure, MeasureSink
+from agentd.transport.protocol import Accept, Assignment, Decline, Job, JobOffer
+
+logger = logging.getLogger(__name__)
+
+
+class JobLink(Protocol):
+    """Tells the LiveKit server how a job goes."""
+
+    def job_running(self, job_id: str) -> None: ...
+    def job_ended(self, job_id: str, *, error: str = "") -> None: ...
+
+
+Mint = Callable[[str, str, str], str]
+"""(room, identity, agent name) -> a token with which an agent of ours joins."""
+
+
+class Calls:
+    """`serving` names the definition that a new call of an agent gets; `link` the registration of an agent's jobs."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        serving: Callable[[str], AgentDefinition | None],
+        generation: Callable[[], int],
+        link: Callable[[str], JobLink | None],
+        mint: Mint,
+        state_dir: Path,
+        measures: MeasureSink,
+        cores: int,
+        load_threshold: float,
+        changed: Callable[[], None],
+    ) -> None:
+        """`changed` is called when a place became free or was taken."""
+        self.table = JobTable()
+        self.accepting = True
+        self._pool = pool
+        self._serving = serving
+        self._generation = generation
+        self._link = link
+        self._mint = mint
+        self._state_dir = state_dir
+        self._measures = measures
+        self._cores = cores
+        self._load_threshold = load_threshold
+        self._changed = changed
+
+    # How full we are
+
+    def places(self, revision: tuple[str, str] | None = None) -> list[Place]:
+        """The ready workers, or those that have prepared this (agent, digest)."""
+        return [
+            Place(
+                worker=worker.name,
+                sessions=self.table.load_of_worker(worker.name),
+                capacity=worker.capacity,
+                lag_s=worker.pong.lag_p99_s,
+                cpu=worker.pong.cpu,
+            )
+            for worker in self._pool.ready
+            if revision is None or revision in worker.revisions
+        ]
+
+    def load(self) -> Load:
+        self.table.lapse(now())
+        if not self.accepting:
+            return Load(load=1.0, full=True, why="draining")
+        return load_of(self.places(), cores=self._cores, threshold=self._load_threshold)
+
+    def load_of_agent(self, agent: str) -> Load:
+        """What the agent's registration reports: full also when the agent is, or is served no more."""
+        load = self.load()
+        definition = self._serving(agent)
+        if definition is None:
+            return Load(load=1.0, full=True, why="the agent was removed")
+        limit = definition.limits.concurrency
+        if limit is not None and self.table.load_of_agent(agent) >= limit:
+            return Load(load=1.0, full=True, why=f"all {limit} calls of the agent are taken")
+        return load
+
+    # What LiveKit says
+
+    async def offered(self, agent: str, offer: JobOffer) -> Accept | Decline:
+        """Answers without waiting, and keeps a place until the assignment should have come."""
+        definition = self._serving(agent)
+        refusal = self.load_of_agent(agent)
+        worker = None if definition is None or refusal.full else choose(self.places((agent, definition.digest)))
+        if worker is None:
+            logger.warning("job declined", extra={"agent": agent, "job": offer.job.id, "reason": refusal.why})
+            return Decline()
+        self.table.reserve(offer.job.id, agent, worker, now())
+        self._changed()
+        return Accept(participant_name=agent, participant_attributes=agent_attributes(agent))
+
+    def assigned(self, agent: str, assignment: Assignment) -> None:
+        job = assignment.job
+        reserved = self.table.take_reservation(job.id)
+        definition = self._serving(agent)
+        refusal = self.load_of_agent(agent) if reserved is None else None
+        if definition is None or (refusal is not None and refusal.full):
+            self._refuse(agent, job, "the agent was removed" if refusal is None else refusal.why)
+            return
+        session = Session(
+            id=f"s-{secrets.token_hex(8)}",
+            job=job.id,
+            agent=agent,
+            definition=definition,
+            generation=self._generation(),
+            room=job.room_name,
+            url=assignment.url,
+            identity=assignment.identity,
+            journal=Path(),
+            worker="",
+            started_at=time.time(),
+            participant=job.participant_identity,
+            variables=variables_of(job),
+            lost_at=now(),
+        )
+        self.adopt(session, token=assignment.token, preferred=reserved.worker if reserved else None)
+
+    def adopt(self, session: Session, *, token: str, preferred: str | None = None) -> None:
+        """Takes a call: at once into the preferred worker or the emptiest, else into the first that gets ready."""
+        revision = (session.agent, session.definition.digest)
+        places = self.places(revision)
+        worker = preferred if preferred in {place.worker for place in places} else choose(places)
+        journal = journal_path(self._state_dir, session.id)
+        self.table.add(replace(session, journal=journal, worker=worker or ""))
+        if worker is None:
+            logger.warning("session waits for a worker", extra={"session": session.id, "agent": session.agent})
+        else:
+            self._start(session.id, worker, token)
+        self._changed()
+
+    def terminated(self, job_id: str) -> None:
+        """The server ends a job, and with it what joined with the job's token.
+
+        When a call of ours has joined again under the same identity, the server throws the ghost of the former
+        connection out and ends its job: that is no end of the call (livekit#4887).
+        """
+        session = self.table.of_job(job_id)
+        if session is not None and not session.own_token:
+            self.control(session.id, "end", reason="terminated")
+        elif session is not None:
+            logger.info("termination of an earlier connection ignored", extra={"session": session.id})
+
+    # What workers say
+
+    def started(self, message: JobStarted) -> None:
+        session = self._current(message.session, message.incarnation)
+        if session is None:
+            return
+        self._tell(session, error=None)
+        if session.incarnation > 1 and session.lost_at is not None:
+            gap_ms = round((now() - session.lost_at) * 1000)
+            self._measures.apply(Measure(name="sessions_resumed_total", labels={"agent": session.agent}))
+            extra = {"session": session.id, "agent": session.agent, "worker": session.worker, "gap_ms": gap_ms}
+            logger.warning("session resumed", extra=extra)
+        self.table.update(session.id, lost_at=None)
+
+    def rejoins(self, message: JobRejoins) -> None:
+        if self._current(message.session, message.incarnation) is not None:
+            self.table.update(message.session, own_token=True)
+
+    def changed(self, message: SessionChanged) -> None:
+        session = self._current(message.session, message.incarnation)
+        if session is not None:
+            caller, turns = message.caller or session.caller, max(message.turns, session.turns)
+            self.table.update(session.id, state=message.state, turns=turns, caller=caller)
+
+    def ended(self, message: JobEnded) -> None:
+        session = self._current(message.session, message.incarnation)
+        if session is not None:
+            self._finish(session, message.reason, failed=message.failed)
+
+    def worker_died(self, worker: str) -> None:
+        """Its calls go on in other workers, from this moment."""
+        stranded = self.table.of_worker(worker)
+        for session in stranded:
+            self.table.add(lost(session, now()))
+        if stranded:
+            logger.warning("sessions lost their worker", extra={"worker": worker, "sessions": len(stranded)})
+        self.rescue()
+
+    def rescue(self) -> None:
+        """Gives every waiting call to a worker, if one is ready; gives up those that waited or fell too often."""
+        waiting = self.table.waiting()
+        if not waiting:
+            return
+        rescue = plan(waiting, self.places(), now())
+        for session, worker in rescue.placed:
+            self._start(session.id, worker, self._mint(session.room, session.identity, session.agent))
+        for session in rescue.given_up:
+            logger.error("session given up", extra={"session": session.id, "rescues": len(session.rescues)})
+            mark_ended(session.journal, "rescue_failed")
+            self._finish(session, "rescue_failed", failed=True)
+
+    # What we do
+
+    def control(self, session_id: str, verb: Verb, text: str = "", reason: str = "") -> None:
+        """Raises KeyError for an unknown session."""
+        session = self.table.get(session_id)
+        if session is None:
+            raise KeyError(session_id)
+        worker = self._pool.get(session.worker)
+        if worker is not None:
+            worker.post(Control(session=session_id, verb=verb, text=text, reason=reason))
+        elif verb == "end":
+            mark_ended(session.journal, reason)
+            self._finish(session, reason, failed=False)
+
+    def _start(self, session_id: str, worker: str, token: str) -> None:
+        session = self.table.update(session_id, worker=worker)
+        handle = self._pool.get(worker)
+        if session is None or handle is None:
+            return
+        handle.post(start_job(session, token, prepared=_has(handle, session)))
+
+    def _current(self, session_id: str, incarnation: int) -> Session | None:
+        """The session, if it is this incarnation that speaks of it."""
+        session = self.table.get(session_id)
+        return session if session is not None and session.incarnation == incarnation else None
+
+    def _finish(self, session: Session, reason: str, *, failed: bool) -> None:
+        self.table.remove(session.id)
+        self._tell(session, error=reason if failed else "")
+        self._measures.apply(Measure(name="sessions_total", labels={"agent": session.agent, "reason": reason}))
+        logger.info("session ended", extra={"session": session.id, "agent": session.agent, "reason": reason})
+        self._changed()
+
+    def _refuse(self, agent: str, job: Job, reason: str) -> None:
+        logger.warning("assignment refused", extra={"agent": agent, "job": job.id, "reason": reason})
+        if link := self._link(agent):
+            link.job_ended(job.id, error=reason)
+
+    def _tell(self, session: Session, error: str | None) -> None:
+        """`error` None: the job runs; "": it succeeded."""
+        link = self._link(session.agent)
+        if link is None or not session.job:
+            return
+        if error is None:
+            link.job_running(session.job)
+        else:
+            link.job_ended(session.job, error=error)
+
+
+def start_job(session: Session, token: str, *, prepared: bool) -> StartJob:
+    return StartJob(
+        session=session.id,
+        job=session.job,
+        agent=session.agent,
+        revision=session.definition.digest,
+        generation=session.generation,
+        room=session.room,
+        url=session.url,
+        token=token,
+        identity=session.identity,
+        journal=session.journal,
+        participant=session.participant,
+        incarnation=session.incarnation,
+        variables=session.variables,
+        definition=None if prepared else session.definition,
+    )
+
+
+def variables_of(job: Job) -> Mapping[str, Any]:
+    """`variables` of the dispatch's metadata, where that is a JSON object."""
+    try:
+        metadata = json.loads(job.metadata) if job.metadata else {}
+    except ValueError:
+        return {}
+    variables = metadata.get("variables") if isinstance(metadata, dict) else None
+    return variables if isinstance(variables, dict) else {}
+
+
+def _has(handle: WorkerHandle, session: Session) -> bool:
+    return (session.agent, session.definition.digest) in handle.revisions

@@ -1,0 +1,61 @@
+"""Calls that an earlier daemon left: found by their journals, taken up again where their rooms still stand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from agentd.aio import now
+from agentd.config.definition import AgentDefinition
+from agentd.runtime.calls import Calls, Mint
+from agentd.runtime.jobs import Session
+from agentd.runtime.journals import Unfinished, mark_ended
+from agentd.transport.protocol import agent_identity
+
+if TYPE_CHECKING:
+    from agentd.runtime.supervisor import SupervisorSettings
+
+logger = logging.getLogger(__name__)
+
+
+async def recover_calls(
+    left: Sequence[Unfinished],
+    calls: Calls,
+    agents: Mapping[str, AgentDefinition],
+    settings: SupervisorSettings,
+    mint: Mint,
+    room_exists: Callable[[str], Awaitable[bool]],
+) -> None:
+    """Each call that was cut goes on in a worker, or its journal is closed. The definition is today's."""
+    for found in left:
+        agent = str(found.started.data.get("agent", ""))
+        room = str(found.started.data.get("room", ""))
+        definition = agents.get(agent)
+        if definition is not None and room and await room_exists(room):
+            session = left_behind(found, definition, settings.livekit_url)
+            logger.warning("session recovered", extra={"session": session.id, "agent": agent, "room": room})
+            calls.adopt(session, token=mint(room, session.identity, agent))
+        else:
+            mark_ended(found.path, "daemon_lost")
+
+
+def left_behind(found: Unfinished, definition: AgentDefinition, url: str) -> Session:
+    data = found.started.data
+    return Session(
+        id=found.session,
+        job=str(data.get("job_id", "")),
+        agent=definition.name,
+        definition=definition,
+        generation=0,
+        room=str(data["room"]),
+        url=url,
+        identity=agent_identity(str(data.get("job_id", ""))),
+        journal=found.path,
+        worker="",
+        started_at=found.started.at,
+        variables=data.get("variables") or {},
+        incarnation=found.incarnations + 1,
+        own_token=True,
+        lost_at=now(),
+    )

@@ -1,0 +1,105 @@
+"""In a worker: one job, from joining its room to the end of its session."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from agentd.config.definition import AgentDefinition
+from agentd.runtime.journals import mark_ended, open_journal
+from agentd.runtime.messages import Control, StartJob
+from agentd.runtime.prepared import PreparedAgent
+from agentd.session.journal import Journal, Restored
+from agentd.session.records import Record
+from agentd.session.room import Room
+from agentd.session.setup import SessionSetup
+
+
+class RunningSession(Protocol):
+    """A session as its job sees it: `agentd.session.session.Session`, or a test's."""
+
+    async def run(self) -> str:
+        """Holds the call; the reason of its end."""
+        ...
+
+    def end(self, reason: str, *, goodbye: str | None = None) -> None: ...
+    def say(self, text: str) -> None: ...
+    def interrupt(self) -> None: ...
+
+
+Rooms = Callable[[StartJob, AgentDefinition, Callable[[], None]], AbstractAsyncContextManager[Room]]
+"""Joins the job's room; the callback is called before every time it is joined again."""
+
+Sessions = Callable[[SessionSetup], RunningSession]
+Observer = Callable[[StartJob, Record], None]
+
+
+class Job:
+    """One call in this worker. `control` may come at any time, also while the room is being joined."""
+
+    def __init__(self, start: StartJob, agent: PreparedAgent, observe: Observer) -> None:
+        self.start = start
+        self.agent = agent
+        self._observe = observe
+        self._session: RunningSession | None = None
+        self._end_reason: str | None = None
+
+    async def run(
+        self,
+        rooms: Rooms,
+        sessions: Sessions,
+        joined: Callable[[], Awaitable[None]],
+        rejoining: Callable[[], None],
+    ) -> str:
+        """Calls `joined` when the room is; answers why the session ended. Raises what joining or the session raise."""
+        journal, restored = open_journal(self.start.journal)
+        try:
+            async with rooms(self.start, self.agent.definition, rejoining) as room:
+                self._session = session = sessions(self._setup(room, journal, restored))
+                await joined()
+                if self._end_reason is not None:
+                    session.end(self._end_reason)
+                return await session.run()
+        except Exception as error:
+            mark_ended(self.start.journal, failure_reason(error))
+            raise
+        finally:
+            self._session = None
+            journal.close()
+
+    def control(self, message: Control) -> None:
+        session = self._session
+        if message.verb == "end" and session is None:
+            self._end_reason = message.reason
+        elif session is None:
+            return
+        elif message.verb == "end":
+            session.end(message.reason, goodbye=message.text or None)
+        elif message.verb == "say":
+            session.say(message.text)
+        else:
+            session.interrupt()
+
+    def _setup(self, room: Room, journal: Journal, restored: Restored | None) -> SessionSetup:
+        return SessionSetup(
+            id=self.start.session,
+            definition=self.agent.definition,
+            providers=self.agent.providers,
+            tools=self.agent.tools,
+            room=room,
+            journal=journal,
+            room_name=self.start.room,
+            job_id=self.start.job,
+            variables=self.start.variables,
+            observe=lambda record: self._observe(self.start, record),
+            restored=restored,
+            incarnation=self.start.incarnation,
+        )
+
+
+def failure_reason(error: BaseException) -> str:
+    """A short, stable word for metrics: the innermost error's class."""
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    return f"error_{type(error).__name__}"

@@ -1,0 +1,113 @@
+"""The job table: places promised to LiveKit, and the sessions that run. Owned by the supervisor; no I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from agentd.config.definition import AgentDefinition
+
+ASSIGNMENT_WAIT_S = 7.5
+"""An accepted offer that is not assigned by then goes to nobody (the reference worker's wait)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """A place kept for a job between our answer and its assignment."""
+
+    job: str
+    agent: str
+    worker: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A call of ours. `worker` "" while it waits for one after a rescue. `definition`: what it runs, to its end."""
+
+    id: str
+    job: str
+    agent: str
+    definition: AgentDefinition
+    generation: int
+    room: str
+    url: str
+    identity: str
+    journal: Path
+    worker: str
+    started_at: float  # unix time
+    participant: str = ""  # whom the job is about; "": whoever is there
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    incarnation: int = 1
+    own_token: bool = False  # it joined with a token of ours, not with its job's
+    state: str = "initializing"
+    caller: str = ""
+    turns: int = 0
+    rescues: tuple[float, ...] = ()  # when, on the loop's clock
+    lost_at: float | None = None  # on the loop's clock; None while it is heard
+
+
+class JobTable:
+    """Exact counts at any moment: a promised place counts like a session until it is taken or has lapsed."""
+
+    def __init__(self) -> None:
+        self._reservations: dict[str, Reservation] = {}
+        self._sessions: dict[str, Session] = {}
+
+    def reserve(self, job: str, agent: str, worker: str, now: float) -> None:
+        self._reservations[job] = Reservation(job=job, agent=agent, worker=worker, until=now + ASSIGNMENT_WAIT_S)
+
+    def take_reservation(self, job: str) -> Reservation | None:
+        return self._reservations.pop(job, None)
+
+    def lapse(self, now: float) -> None:
+        """Forgets the places whose jobs went elsewhere."""
+        self._reservations = {job: kept for job, kept in self._reservations.items() if kept.until > now}
+
+    def add(self, session: Session) -> None:
+        self._sessions[session.id] = session
+
+    def update(self, session_id: str, **changes: Any) -> Session | None:
+        """The session as it is now; None when it is over."""
+        found = self._sessions.get(session_id)
+        if found is None:
+            return None
+        changed = self._sessions[session_id] = replace(found, **changes)
+        return changed
+
+    def remove(self, session_id: str) -> Session | None:
+        return self._sessions.pop(session_id, None)
+
+    def get(self, session_id: str) -> Session | None:
+        return self._sessions.get(session_id)
+
+    def of_job(self, job: str) -> Session | None:
+        return next((session for session in self._sessions.values() if session.job == job), None)
+
+    def of_worker(self, worker: str) -> tuple[Session, ...]:
+        return tuple(session for session in self._sessions.values() if session.worker == worker)
+
+    def waiting(self) -> tuple[Session, ...]:
+        """Sessions that no worker holds."""
+        return self.of_worker("")
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def load_of_agent(self, agent: str) -> int:
+        """Sessions and promised places."""
+        promised = sum(kept.agent == agent for kept in self._reservations.values())
+        return promised + self.running_of_agent(agent)
+
+    def load_of_worker(self, worker: str) -> int:
+        """Sessions and promised places."""
+        promised = sum(kept.worker == worker for kept in self._reservations.values())
+        return promised + len(self.of_worker(worker))
+
+    def running_of_agent(self, agent: str) -> int:
+        return sum(session.agent == agent for session in self._sessions.values())

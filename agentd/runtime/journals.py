@@ -1,0 +1,104 @@
+"""The state directory: its lock, and the sessions' journals in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentd.errors import AgentdError, JournalError
+from agentd.session.journal import Journal, Restored, read_journal, restore
+from agentd.session.records import Record
+
+SUFFIX = ".journal"
+
+
+class StateDirectoryBusy(AgentdError):
+    """Another daemon holds the state directory."""
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Holds the state directory for this process. The lock ends with the process, however it ends.
+
+    Raises StateDirectoryBusy with the holder's pid, OSError when the directory cannot be made.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = directory / "lock"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
+            raise StateDirectoryBusy(
+                f"another agentd (pid {holder}) holds {directory}: stop it, or set another directory in `store`"
+            ) from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def journal_path(directory: Path, session: str) -> Path:
+    return directory / "sessions" / f"{session}{SUFFIX}"
+
+
+def open_journal(path: Path) -> tuple[Journal, Restored | None]:
+    """A new journal; or an earlier incarnation's, and what it tells if there is anything in it. Raises JournalError."""
+    if not path.exists():
+        return Journal.create(path), None
+    journal, records = Journal.reopen(path)
+    return journal, restore(records) if records else None
+
+
+def mark_ended(path: Path, reason: str) -> None:
+    """Closes the journal of a session that ended without writing so itself. Best effort: the call is over anyway."""
+    with suppress(JournalError):
+        journal, records = Journal.reopen(path)
+        try:
+            if not any(record.kind == "session.ended" for record in records):
+                began = records[0].at if records else time.time()
+                journal.append("session.ended", {"reason": reason, "duration_s": round(time.time() - began, 3)})
+        finally:
+            journal.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """A session that a journal leaves open: its process died, or the whole daemon did."""
+
+    session: str
+    path: Path
+    started: Record
+    last_at: float  # unix time
+    incarnations: int
+
+
+def unfinished(directory: Path) -> list[Unfinished]:
+    """The open journals of an earlier daemon; what cannot be read is left alone."""
+    found = []
+    for path in sorted((directory / "sessions").glob(f"*{SUFFIX}")):
+        try:
+            records = read_journal(path)
+        except JournalError:
+            continue
+        started = next((record for record in records if record.kind == "session.started"), None)
+        if started is None or any(record.kind == "session.ended" for record in records):
+            continue
+        resumed = sum(record.kind == "session.resumed" for record in records)
+        found.append(
+            Unfinished(
+                session=path.name.removesuffix(SUFFIX),
+                path=path,
+                started=started,
+                last_at=records[-1].at,
+                incarnations=1 + resumed,
+            )
+        )
+    return found

@@ -1,0 +1,74 @@
+"""The real parts of a worker: installed plugins, LiveKit's rooms, sessions, tools."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agentd.config.definition import AgentDefinition
+from agentd.registry import installed
+from agentd.runtime.job import Rooms, Sessions
+from agentd.runtime.messages import StartJob, WorkerSettings
+from agentd.runtime.prepared import PreparedAgents
+from agentd.runtime.rejoin import rejoin_token
+from agentd.session.room import Room
+from agentd.session.session import Session
+from agentd.tools.host import ToolHost
+from agentd.tools.http import WebhookClient
+from agentd.tools.runner import open_tools
+from agentd.tools.spec import ToolRunner
+from agentd.transport.room import LiveKitRoom, RoomJoin
+from agentd.transport.tokens import LiveKitCredentials
+
+
+@dataclass(frozen=True, slots=True)
+class ToolKit:
+    """What the tools of the agents that were prepared together share."""
+
+    host: ToolHost
+    webhooks: WebhookClient
+
+    async def open(self, definition: AgentDefinition) -> ToolRunner:
+        return await open_tools(definition, host=self.host, webhooks=self.webhooks)
+
+    async def aclose(self) -> None:
+        await self.host.aclose()
+        await self.webhooks.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveParts:
+    agents: PreparedAgents
+    rooms: Rooms
+    sessions: Sessions
+
+
+def live_parts(settings: WorkerSettings) -> LiveParts:
+    def tool_kit() -> ToolKit:
+        return ToolKit(ToolHost(settings.agents_dir, settings.tools_allow), WebhookClient(settings.http_allow))
+
+    return LiveParts(PreparedAgents(installed(), tool_kit), livekit_rooms(settings), Session)
+
+
+def livekit_rooms(settings: WorkerSettings) -> Rooms:
+    """Joins with the job's token; joins again with tokens for the same identity, minted here."""
+    credentials = LiveKitCredentials(url=settings.livekit_url, api_key=settings.api_key, api_secret=settings.api_secret)
+
+    @asynccontextmanager
+    async def join(start: StartJob, definition: AgentDefinition, rejoining: Callable[[], None]) -> AsyncIterator[Room]:
+        def fresh_token() -> str:
+            rejoining()
+            return rejoin_token(credentials, start.room, start.identity, start.agent)
+
+        options = RoomJoin(
+            participant_kinds=definition.room.participant_kinds,
+            participant_identity=start.participant,
+            text_input=definition.room.text_input,
+            credentials=credentials,
+            fresh_token=fresh_token,
+        )
+        async with LiveKitRoom.join(start.url, start.token, options) as room:
+            yield room
+
+    return join

@@ -1,0 +1,65 @@
+"""A session's records, as steps of the metrics. Pure.
+
+`sessions_total` is not made here: the supervisor counts each call once, also the one whose worker died.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agentd.runtime.status import Measure
+from agentd.session.records import Record
+
+STAGES = ("eou", "stt", "llm_ttft", "tts_ttfb", "e2e")
+
+
+def measures(record: Record, agent: str) -> list[Measure]:
+    """What this record adds to the figures; nothing for most kinds."""
+    of_kind = _BY_KIND.get(record.kind)
+    return of_kind(record.data, agent) if of_kind else []
+
+
+def _turn(data: Mapping[str, Any], agent: str) -> list[Measure]:
+    latencies = data.get("latencies") or {}
+    steps = [
+        Measure(name="turn_latency_seconds", value=float(latencies[stage]), labels={"agent": agent, "stage": stage})
+        for stage in STAGES
+        if latencies.get(stage) is not None
+    ]
+    if data.get("interrupted"):
+        steps.append(Measure(name="interruptions_total", labels={"agent": agent}))
+    return steps
+
+
+def _tool(data: Mapping[str, Any], agent: str) -> list[Measure]:
+    labels = {"agent": agent, "tool": str(data["name"])}
+    return [
+        Measure(name="tool_calls_total", labels={**labels, "outcome": str(data.get("outcome", "ok"))}),
+        Measure(name="tool_duration_seconds", value=float(data.get("duration_s", 0.0)), labels=labels),
+    ]
+
+
+def _provider(data: Mapping[str, Any], agent: str) -> list[Measure]:
+    labels = {key: str(data[key]) for key in ("kind", "provider", "outcome")}
+    return [Measure(name="provider_requests_total", labels=labels)]
+
+
+def _usage(data: Mapping[str, Any], agent: str) -> list[Measure]:
+    tokens = {"prompt": "prompt_tokens", "completion": "completion_tokens", "cached": "cached_tokens"}
+    steps = [
+        Measure(name="usage_tokens_total", value=float(data[key]), labels={"agent": agent, "type": label})
+        for label, key in tokens.items()
+        if data.get(key)
+    ]
+    if data.get("characters"):
+        steps.append(Measure(name="usage_characters_total", value=float(data["characters"]), labels={"agent": agent}))
+    return steps
+
+
+_BY_KIND: Mapping[str, Callable[[Mapping[str, Any], str], list[Measure]]] = {
+    "turn.agent": _turn,
+    "tool.completed": _tool,
+    "provider": _provider,
+    "usage": _usage,
+}

@@ -1,0 +1,179 @@
+"""What the supervisor and its workers say to each other. Both ends are ours: pickled whole, one object a frame.
+
+Order matters and is kept: a StartJob posted before a Commit is served by the generation before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from agentd.config.definition import AgentDefinition
+from agentd.runtime.status import Measure
+
+Verb = Literal["say", "interrupt", "end"]
+
+# Supervisor -> worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """The first message to a worker: what it needs besides definitions. Travels in the pipe, never in argv."""
+
+    worker: str
+    agents_dir: Path
+    tools_allow: tuple[str, ...] = ("tools.*",)
+    http_allow: tuple[str, ...] = ()
+    livekit_url: str = ""
+    api_key: str = ""
+    api_secret: str = field(default="", repr=False)
+    log_style: Literal["json", "text"] = "json"
+    log_level: str = "INFO"
+    log_content: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepare:
+    """Make what these definitions need, without touching what runs. Answered by Prepared with the same `request`."""
+
+    request: int
+    generation: int
+    definitions: tuple[AgentDefinition, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """These revisions (agent -> digest) serve from now on; what neither they nor a session need is closed."""
+
+    generation: int
+    revisions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartJob:
+    """Join the room and hold the session.
+
+    `definition` is given when the worker may not have prepared this revision: a call rescued from another worker.
+    `incarnation` above 1: the call outlived its process, and `journal` says what was said in it.
+    """
+
+    session: str
+    job: str
+    agent: str
+    revision: str
+    generation: int
+    room: str
+    url: str
+    token: str = field(repr=False)
+    identity: str
+    journal: Path
+    participant: str = ""  # whom the job is about; "": whoever is there
+    incarnation: int = 1
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    definition: AgentDefinition | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """Act on a running call. `text`: what to say, before the end too; `reason`: of the end, a word for metrics."""
+
+    session: str
+    verb: Verb
+    text: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DumpTasks:
+    """Write tasks and sessions to the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """End every session with this reason and exit."""
+
+    reason: str = "shutdown"
+
+
+# Worker -> supervisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """An agent that this worker cannot make, and every reason."""
+
+    agent: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The answer to Prepare: whatever is not rejected can be committed."""
+
+    request: int
+    rejected: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStarted:
+    """The room is joined and the session runs."""
+
+    session: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRejoins:
+    """The rtc engine gave the room up, and the session joins it again with a token of ours."""
+
+    session: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEnded:
+    """`failed`: an exception ended it, and `reason` names it."""
+
+    session: str
+    incarnation: int
+    reason: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionChanged:
+    """What of a session is seen from outside; only the latest counts."""
+
+    session: str
+    incarnation: int
+    state: str = "initializing"
+    turns: int = 0
+    caller: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measures:
+    steps: tuple[Measure, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pong:
+    """The worker's loop turns. `lag_*_s`: how late its timers were since the last heartbeat; `cpu`: cores in use."""
+
+    number: int
+    lag_p99_s: float
+    lag_max_s: float
+    memory_bytes: int
+    cpu: float
+    generations: tuple[int, ...] = ()
+
+
+ToWorker = WorkerSettings | Prepare | Commit | StartJob | Control | Heartbeat | DumpTasks | Stop
+FromWorker = Prepared | JobStarted | JobRejoins | JobEnded | SessionChanged | Measures | Pong

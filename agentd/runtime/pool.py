@@ -1,0 +1,302 @@
+"""The worker processes: started by exec, watched by heartbeats, replaced when they die.
+
+One task a slot: launch -> settings -> the listener's welcome (prepares the agents) -> ready -> messages, until the
+link ends or the worker is silent for too long. Whatever ended it, the process is killed and reaped before the
+listener hears of the death: of one journal there is never a second writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import Literal, Protocol
+
+from agentd.aio import Channel, Closed, now
+from agentd.config.definition import AgentDefinition
+from agentd.errors import WorkerDied, WorkerUnresponsive
+from agentd.ipc import FrameLink, LinkClosed, memory_links, receive_object, send_object, spawn_child
+from agentd.runtime.messages import (
+    Commit,
+    FromWorker,
+    Heartbeat,
+    Pong,
+    Prepare,
+    Prepared,
+    Stop,
+    ToWorker,
+    WorkerSettings,
+)
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_INTERVAL_S = 1.0
+SILENCE_S = 5.0
+PREPARING_SILENCE_S = 60.0
+"""A plugin that loads its model on the loop blocks it; without calls to harm, that is forgiven for this long."""
+
+START_DEADLINE_S = 120.0
+RESTART_BACKOFF_S = 0.5
+RESTART_BACKOFF_LONGEST_S = 30.0
+STEADY_S = 30.0  # a worker that lived this long did not fail at its start
+OUTBOX_MESSAGES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launched:
+    """A running worker, and how to talk with it."""
+
+    link: FrameLink
+    pid: int
+
+
+Launch = Callable[[str], AbstractAsyncContextManager[Launched]]
+"""Starts the worker of this name; leaving the context ends it at once and for good."""
+
+WorkerState = Literal["starting", "ready", "hung", "draining", "dead"]
+
+
+class WorkerHandle:
+    """The supervisor's side of one worker process."""
+
+    def __init__(self, name: str, capacity: int, restarts: int) -> None:
+        self.name = name
+        self.capacity = capacity
+        self.restarts = restarts
+        self.state: WorkerState = "starting"
+        self.pid = 0
+        self.pong = Pong(number=0, lag_p99_s=0.0, lag_max_s=0.0, memory_bytes=0, cpu=0.0)
+        self.revisions: set[tuple[str, str]] = set()  # what it has prepared: (agent, digest)
+        self._outbox: Channel[ToWorker] = Channel(OUTBOX_MESSAGES)
+        self._answers: dict[int, asyncio.Future[Prepared]] = {}
+        self._heard_at = 0.0
+        self._beats = 0
+        self._requests = 0
+
+    @property
+    def preparing(self) -> bool:
+        return bool(self._answers)
+
+    def post(self, message: ToWorker) -> None:
+        """In order, without waiting. What a dead worker was to be told is dropped: the listener hears of its death."""
+        with suppress(Closed):
+            if not self._outbox.send_nowait(message):
+                logger.error("worker took no messages", extra={"worker": self.name})
+                self._outbox.close()
+
+    async def prepare(self, generation: int, definitions: tuple[AgentDefinition, ...]) -> Prepared:
+        """Raises WorkerDied when the worker ends before it answers, TimeoutError."""
+        answer: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
+        self._requests += 1
+        request = self._requests
+        self._answers[request] = answer
+        self.post(Prepare(request=request, generation=generation, definitions=definitions))
+        try:
+            async with asyncio.timeout(START_DEADLINE_S):
+                prepared = await answer
+        finally:
+            self._answers.pop(request, None)
+        rejected = {rejection.agent for rejection in prepared.rejected}
+        self.revisions |= {(each.name, each.digest) for each in definitions if each.name not in rejected}
+        return prepared
+
+    async def serve(self, launched: Launched, settings: WorkerSettings, listener: Listener) -> None:
+        """Until the link ends: always raises WorkerDied or WorkerUnresponsive, in a group."""
+        self.pid = launched.pid
+        self._heard_at = now()
+        await send_object(launched.link, settings)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._write(launched.link))
+            group.create_task(self._read(launched.link, listener))
+            group.create_task(self._beat(listener))
+            group.create_task(self._welcome(listener))
+
+    def commit(self, generation: int, revisions: Mapping[str, str]) -> None:
+        """These revisions serve from the next StartJob on; what else it had prepared, it may close."""
+        self.post(Commit(generation=generation, revisions=revisions))
+        self.revisions &= set(revisions.items())
+
+    def close(self) -> None:
+        self.state = "dead"
+        self._outbox.close()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(WorkerDied(f"{self.name} died while it prepared"))
+
+    async def _welcome(self, listener: Listener) -> None:
+        await listener.welcome(self)
+        self.state = "ready"
+        listener.ready(self)
+
+    async def _write(self, link: FrameLink) -> None:
+        try:
+            async for message in self._outbox:
+                await send_object(link, message)
+        except LinkClosed as error:
+            raise WorkerDied(f"{self.name} closed its link") from error
+        raise WorkerUnresponsive(f"{self.name} left {OUTBOX_MESSAGES} messages unread")
+
+    async def _read(self, link: FrameLink, listener: Listener) -> None:
+        while True:
+            try:
+                message: FromWorker = await receive_object(link)
+            except LinkClosed as error:
+                raise WorkerDied(f"{self.name} (pid {self.pid}) ended") from error
+            self._heard_at = now()
+            match message:
+                case Pong():
+                    self.pong = message
+                case Prepared(request=request):
+                    answer = self._answers.get(request)
+                    if answer is not None and not answer.done():
+                        answer.set_result(message)
+                case _:
+                    listener.message(self, message)
+
+    async def _beat(self, listener: Listener) -> None:
+        while True:
+            silent_s = now() - self._heard_at
+            if silent_s > self._patience_s(listener):
+                self.state = "hung"
+                raise WorkerUnresponsive(f"{self.name} (pid {self.pid}) was silent for {silent_s:.1f} s")
+            self._beats += 1
+            self.post(Heartbeat(number=self._beats))
+            await asyncio.sleep(HEARTBEAT_INTERVAL_S)
+
+    def _patience_s(self, listener: Listener) -> float:
+        idle = listener.sessions_of(self) == 0
+        return PREPARING_SILENCE_S if idle and (self.preparing or self.state == "starting") else SILENCE_S
+
+
+class Listener(Protocol):
+    """The supervisor, as the pool sees it. Only `welcome` may wait."""
+
+    async def welcome(self, worker: WorkerHandle) -> None:
+        """Prepares a new worker; when it returns, the worker is ready for calls."""
+        ...
+
+    def ready(self, worker: WorkerHandle) -> None: ...
+    def message(self, worker: WorkerHandle, message: FromWorker) -> None: ...
+    def died(self, worker: WorkerHandle, reason: str) -> None: ...
+    def sessions_of(self, worker: WorkerHandle) -> int: ...
+
+
+class Pool:
+    """`run` keeps `count` workers alive until `stop`."""
+
+    def __init__(
+        self,
+        *,
+        count: int,
+        capacity: int,
+        launch: Launch,
+        settings: Callable[[str], WorkerSettings],
+        listener: Listener,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._count = count
+        self._capacity = capacity
+        self._launch = launch
+        self._settings = settings
+        self._listener = listener
+        self._rng = rng or random.Random()
+        self._stopping = False
+        self.workers: dict[str, WorkerHandle] = {}
+
+    @property
+    def ready(self) -> tuple[WorkerHandle, ...]:
+        return tuple(worker for worker in self.workers.values() if worker.state == "ready")
+
+    def get(self, name: str) -> WorkerHandle | None:
+        """A ready worker."""
+        worker = self.workers.get(name)
+        return worker if worker is not None and worker.state == "ready" else None
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(1, self._count + 1):
+                group.create_task(self._slot(f"worker-{number}"), name=f"worker-{number}")
+
+    def stop(self, reason: str) -> None:
+        """Workers end their calls and exit; `run` returns when they have."""
+        self._stopping = True
+        for worker in self.workers.values():
+            worker.post(Stop(reason=reason))
+
+    async def _slot(self, name: str) -> None:
+        failures = restarts = 0
+        while not self._stopping:
+            worker = self.workers[name] = WorkerHandle(name, self._capacity, restarts)
+            began = now()
+            reason = await self._life(worker)
+            self._listener.died(worker, reason)
+            if self._stopping:
+                return
+            failures = 0 if now() - began > STEADY_S else failures + 1
+            restarts += 1
+            await asyncio.sleep(restart_delay_s(failures, self._rng))
+
+    async def _life(self, worker: WorkerHandle) -> str:
+        """One worker from its start to its end; why it ended. The worker monitor: nothing of it ends the daemon."""
+        try:
+            async with self._launch(worker.name) as launched:
+                try:
+                    await worker.serve(launched, self._settings(worker.name), self._listener)
+                finally:
+                    worker.close()
+        except Exception as error:
+            worker.close()
+            return _first_reason(error)
+        return "it ended"
+
+
+def restart_delay_s(failures: int, rng: random.Random) -> float:
+    """At once after a steady life and after the first failure; then doubling, with jitter."""
+    if failures <= 1:
+        return 0.0
+    return min(RESTART_BACKOFF_LONGEST_S, RESTART_BACKOFF_S * 2.0 ** (failures - 2)) * rng.uniform(0.5, 1.0)
+
+
+def _first_reason(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__
+
+
+@asynccontextmanager
+async def launch_process(name: str) -> AsyncIterator[Launched]:
+    """A worker in a process of its own session: a Ctrl-C at the terminal is the supervisor's to handle.
+
+    Its temporary files go into a directory that is removed with it, for a killed process tidies up nothing.
+    """
+    with TemporaryDirectory(prefix=f"agentd-{name}-", ignore_cleanup_errors=True) as scratch:
+        environment = {**os.environ, "TMPDIR": scratch}
+        argv = [sys.executable, "-m", "agentd.runtime.worker"]
+        child = await spawn_child(argv, env=environment, start_new_session=True)
+        try:
+            yield Launched(link=child.link, pid=child.process.pid)
+        finally:
+            child.link.abort()
+            await child.process.stop(grace_s=0)
+            await child.link.wait_closed()
+
+
+@asynccontextmanager
+async def launch_inside(name: str) -> AsyncIterator[Launched]:
+    """A worker on this loop, for `workers: 0`: tests and debuggers."""
+    from agentd.runtime.worker import run_inside  # the process then holds all that a worker holds
+
+    ours, theirs = memory_links()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(run_inside(theirs), name=name)
+        try:
+            yield Launched(link=ours, pid=os.getpid())
+        finally:
+            ours.close()
+            task.cancel()

@@ -1,0 +1,223 @@
+"""From files to what serves: load -> prepare on every worker -> commit. Make before break.
+
+The atomic unit is one agent: one that a worker cannot make keeps its last good version, the others go on. Nothing
+that runs is touched, so there is nothing to restore. At most one rollout runs and one waits: whoever asks while one
+runs shares the next, which reads the files anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from agentd.aio import now
+from agentd.config.definition import AgentDefinition
+from agentd.config.generation import Generation, next_generation, with_rejected
+from agentd.config.load import Loaded
+from agentd.errors import Problem, WorkerDied
+from agentd.runtime.pool import Pool, WorkerHandle
+from agentd.runtime.status import Measure, MeasureSink, ReloadOutcome
+from agentd.runtime.systemd import Phase
+
+logger = logging.getLogger(__name__)
+
+WORKER_WAIT_S = 120.0
+DEATHS_AT_MOST = 2
+"""One death while preparing may have been an accident; two are the new definition's doing."""
+
+NO_GENERATION = 0
+
+
+class Rollout:
+    """Owns the current generation. `run` serves the requests of `reload`."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        load: Callable[[], Loaded],
+        committed: Callable[[], None],
+        measures: MeasureSink,
+        notify: Callable[[Phase], None],
+    ) -> None:
+        """`load` reads the files and may block; `committed` is called right after a new generation serves."""
+        self._notify = notify
+        self._pool = pool
+        self._load = load
+        self._committed = committed
+        self._measures = measures
+        self._waiters: list[asyncio.Future[ReloadOutcome]] = []
+        self._asked = asyncio.Event()
+        self._worker_ready = asyncio.Event()
+        self.current: Generation | None = None
+        self.unprepared: tuple[Problem, ...] = ()  # why workers could not make what the files say
+        self.coalesced = 0
+
+    @property
+    def number(self) -> int:
+        return self.current.number if self.current else NO_GENERATION
+
+    @property
+    def agents(self) -> Mapping[str, AgentDefinition]:
+        """What serves."""
+        return self.current.agents if self.current else {}
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything wrong with the files as they were read last."""
+        return (*(self.current.problems if self.current else ()), *self.unprepared)
+
+    async def reload(self) -> ReloadOutcome:
+        """Reads the files again and applies what changed."""
+        waiter: asyncio.Future[ReloadOutcome] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self.request()
+        return await waiter
+
+    def request(self) -> None:
+        """A reload that nobody waits for."""
+        self.coalesced += self._asked.is_set()
+        self._asked.set()
+
+    def worker_ready(self) -> None:
+        self._worker_ready.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            waiters, self._waiters = self._waiters, []
+            self._notify("reloading")
+            outcome = await self._apply()
+            self._report(outcome)
+            self._notify("ready")
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(outcome)
+
+    async def welcome(self, worker: WorkerHandle) -> None:
+        """Prepares a new worker with what serves; returns in the moment in which it is up to date."""
+        while True:
+            number, agents = self.number, self.agents
+            prepared = await worker.prepare(number, tuple(agents.values()))
+            for rejection in prepared.rejected:
+                extra = {"worker": worker.name, "agent": rejection.agent, "reason": "; ".join(rejection.problems)}
+                logger.error("worker cannot serve an agent", extra=extra)
+            if self.number == number:
+                worker.commit(number, revisions_of(agents))
+                return
+
+    async def _apply(self) -> ReloadOutcome:
+        began = now()
+        candidate, diff = next_generation(self.current, await asyncio.to_thread(self._load))
+        changed = tuple(candidate.agents[name] for name in (*diff.added, *diff.updated))
+        refusals = await self._prepare_everywhere(candidate.number, changed) if changed else {}
+        refused = {name: (_unprepared(candidate.agents[name], why),) for name, why in refusals.items()}
+        if refused:
+            candidate, diff = with_rejected(candidate, self.current, refused)
+        self.unprepared = tuple(problem for problems in refused.values() for problem in problems)
+        if diff or self.current is None:
+            self._commit(candidate)
+        else:
+            self.current = replace(candidate, number=self.number)  # what is said of the files may have changed
+            if refused:
+                self._commit_to_workers()  # they close what they have prepared in vain
+        return ReloadOutcome(
+            applied=not any(problem.severity == "error" for problem in self.problems),
+            changed=bool(diff),
+            generation=self.number,
+            added=diff.added,
+            updated=diff.updated,
+            removed=diff.removed,
+            problems=self.problems,
+            duration_s=now() - began,
+        )
+
+    def _commit(self, generation: Generation) -> None:
+        """One step without waiting: no call is placed between one worker's commit and another's."""
+        self.current = generation
+        self._commit_to_workers()
+        self._committed()
+
+    def _commit_to_workers(self) -> None:
+        for worker in self._pool.ready:
+            worker.commit(self.number, revisions_of(self.agents))
+
+    async def _prepare_everywhere(
+        self, number: int, definitions: tuple[AgentDefinition, ...]
+    ) -> dict[str, tuple[str, ...]]:
+        """Returns when every ready worker has answered for these; the agents that cannot be made, and why."""
+        refusals: dict[str, tuple[str, ...]] = {}
+        answered: set[WorkerHandle] = set()
+        deaths = 0
+
+        async def ask(worker: WorkerHandle) -> None:
+            nonlocal deaths
+            try:
+                prepared = await worker.prepare(number, definitions)
+            except WorkerDied:
+                deaths += 1
+            except TimeoutError:
+                refusals.update({each.name: (f"{worker.name} did not prepare it in time",) for each in definitions})
+                answered.add(worker)
+            else:
+                refusals.update({rejection.agent: rejection.problems for rejection in prepared.rejected})
+                answered.add(worker)
+
+        while deaths < DEATHS_AT_MOST:
+            unasked = [worker for worker in self._pool.ready if worker not in answered]
+            if unasked:
+                async with asyncio.TaskGroup() as group:
+                    for worker in unasked:
+                        group.create_task(ask(worker))
+            elif answered.intersection(self._pool.ready):
+                return refusals
+            elif not await self._another_worker():
+                return {each.name: ("no worker became ready to prepare it",) for each in definitions}
+        return {each.name: ("workers died while they prepared it",) for each in definitions}
+
+    async def _another_worker(self) -> bool:
+        """Waits until a worker gets ready."""
+        self._worker_ready.clear()
+        try:
+            async with asyncio.timeout(WORKER_WAIT_S):
+                await self._worker_ready.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _report(self, outcome: ReloadOutcome) -> None:
+        self._measures.apply(Measure(name="config_last_reload_successful", value=float(outcome.applied)))
+        if outcome.applied:
+            self._measures.apply(Measure(name="config_last_reload_success_timestamp_seconds", value=time.time()))
+        for problem in outcome.problems:
+            log = logger.error if problem.severity == "error" else logger.warning
+            log(str(problem))
+        if outcome.changed or not outcome.applied:
+            extra = {
+                "generation": outcome.generation,
+                "added": ",".join(outcome.added),
+                "updated": ",".join(outcome.updated),
+                "removed": ",".join(outcome.removed),
+                "applied": outcome.applied,
+                "duration_s": round(outcome.duration_s, 3),
+            }
+            logger.info("configuration applied" if outcome.changed else "configuration refused", extra=extra)
+
+
+def revisions_of(agents: Mapping[str, AgentDefinition]) -> dict[str, str]:
+    return {name: definition.digest for name, definition in agents.items()}
+
+
+def _unprepared(definition: AgentDefinition, reasons: tuple[str, ...]) -> Problem:
+    return Problem(
+        file=definition.source,
+        line=1,
+        column=1,
+        pointer="",
+        code="not-prepared",
+        message=f'agent "{definition.name}" cannot be made: {"; ".join(reasons)}',
+    )

@@ -1,0 +1,406 @@
+"""The supervisor: the one process that LiveKit, the operator and the workers know.
+
+It owns the generations, the registrations (one a name) and the job table, and it holds no call itself: no SDK, no
+model and no user code is ever imported here, so that nothing of theirs can take it down.
+
+supervisor{ pool, rollout, watch, tick, registration x A }
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from agentd import __version__
+from agentd.aio import every
+from agentd.config.definition import AgentDefinition
+from agentd.config.load import Loaded
+from agentd.errors import AgentdError, Problem
+from agentd.runtime import views
+from agentd.runtime.calls import Calls, JobLink, Mint
+from agentd.runtime.cold import recover_calls
+from agentd.runtime.journals import unfinished
+from agentd.runtime.messages import (
+    DumpTasks,
+    FromWorker,
+    JobEnded,
+    JobRejoins,
+    JobStarted,
+    Measures,
+    SessionChanged,
+    WorkerSettings,
+)
+from agentd.runtime.pool import Launch, Pool, WorkerHandle
+from agentd.runtime.rollout import Rollout
+from agentd.runtime.status import (
+    AgentStatus,
+    Measure,
+    MeasureSink,
+    Readiness,
+    ReloadOutcome,
+    SessionStatus,
+    WorkerStatus,
+)
+from agentd.runtime.systemd import Phase
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 1.0
+CUT_GRACE_S = 5.0
+"""What a call that is cut gets to end itself."""
+
+
+class NoValidAgent(AgentdError):
+    """There is nothing to serve; `problems` say why."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(map(str, problems)) or "there are no agent files")
+
+
+class LiveKitUnreachable(AgentdError):
+    """No registration came about in the time that was allowed for it."""
+
+
+class RegistrationLink(JobLink, Protocol):
+    """`agentd.transport.registration.Registration`, or a test's."""
+
+    @property
+    def registered(self) -> bool: ...
+
+    async def run(self) -> None: ...
+    def drain(self) -> None: ...
+    def load_changed(self) -> None: ...
+
+
+Register = Callable[[str, Calls, Callable[[bool], None], Callable[[Exception], None]], RegistrationLink]
+"""(agent name, its calls, called when the registration comes and goes, called when an attempt fails)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorSettings:
+    """`workers` 0: one inside this process. `worker`: what all workers are told; the name is filled in."""
+
+    state_dir: Path
+    worker: WorkerSettings
+    workers: int = 2
+    cores: int = 1
+    sessions_per_worker: int = 10
+    load_threshold: float = 0.7
+    drain_timeout_s: float = 3600.0
+    livekit_url: str = ""
+    require_livekit_s: float | None = None  # how long to wait for a registration before giving up; None: for ever
+
+
+@dataclass(slots=True)
+class _Registered:
+    link: RegistrationLink
+    task: asyncio.Task[None]
+    last_failure: str = ""
+
+
+@dataclass(slots=True)
+class _Drain:
+    """How the daemon ends."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    cut: bool = False
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)  # something changed that a drain waits for
+
+
+class Supervisor:
+    """Implements `agentd.runtime.status.Daemon`."""
+
+    def __init__(
+        self,
+        settings: SupervisorSettings,
+        *,
+        load: Callable[[], Loaded],
+        launch: Launch,
+        register: Register,
+        mint: Mint,
+        measures: MeasureSink,
+        changes: AsyncIterable[object] | None = None,
+        room_exists: Callable[[str], Awaitable[bool]] | None = None,
+        notify: Callable[[Phase], None] = lambda phase: None,
+    ) -> None:
+        """`changes`: yields whenever the agents' directory has changed. `room_exists`: asks LiveKit; None: no cold
+        recovery of calls that an earlier daemon left. `notify`: tells the service manager."""
+        self._notify = notify
+        self._settings = settings
+        self._register = register
+        self._mint = mint
+        self._measures = measures
+        self._changes = changes
+        self._room_exists = room_exists
+        self._registrations: dict[str, _Registered] = {}
+        self._drain = _Drain()
+        self._started = False
+        self._group: asyncio.TaskGroup | None = None
+        self.pool = Pool(
+            count=max(1, settings.workers),
+            capacity=settings.sessions_per_worker,
+            launch=launch,
+            settings=lambda name: replace(settings.worker, worker=name),
+            listener=self,
+        )
+        self.rollout = Rollout(
+            pool=self.pool, load=load, committed=self._sync_registrations, measures=measures, notify=self._notify_reload
+        )
+        self.calls = Calls(
+            pool=self.pool,
+            serving=lambda agent: self.rollout.agents.get(agent),
+            generation=lambda: self.rollout.number,
+            link=self._link_of,
+            mint=mint,
+            state_dir=settings.state_dir,
+            measures=measures,
+            cores=settings.cores,
+            load_threshold=settings.load_threshold,
+            changed=self._calls_changed,
+        )
+
+    async def run(self) -> bool:
+        """Until drained. True: every call came to its own end; False: calls were cut.
+
+        Raises NoValidAgent, LiveKitUnreachable.
+        """
+        failure: AgentdError | None = None
+        whole = True
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            pool = group.create_task(self.pool.run(), name="pool")
+            others = [group.create_task(self.rollout.run(), name="rollout")]
+            try:
+                await self._start(group, others)
+                whole = await self._until_drained()
+                self._notify("stopping")
+                self.pool.stop("shutdown")
+                await asyncio.wait([pool], timeout=2 * CUT_GRACE_S)
+            except (NoValidAgent, LiveKitUnreachable) as error:
+                failure = error
+            finally:
+                self._group = None
+                for task in (pool, *others, *(each.task for each in self._registrations.values())):
+                    task.cancel()
+        if failure is not None:
+            raise failure
+        return whole
+
+    async def _start(self, group: asyncio.TaskGroup, others: list[asyncio.Task[None]]) -> None:
+        left = unfinished(self._settings.state_dir)  # before any call of our own has a journal
+        others.append(group.create_task(every(TICK_S, self._tick), name="tick"))
+        if self._changes is not None:  # before the first reading, so that no change falls between the two
+            others.append(group.create_task(self._watch(self._changes), name="watch"))
+        await self.rollout.reload()
+        if not self.rollout.agents:
+            raise NoValidAgent(self.rollout.problems)
+        if self._settings.require_livekit_s is not None:
+            await self._registered_within(self._settings.require_livekit_s)
+        if self._room_exists is not None:
+            recovery = recover_calls(
+                left, self.calls, self.rollout.agents, self._settings, self._mint, self._room_exists
+            )
+            others.append(group.create_task(recovery, name="cold recovery"))
+        self._started = True
+        self._notify("ready")
+        logger.info("serving", extra={"agents": ",".join(self.rollout.agents), "workers": self._settings.workers})
+
+    async def _watch(self, changes: AsyncIterable[object]) -> None:
+        async for _ in changes:
+            self.rollout.request()
+
+    def _notify_reload(self, phase: Phase) -> None:
+        if self._started:
+            self._notify(phase)
+
+    def _tick(self) -> None:
+        self.calls.table.lapse(self._now())
+        self.calls.rescue()
+        self._calls_changed()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    # The end
+
+    def drain(self) -> None:
+        """Takes no more calls; the daemon ends when the last call has, or at the deadline."""
+        if not self._drain.asked.is_set():
+            logger.info("draining", extra={"sessions": len(self.calls.table)})
+        self.calls.accepting = False
+        for each in self._registrations.values():
+            each.link.drain()
+        self._drain.asked.set()
+
+    def cut(self) -> None:
+        """Ends the calls that a drain still waits for."""
+        self._drain.cut = True
+        self.drain()
+        self._drain.stirred.set()
+
+    def stop_signal(self) -> None:
+        """SIGTERM or SIGINT: the first drains, the second cuts."""
+        if self._drain.asked.is_set():
+            self.cut()
+        else:
+            self.drain()
+
+    async def _until_drained(self) -> bool:
+        await self._drain.asked.wait()
+        try:
+            async with asyncio.timeout(self._settings.drain_timeout_s):
+                await self._idle(or_cut=True)
+        except TimeoutError:
+            logger.warning("drain deadline reached", extra={"sessions": len(self.calls.table)})
+        if not len(self.calls.table):
+            return True
+        for session in self.calls.table:
+            self.calls.control(session.id, "end", reason="drain_deadline")
+        try:
+            async with asyncio.timeout(CUT_GRACE_S):
+                await self._idle(or_cut=False)
+        except TimeoutError:
+            logger.warning("calls did not end in time", extra={"sessions": len(self.calls.table)})
+        return False
+
+    async def _idle(self, *, or_cut: bool) -> None:
+        while len(self.calls.table) and not (or_cut and self._drain.cut):
+            self._drain.stirred.clear()
+            await self._drain.stirred.wait()
+
+    # Registrations
+
+    def _link_of(self, agent: str) -> RegistrationLink | None:
+        found = self._registrations.get(agent)
+        return found.link if found else None
+
+    def _sync_registrations(self) -> None:
+        """One registration for each agent that serves, and for one that was removed until its last call has ended."""
+        if self._group is None:
+            return
+        for name in self.rollout.agents:
+            if name not in self._registrations:
+                self._registrations[name] = self._open_registration(name, self._group)
+        for name in [name for name in self._registrations if name not in self.rollout.agents]:
+            if not self.calls.table.load_of_agent(name):
+                self._registrations.pop(name).task.cancel()
+                logger.info("agent unregistered", extra={"agent": name})
+        for each in self._registrations.values():
+            each.link.load_changed()
+
+    def _open_registration(self, name: str, group: asyncio.TaskGroup) -> _Registered:
+        def failed(error: Exception) -> None:
+            if found := self._registrations.get(name):
+                found.last_failure = str(error)
+
+        link = self._register(name, self.calls, lambda registered: self._drain.stirred.set(), failed)
+        return _Registered(link, group.create_task(link.run(), name=f"registration {name}"))
+
+    def _calls_changed(self) -> None:
+        self._drain.stirred.set()
+        self._sync_registrations()
+
+    async def _registered_within(self, limit_s: float) -> None:
+        try:
+            async with asyncio.timeout(limit_s):
+                while not all(each.link.registered for each in self._registrations.values()):
+                    self._drain.stirred.clear()
+                    await self._drain.stirred.wait()
+        except TimeoutError as error:
+            reasons = {each.last_failure for each in self._registrations.values()} - {""}
+            raise LiveKitUnreachable("; ".join(sorted(reasons)) or "no registration in time") from error
+
+    # The pool's listener
+
+    async def welcome(self, worker: WorkerHandle) -> None:
+        await self.rollout.welcome(worker)
+
+    def ready(self, worker: WorkerHandle) -> None:
+        logger.info("worker ready", extra={"worker": worker.name, "worker_pid": worker.pid})
+        self.rollout.worker_ready()
+        self.calls.rescue()
+        self._calls_changed()
+
+    def message(self, worker: WorkerHandle, message: FromWorker) -> None:
+        match message:
+            case JobStarted():
+                self.calls.started(message)
+            case JobRejoins():
+                self.calls.rejoins(message)
+            case JobEnded():
+                self.calls.ended(message)
+            case SessionChanged():
+                self.calls.changed(message)
+            case Measures(steps=steps):
+                for step in steps:
+                    self._measures.apply(step)
+
+    def died(self, worker: WorkerHandle, reason: str) -> None:
+        if self._drain.asked.is_set() and not len(self.calls.table):
+            return
+        logger.error("worker died", extra={"worker": worker.name, "worker_pid": worker.pid, "reason": reason})
+        self._measures.apply(Measure(name="worker_restarts_total"))
+        self.calls.worker_died(worker.name)
+
+    def sessions_of(self, worker: WorkerHandle) -> int:
+        return len(self.calls.table.of_worker(worker.name))
+
+    # The operator's side: agentd.runtime.status.Daemon
+
+    def agents(self) -> tuple[AgentStatus, ...]:
+        registered = {name for name, each in self._registrations.items() if each.link.registered}
+        return views.agents(self.rollout, self.calls.table, registered)
+
+    def definition(self, name: str) -> AgentDefinition | None:
+        return self.rollout.agents.get(name)
+
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        return tuple(views.worker(worker, self.sessions_of(worker)) for worker in self.pool.workers.values())
+
+    def sessions(self) -> tuple[SessionStatus, ...]:
+        return tuple(views.session(session) for session in self.calls.table)
+
+    def generation(self) -> int:
+        return self.rollout.number
+
+    def readiness(self) -> Readiness:
+        reasons = views.unready_reasons(
+            started=self._started,
+            draining=self._drain.asked.is_set(),
+            workers_ready=len(self.pool.ready),
+            unregistered=[name for name, each in self._registrations.items() if not each.link.registered],
+            problems=self.rollout.problems,
+        )
+        return Readiness(ready=not reasons, reasons=reasons)
+
+    async def reload(self) -> ReloadOutcome:
+        return await self.rollout.reload()
+
+    async def control(self, session_id: str, verb: Literal["say", "interrupt", "end"], text: str) -> None:
+        self.calls.control(session_id, verb, text, reason="ended_by_operator")
+
+    def facts(self) -> Mapping[str, Any]:
+        return {
+            "agent_names": list(self.rollout.agents),
+            "sdk_version": __version__,
+            "active_jobs": len(self.calls.table),
+            "worker_load": self.calls.load().load,
+            "livekit_url": self._settings.livekit_url,
+            "version": __version__,
+        }
+
+    def dump(self) -> None:
+        """SIGUSR1: tasks and sessions, of every process, to the log."""
+        for task in asyncio.all_tasks():
+            logger.info("task", extra={"task_name": task.get_name(), "coroutine": str(task.get_coro())})
+        for session in self.sessions():
+            extra = {"session": session.id, "agent": session.agent, "worker": session.worker, "state": session.state}
+            logger.info("session", extra=extra)
+        for worker in self.pool.ready:
+            worker.post(DumpTasks())

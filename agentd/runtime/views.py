@@ -1,0 +1,123 @@
+"""What the daemon says of itself, from what it knows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+from agentd.errors import Problem
+from agentd.runtime.jobs import JobTable, Session
+from agentd.runtime.pool import WorkerHandle
+from agentd.runtime.rollout import Rollout
+from agentd.runtime.status import AgentStatus, SessionStatus, WorkerStatus
+
+
+def agents(rollout: Rollout, table: JobTable, registered: Collection[str]) -> tuple[AgentStatus, ...]:
+    """Every agent that serves, is being drained, or is named by a file that cannot be used."""
+    serving = [_serving(name, rollout, table, registered) for name in rollout.agents]
+    draining = [_draining(name, table, registered) for name in _leftover(rollout, table)]
+    rejected = rollout.current.rejected if rollout.current else {}
+    unusable = [_rejected(name, problems) for name, problems in rejected.items()]
+    return tuple(sorted((*serving, *draining, *unusable), key=lambda status: (status.name, status.source)))
+
+
+def _serving(name: str, rollout: Rollout, table: JobTable, registered: Collection[str]) -> AgentStatus:
+    definition = rollout.agents[name]
+    generation = rollout.current
+    stale = generation.stale.get(name) if generation else None
+    found = generation.problems_by_source.get(definition.source, ()) if generation else ()
+    return AgentStatus(
+        name=name,
+        source=definition.source,
+        state="serving" if stale is None else "stale",
+        generation=rollout.number,
+        revision=definition.digest,
+        registered=name in registered,
+        sessions=table.running_of_agent(name),
+        description=definition.description,
+        problems=tuple(found) if stale is None else stale,
+    )
+
+
+def _draining(name: str, table: JobTable, registered: Collection[str]) -> AgentStatus:
+    last = next(session for session in table if session.agent == name)
+    return AgentStatus(
+        name=name,
+        source=last.definition.source,
+        state="draining",
+        generation=last.generation,
+        revision=last.definition.digest,
+        registered=name in registered,
+        sessions=table.running_of_agent(name),
+        description=last.definition.description,
+    )
+
+
+def _rejected(name: str, problems: tuple[Problem, ...]) -> AgentStatus:
+    return AgentStatus(
+        name=name,
+        source=problems[0].file if problems else name,
+        state="rejected",
+        generation=0,
+        revision="",
+        registered=False,
+        sessions=0,
+        problems=problems,
+    )
+
+
+def _leftover(rollout: Rollout, table: JobTable) -> list[str]:
+    return sorted({session.agent for session in table} - rollout.agents.keys())
+
+
+def worker(handle: WorkerHandle, sessions: int) -> WorkerStatus:
+    state: Literal["starting", "ready", "hung", "draining", "dead"] = handle.state
+    return WorkerStatus(
+        id=handle.name,
+        pid=handle.pid,
+        state=state,
+        sessions=sessions,
+        capacity=handle.capacity,
+        loop_lag_s=handle.pong.lag_max_s,
+        load=min(1.0, max(sessions / max(1, handle.capacity), handle.pong.cpu)),
+        memory_bytes=handle.pong.memory_bytes,
+        generations=handle.pong.generations,
+        restarts=handle.restarts,
+    )
+
+
+def session(session: Session) -> SessionStatus:
+    return SessionStatus(
+        id=session.id,
+        agent=session.agent,
+        revision=session.definition.digest,
+        generation=session.generation,
+        room=session.room,
+        job_id=session.job,
+        worker=session.worker,
+        state=session.state,
+        started_at=session.started_at,
+        caller=session.caller,
+        turns=session.turns,
+        incarnation=session.incarnation,
+    )
+
+
+def unready_reasons(
+    *,
+    started: bool,
+    draining: bool,
+    workers_ready: int,
+    unregistered: Sequence[str],
+    problems: Sequence[Problem],
+) -> tuple[str, ...]:
+    """Each as a sentence; none: ready."""
+    broken = sorted({problem.file for problem in problems if problem.severity == "error"})
+    reasons = {
+        "The daemon is starting.": not started,
+        "The daemon is draining.": draining,
+        "No worker is ready.": not workers_ready,
+        f"Not registered with LiveKit: {', '.join(unregistered)}.": bool(unregistered),
+        f"The configuration is invalid: {', '.join(broken)}.": bool(broken),
+    }
+    return tuple(sentence for sentence, holds in reasons.items() if holds)

@@ -1,0 +1,264 @@
+"""A session worker: prepares agents and holds their calls. `python -m agentd.runtime.worker` is started by the pool.
+
+worker{ receive, report, prepare x P, job x M }: one task group. Heartbeats are answered by the task that receives, on
+the loop on which the calls talk: a worker that answers can talk. When the link ends, the supervisor is gone: the
+process ends at once and leaves its journals open, so that the next daemon finds the calls and goes on with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from agentd import logs
+from agentd.aio import Channel, cancel_and_wait
+from agentd.errors import AgentdError
+from agentd.ipc import FrameLink, LinkClosed, parent_link, receive_object, send_object
+from agentd.runtime.job import Job, Rooms, Sessions, failure_reason
+from agentd.runtime.journals import mark_ended
+from agentd.runtime.measures import measures
+from agentd.runtime.messages import (
+    Commit,
+    Control,
+    DumpTasks,
+    Heartbeat,
+    JobEnded,
+    JobRejoins,
+    JobStarted,
+    Measures,
+    Prepare,
+    Prepared,
+    SessionChanged,
+    StartJob,
+    Stop,
+    WorkerSettings,
+)
+from agentd.runtime.prepared import PreparedAgent, PreparedAgents
+from agentd.runtime.status import Measure
+from agentd.runtime.vitals import Vitals
+from agentd.session.records import Record
+
+logger = logging.getLogger(__name__)
+
+REPORT_INTERVAL_S = 0.25
+MEASURES_KEPT = 5000  # between two reports; a worker that makes more has other troubles, and the newest count
+STOP_GRACE_S = 5.0
+REJOINS_WAITING = 1000
+
+
+class Worker:
+    """One end of the link with the supervisor, and all calls of this process."""
+
+    def __init__(
+        self,
+        link: FrameLink,
+        agents: PreparedAgents,
+        rooms: Rooms,
+        sessions: Sessions,
+        orphaned: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`orphaned` is called when the supervisor is gone, before anything is torn down."""
+        self._link = link
+        self._orphaned = orphaned
+        self._agents = agents
+        self._rooms = rooms
+        self._sessions = sessions
+        self._jobs: dict[str, Job] = {}
+        self._job_tasks: set[asyncio.Task[None]] = set()
+        self._seen: dict[str, SessionChanged] = {}  # how each session looks from outside
+        self._changed: set[str] = set()  # sessions whose look was not sent yet
+        self._steps: list[Measure] = []
+        self._rejoins: Channel[JobRejoins] = Channel(REJOINS_WAITING)
+        self._vitals = Vitals()
+
+    async def run(self) -> None:
+        """Until Stop; raises LinkClosed (in a group) when the supervisor is gone."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                sides = [
+                    group.create_task(self._report()),
+                    group.create_task(self._report_rejoins()),
+                    group.create_task(self._vitals.watch()),
+                ]
+                stop = await self._receive(group)
+                await self._stop_jobs(stop.reason)
+                await self._flush()
+                for task in sides:
+                    task.cancel()
+        finally:
+            await self._agents.aclose()
+            self._link.close()  # last: the supervisor takes it for the end of the process
+
+    async def _receive(self, group: asyncio.TaskGroup) -> Stop:
+        while True:
+            match message := await self._next():
+                case Heartbeat():
+                    await self._pong(message)
+                case StartJob():
+                    task = group.create_task(self._hold(message))
+                    self._job_tasks.add(task)
+                    task.add_done_callback(self._job_tasks.discard)
+                case Control():
+                    if job := self._jobs.get(message.session):
+                        job.control(message)
+                case Prepare():
+                    group.create_task(self._prepare(message))
+                case Commit():
+                    group.create_task(self._agents.commit(message.revisions))
+                case DumpTasks():
+                    self._dump()
+                case Stop():
+                    return message
+
+    async def _pong(self, beat: Heartbeat) -> None:
+        reading = self._vitals.read()
+        await self._send(replace(reading, number=beat.number, generations=self._agents.generations()))
+
+    async def _prepare(self, message: Prepare) -> None:
+        rejected = await self._agents.prepare(message.generation, message.definitions)
+        await self._send(Prepared(request=message.request, rejected=rejected))
+
+    async def _hold(self, start: StartJob) -> None:
+        """The job boundary: whatever a call does, the other calls of this worker go on."""
+        with logs.fields(session=start.session, agent=start.agent, room=start.room, job=start.job):
+            reason, failed = "cancelled", True
+            agent: PreparedAgent | None = None
+            try:
+                agent = await self._agents.lease(start.agent, start.revision, start.definition, start.generation)
+                job = self._jobs[start.session] = Job(start, agent, self._observe)
+                reason = await job.run(
+                    self._rooms,
+                    self._sessions,
+                    joined=lambda: self._joined(start),
+                    rejoining=lambda: self._rejoins.force(
+                        JobRejoins(session=start.session, incarnation=start.incarnation)
+                    ),
+                )
+                failed = False
+            except AgentdError as error:
+                reason = failure_reason(error)
+                logger.error("session failed", extra={"reason": str(error)})  # noqa: TRY400 -- an expected failure, said in one line
+            except Exception as error:
+                reason = failure_reason(error)
+                logger.exception("session crashed")
+            finally:
+                self._jobs.pop(start.session, None)
+                if agent is not None:
+                    await self._agents.release(agent)
+            logger.info("session ended in the worker", extra={"reason": reason})
+            await self._flush()
+            self._seen.pop(start.session, None)
+            await self._send(
+                JobEnded(session=start.session, incarnation=start.incarnation, reason=reason, failed=failed)
+            )
+
+    async def _joined(self, start: StartJob) -> None:
+        await self._send(JobStarted(session=start.session, incarnation=start.incarnation))
+
+    def _observe(self, start: StartJob, record: Record) -> None:
+        if len(self._steps) < MEASURES_KEPT:
+            self._steps.extend(measures(record, start.agent))
+        look = self._seen.get(start.session) or SessionChanged(session=start.session, incarnation=start.incarnation)
+        changes = visible_changes(record)
+        if changes or start.session not in self._seen:
+            self._seen[start.session] = replace(look, **changes)
+            self._changed.add(start.session)
+
+    async def _stop_jobs(self, reason: str) -> None:
+        """Ends every call, politely first."""
+        for job in list(self._jobs.values()):
+            job.control(Control(session=job.start.session, verb="end", reason=reason))
+        if self._job_tasks:
+            await asyncio.wait(self._job_tasks, timeout=STOP_GRACE_S)
+        left = [job.start.journal for job in self._jobs.values()]
+        for task in list(self._job_tasks):
+            await cancel_and_wait(task)
+        for journal in left:
+            mark_ended(journal, reason)
+
+    async def _report_rejoins(self) -> None:
+        """At once: the server's answer to a rejoin is a termination of the job, which must find the supervisor told."""
+        async for rejoin in self._rejoins:
+            await self._send(rejoin)
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_INTERVAL_S)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        changed, self._changed = self._changed, set()
+        steps, self._steps = self._steps, []
+        for session in changed & self._seen.keys():
+            await self._send(self._seen[session])
+        if steps:
+            await self._send(Measures(steps=tuple(steps)))
+
+    async def _next(self) -> object:
+        try:
+            return await receive_object(self._link)
+        except LinkClosed:
+            self._orphaned()
+            raise
+
+    async def _send(self, message: object) -> None:
+        try:
+            await send_object(self._link, message)
+        except LinkClosed:
+            self._orphaned()
+            raise
+
+    def _dump(self) -> None:
+        for task in asyncio.all_tasks():
+            frame = task.get_stack(limit=1)
+            where = f"{frame[-1].f_code.co_filename}:{frame[-1].f_lineno}" if frame else "finished"
+            logger.info("task", extra={"task_name": task.get_name(), "coroutine": str(task.get_coro()), "at": where})
+        for job in self._jobs.values():
+            logger.info("session", extra={"session": job.start.session, "agent": job.start.agent})
+
+
+def visible_changes(record: Record) -> Mapping[str, Any]:
+    """Fields of SessionChanged that this record sets. Pure."""
+    match record.kind:
+        case "state":
+            return {"state": str(record.data["state"])}
+        case "turn.user":
+            return {"turns": int(record.data["turn"])}
+        case "caller.linked":
+            return {"caller": str(record.data.get("name") or record.data["identity"])}
+    return {}
+
+
+def worker_of(settings: WorkerSettings, link: FrameLink, orphaned: Callable[[], None] = lambda: None) -> Worker:
+    """A worker with the real parts: installed plugins, LiveKit rooms, sessions and tools."""
+    from agentd.runtime.live import live_parts
+
+    parts = live_parts(settings)
+    return Worker(link, parts.agents, parts.rooms, parts.sessions, orphaned)
+
+
+async def run_inside(link: FrameLink) -> None:
+    """A worker beside its supervisor, on one loop. Ends with the link."""
+    settings: WorkerSettings = await receive_object(link)
+    with logs.fields(worker=settings.worker):
+        try:
+            await worker_of(settings, link).run()
+        except* LinkClosed:
+            logger.info("worker ended with its link")
+
+
+async def main() -> None:
+    """A worker that is its process."""
+    link = await parent_link()
+    settings: WorkerSettings = await receive_object(link)
+    logs.configure(settings.log_style, settings.log_level)
+    with logs.fields(worker=settings.worker):
+        await worker_of(settings, link, orphaned=lambda: os._exit(1)).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,85 @@
+"""What a Python tool sees of the call that it runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """The call. `started_at` is RFC 3339, UTC."""
+
+    id: str = ""
+    agent: str = ""
+    revision: str = ""
+    room: str = ""
+    job_id: str = ""
+    started_at: str = ""
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Participant:
+    """Whom the agent talks with."""
+
+    identity: str = ""
+    name: str = ""
+    kind: str = "standard"  # standard, sip or connector
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    metadata: str = ""
+
+
+class Said:
+    """What `say` answers with, so that an async tool may await it; there is nothing to wait for."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield
+
+
+class RunContext:
+    """A parameter annotated `RunContext` is filled in by agentd and is not shown to the model.
+
+    `variables` are the session's: what the tool changes in them is kept for later turns and tools, once it has
+    returned; a variable that it deletes becomes None.
+    """
+
+    __slots__ = ("_end", "_say", "participant", "session", "variables")
+
+    def __init__(
+        self,
+        *,
+        session: Session | None = None,
+        participant: Participant | None = None,
+        variables: dict[str, Any] | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self.session = session or Session()
+        self.participant = participant or Participant()
+        self.variables = {} if variables is None else variables
+        self._say = say
+        self._end: tuple[bool, str | None] = (False, None)
+
+    @property
+    def caller(self) -> Participant:
+        """The participant, by its other name."""
+        return self.participant
+
+    def say(self, text: str) -> Said:
+        """Has the agent say this now, while the tool goes on. Works with and without `await`."""
+        if self._say is not None and text.strip():
+            self._say(text)
+        return Said()
+
+    def end_call(self, say: str | None = None) -> None:
+        """Ends the call once the tool has returned and everything, `say` last, has been spoken."""
+        self._end = (True, say)
+
+    @property
+    def call_ends(self) -> tuple[bool, str | None]:
+        """Whether the tool asked for the end of the call, and the last words."""
+        return self._end

@@ -1,0 +1,238 @@
+"""One tool process, seen from the worker: start it, ask it, end it with everything that it has started."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import agentd
+from agentd import ipc
+from agentd.errors import ToolCrashed
+from agentd.tools.spec import ToolContext
+from agentd.tools.text import for_speech
+
+logger = logging.getLogger(__name__)
+
+START_DEADLINE_S = 15.0
+KILL_GRACE_S = 0.25  # from SIGTERM to SIGKILL
+_MAX_FRAME_BYTES = 4 * 1024 * 1024
+_MAX_SAYS = 32  # in one call
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_MARK = "AGENTD_TOOL_PROCESS"
+_SWEEPS = 5  # a process can start another while we look; each pass finds what the one before missed
+
+
+class NotStarted(Exception):
+    """The process ended before it took the call: another can have it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonResult:
+    """`outcome`: ok, error or invalid_arguments. `end_say` is meant only when `end_call`."""
+
+    outcome: str
+    content: str
+    variables: Mapping[str, Any]
+    end_call: bool = False
+    end_say: str | None = None
+    traceback: str = ""
+
+
+class ToolProcess:
+    """A process with one call at a time; whoever has it is its only user."""
+
+    def __init__(self, child: ipc.Child, home: Path, mark: str, allow: Sequence[str]) -> None:
+        self._child = child
+        self._home = home
+        self._mark = mark
+        self._allow = list(allow)
+        self._calls = itertools.count(1)
+        self._loop = asyncio.get_running_loop()
+        child.process.on_exit(self._exited)
+
+    @property
+    def pid(self) -> int:
+        return self._child.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._child.process.returncode is None
+
+    async def describe(self, refs: Sequence[str]) -> list[dict[str, Any]]:
+        """One object a ref, with the tool's schema or with a `problem`. Raises ToolCrashed."""
+        try:
+            await ipc.send_json(self._child.link, {"type": "describe", "refs": list(refs), "allow": self._allow})
+            reply = await self._receive("described", lambda message: True)
+        except ipc.LinkClosed as closed:
+            raise ToolCrashed(
+                f"the tool process ended while it imported {', '.join(refs)} ({await self._end()})"
+            ) from closed
+        return list(reply["tools"])
+
+    async def run(self, ref: str, arguments: Mapping[str, Any], context: ToolContext) -> PythonResult:
+        """Raises NotStarted, and ToolCrashed when it ended in mid-call; the caller sets the deadline."""
+        call = next(self._calls)
+        self._child.process.output_fields = {"tool": ref, "session": context.session_id}
+        request = {"type": "run", "call": call, "ref": ref, "arguments": arguments, "context": _plain(context)}
+        try:
+            await ipc.send_json(self._child.link, {**request, "allow": self._allow})
+            await self._receive("started", lambda message: message.get("call") == call)
+        except ipc.LinkClosed as closed:
+            raise NotStarted from closed
+        try:
+            return await self._result(call, context)
+        except ipc.LinkClosed as closed:
+            raise ToolCrashed(await self._end()) from closed
+
+    async def end(self) -> None:
+        """SIGTERM, 250 ms, SIGKILL to the group; then whatever left the group, and the scratch directory."""
+        try:
+            await self._child.process.stop(KILL_GRACE_S)
+        finally:
+            self._child.link.abort()
+            await asyncio.to_thread(_clear, self._mark, self._home)
+            await self._child.link.wait_closed()
+
+    async def _result(self, call: int, context: ToolContext) -> PythonResult:
+        for said in itertools.count():
+            message = await self._receive(None, lambda message: message.get("call") == call)
+            if message["type"] == "result":
+                return _result(message)
+            if message["type"] == "say" and context.say is not None and said < _MAX_SAYS:
+                await context.say(for_speech(str(message.get("text", ""))))
+        raise AssertionError
+
+    async def _receive(self, kind: str | None, wanted: Any) -> dict[str, Any]:
+        """The next message of this kind; those of earlier calls are dropped. What is no message ends the link."""
+        while True:
+            message = await ipc.receive_json(self._child.link)
+            if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+                self._child.link.close()
+                raise ipc.LinkClosed("the tool process sent no message")
+            if (kind is None or message["type"] == kind) and wanted(message):
+                return message
+
+    async def _end(self) -> str:
+        """Words for how the process ended; only after its link has."""
+        try:
+            async with asyncio.timeout(KILL_GRACE_S):
+                code = await self._child.process.wait()
+        except TimeoutError:
+            return "it closed its link"
+        if code >= 0:
+            return f"it ended with exit code {code}"
+        with suppress(ValueError):
+            return f"it was ended by {signal.Signals(-code).name}"
+        return f"it was ended by signal {-code}"
+
+    def _exited(self) -> None:
+        """Its children may hold the link open: without them it ends, after what is still to be read."""
+        self._child.process.send_signal(signal.SIGKILL)
+        self._loop.call_later(KILL_GRACE_S, self._child.link.abort)
+
+
+async def start(
+    *,
+    code: Path,
+    home: Path,
+    allow: Sequence[str],
+    environment: Mapping[str, str],
+    memory_limit_bytes: int | None,
+) -> ToolProcess:
+    """A process that is ready for calls. Raises ToolCrashed."""
+    mark = secrets.token_hex(16)
+    env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    paths = os.pathsep.join(map(str, (code, *_own_path())))
+    env |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+    env |= {**environment, _MARK: mark}
+    if memory_limit_bytes:
+        env["AGENTD_TOOL_MEMORY_BYTES"] = str(memory_limit_bytes)
+    try:
+        child = await ipc.spawn_child(
+            [sys.executable, "-P", "-m", "agentd.tools.child"],
+            env=env,
+            cwd=home,
+            start_new_session=True,
+            output=logger,
+            max_frame_bytes=_MAX_FRAME_BYTES,
+        )
+    except OSError as error:
+        await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+        raise ToolCrashed(f"the tool process cannot be started: {error}") from error
+    process = ToolProcess(child, home, mark, allow)
+    try:
+        async with asyncio.timeout(START_DEADLINE_S):
+            await process._receive("ready", lambda message: True)
+    except (TimeoutError, ipc.LinkClosed) as error:
+        await process.end()
+        raise ToolCrashed(f"the tool process did not start ({await process._end()})") from error
+    except BaseException:
+        await process.end()
+        raise
+    return process
+
+
+def _own_path() -> list[Path]:
+    """Where agentd itself is to be found, when it runs from its source tree."""
+    root = Path(agentd.__file__).resolve().parents[1]
+    return [] if root.name in ("site-packages", "dist-packages") else [root]
+
+
+def _plain(context: ToolContext) -> dict[str, Any]:
+    names = ("agent", "revision", "room", "job_id", "started_at", "language")
+    return {
+        "session": {"id": context.session_id, **{name: getattr(context, name) for name in names}},
+        "participant": {**asdict(context.caller), "attributes": dict(context.caller.attributes)},
+        "variables": dict(context.variables),
+    }
+
+
+def _result(message: Mapping[str, Any]) -> PythonResult:
+    """From a process that runs user code: nothing in it is taken for granted."""
+    outcome, variables, words = message.get("outcome"), message.get("variables"), message.get("end_say")
+    return PythonResult(
+        outcome=outcome if outcome in ("ok", "error", "invalid_arguments") else "error",
+        content=str(message.get("content", "")),
+        variables=variables if isinstance(variables, dict) else {},
+        end_call=message.get("end_call") is True,
+        end_say=for_speech(words) if isinstance(words, str) else None,
+        traceback=str(message.get("traceback", "")),
+    )
+
+
+def _clear(mark: str, home: Path) -> None:
+    """Kills every process that was started with this mark, wherever it has gone, and removes the directory."""
+    needle = f"{_MARK}={mark}".encode()
+    for _ in range(_SWEEPS):
+        found = [pid for pid in _pids() if needle in _environment(pid)]
+        for pid in found:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        if not found:
+            break
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _pids() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []  # no /proc: the group is all that can be known
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,62 @@
+"""A Python callable as a tool: arguments checked here, run in the host's processes."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+
+from agentd.config.definition import TOOL_NAME_PATTERN, PythonTool
+from agentd.errors import ToolError
+from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
+from agentd.tools.arguments import ArgumentsSchema
+from agentd.tools.host import Description, ToolHost
+from agentd.tools.process import PythonResult
+from agentd.tools.replies import failure
+from agentd.tools.spec import Action, EndCall, SetVariables, ToolContext, ToolOutcome
+
+logger = logging.getLogger(__name__)
+
+
+class Python:
+    """One Python tool of an agent; shared by its sessions."""
+
+    cancels_on_interrupt = False
+
+    def __init__(self, tool: PythonTool, found: Description, host: ToolHost) -> None:
+        """Raises ToolError."""
+        name = tool.name or found.name
+        if not re.fullmatch(TOOL_NAME_PATTERN, name):
+            raise ToolError(f"{tool.ref}: models cannot call a tool named {name}; give it a name in the agent file")
+        self._tool = tool
+        self._host = host
+        self._arguments = ArgumentsSchema(name, found.parameters)
+        self.filler = tool.while_waiting
+        self.schema = ToolSchema(
+            name=name,
+            description=tool.description or found.description or name.replace("_", " "),
+            parameters=found.parameters,
+            strict=found.strict,
+        )
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
+        """Raises ToolError."""
+        arguments = self._arguments.parse(call.arguments)
+        result = await self._host.run(self._tool.ref, arguments, context, self._tool.timeout)
+        if result.outcome == "ok":
+            answer = ToolResult(call_id=call.id, name=call.name, content=result.content)
+            return ToolOutcome(result=answer, actions=tuple(_actions(result)))
+        if result.outcome == "invalid_arguments":
+            return failure(call, f"Wrong arguments for {call.name}: {result.content}", result.outcome)
+        logger.warning(
+            "a tool raised an exception",
+            extra={"tool": call.name, "error": result.content, "traceback": result.traceback},
+        )
+        return failure(call, f"The tool {call.name} failed: {result.content}")
+
+
+def _actions(result: PythonResult) -> Iterator[Action]:
+    if result.variables:
+        yield SetVariables(values=result.variables)
+    if result.end_call:
+        yield EndCall(say=result.end_say or None)

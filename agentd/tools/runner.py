@@ -1,0 +1,147 @@
+"""The tools of one agent definition, of every kind, behind the one protocol that sessions know."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Protocol
+
+from agentd.aio import now
+from agentd.config.definition import (
+    AgentDefinition,
+    BuiltinTool,
+    Filler,
+    PythonTool,
+    ToolDefinition,
+    WebhookTool,
+)
+from agentd.errors import ToolArgumentsInvalid, ToolCrashed, ToolError, ToolTimeout
+from agentd.providers.llm import ToolCall, ToolSchema
+from agentd.tools.builtin import EndCallTool
+from agentd.tools.host import Description, ToolHost
+from agentd.tools.http import WebhookClient
+from agentd.tools.python import Python
+from agentd.tools.replies import failure
+from agentd.tools.spec import ToolContext, ToolOutcome
+from agentd.tools.webhook import Webhook
+
+logger = logging.getLogger(__name__)
+
+
+class Tool(Protocol):
+    """One tool, whatever its kind."""
+
+    @property
+    def schema(self) -> ToolSchema: ...
+
+    @property
+    def filler(self) -> Filler | None: ...
+
+    @property
+    def cancels_on_interrupt(self) -> bool: ...
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
+        """Raises ToolError."""
+        ...
+
+
+class Tools:
+    """A ToolRunner. See agentd.tools.spec for the contract."""
+
+    def __init__(self, tools: Sequence[Tool], own_client: WebhookClient | None = None) -> None:
+        self._tools = {tool.schema.name: tool for tool in tools}
+        self._own_client = own_client
+
+    @property
+    def schemas(self) -> tuple[ToolSchema, ...]:
+        return tuple(tool.schema for tool in self._tools.values())
+
+    def filler(self, name: str) -> Filler | None:
+        tool = self._tools.get(name)
+        return tool.filler if tool else None
+
+    def cancels_on_interrupt(self, name: str) -> bool:
+        tool = self._tools.get(name)
+        return tool is not None and tool.cancels_on_interrupt
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
+        began = now()
+        outcome = await self._run(call, context)
+        return dataclasses.replace(outcome, duration_s=now() - began)
+
+    async def aclose(self) -> None:
+        if self._own_client is not None:
+            await self._own_client.aclose()
+
+    async def _run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            return failure(call, self._unknown(call.name), "unknown_tool")
+        try:
+            return await tool.run(call, context)
+        except ToolArgumentsInvalid as error:
+            return failure(call, str(error), "invalid_arguments")
+        except ToolTimeout as error:
+            return failure(call, f"The tool {call.name} took too long: {error}.", "timeout")
+        except ToolCrashed as error:
+            return failure(call, f"The tool {call.name} crashed: {error}.", "crashed")
+        except ToolError as error:
+            return failure(call, f"The tool {call.name} failed: {error}.")
+        except Exception:  # the tool-call boundary: a fault of ours must not end the call
+            logger.exception("a tool could not be run", extra={"tool": call.name})
+            return failure(call, f"The tool {call.name} failed.")
+
+    def _unknown(self, name: str) -> str:
+        near = get_close_matches(name, self._tools, 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        return f"There is no tool {name}.{hint} The tools are: {', '.join(self._tools) or 'none'}."
+
+
+async def open_tools(definition: AgentDefinition, *, host: ToolHost, webhooks: WebhookClient | None = None) -> Tools:
+    """Everything that the agent's tools need, checked: Python code imported, secrets resolved, addresses looked at.
+
+    `host` and `webhooks` are shared by agents and stay the caller's; without `webhooks` the runner has a client of
+    its own. Raises ToolError with every reason why this definition cannot be run.
+    """
+    client = webhooks or WebhookClient()
+    problems: list[str] = []
+    refs = [tool.ref for tool in definition.tools if isinstance(tool, PythonTool)]
+    described: dict[str, Description] = {}
+    try:
+        described = await host.describe(refs) if refs else {}
+    except ToolError as error:
+        problems.append(str(error))
+    tools: list[Tool] = []
+    for tool in definition.tools:
+        try:
+            made = _make(tool, described, host, client)
+        except ToolError as error:
+            problems.append(str(error))
+        else:
+            tools += [made] if made else []
+    problems += _clashes(tools)
+    if problems:
+        raise ToolError("; ".join(problems))
+    return Tools(tools, own_client=None if webhooks else client)
+
+
+def _make(
+    tool: ToolDefinition, described: dict[str, Description], host: ToolHost, client: WebhookClient
+) -> Tool | None:
+    """None for a kind that this version does not run yet. Raises ToolError."""
+    if isinstance(tool, PythonTool):
+        found = described.get(tool.ref)  # absent when the description failed, which was told already
+        return Python(tool, found, host) if found else None
+    if isinstance(tool, WebhookTool):
+        return Webhook(tool, client)
+    if isinstance(tool, BuiltinTool):
+        return EndCallTool(tool)
+    logger.warning("a kind of tool has no effect in this version", extra={"tool": tool.name, "type": tool.type})
+    return None
+
+
+def _clashes(tools: Sequence[Tool]) -> list[str]:
+    names = [tool.schema.name for tool in tools]
+    return [f"two tools are named {name}" for name in dict.fromkeys(names) if names.count(name) > 1]

@@ -1,0 +1,50 @@
+"""Signatures of webhooks, as Standard Webhooks 1.0.0 says: HMAC-SHA256 over "id.timestamp.body", in base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+
+PREFIX = "whsec_"
+_KEY_BYTES = range(24, 65)
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class SecretMalformed(ValueError):
+    """The signing secret is not whsec_ and base64 of 24 to 64 bytes."""
+
+
+def keys(secret: str) -> tuple[bytes, ...]:
+    """The keys in `secret`, separated by blanks; several while one is being rotated. Raises SecretMalformed."""
+    found = tuple(_key(each) for each in secret.split())
+    if not found:
+        raise SecretMalformed("the signing secret is empty")
+    return found
+
+
+def _key(text: str) -> bytes:
+    if not text.startswith(PREFIX):
+        raise SecretMalformed(f"a signing secret begins with {PREFIX}")
+    try:
+        key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
+    except binascii.Error as error:
+        raise SecretMalformed(f"a signing secret is base64 after {PREFIX}: {error}") from error
+    if len(key) not in _KEY_BYTES:
+        raise SecretMalformed(f"a signing secret has 24 to 64 bytes; this one has {len(key)}")
+    return key
+
+
+def signature(signing_keys: tuple[bytes, ...], message_id: str, timestamp: int, body: bytes) -> str:
+    """The value of `webhook-signature`: one "v1,..." a key, separated by blanks."""
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    digests = (hmac.new(key, signed, hashlib.sha256).digest() for key in signing_keys)
+    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
+
+
+def new_id(prefix: str, at_s: float) -> str:
+    """`prefix` and a ULID: sortable by time, unique by 80 random bits."""
+    number = (int(at_s * 1000) & (2**48 - 1)) << 80 | secrets.randbits(80)
+    return prefix + "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))

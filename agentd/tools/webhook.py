@@ -1,0 +1,233 @@
+"""A tool that is an HTTP endpoint: contract version 1, `tool.call` (docs/webhooks.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import random
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from yarl import URL
+
+from agentd import __version__
+from agentd.aio import now
+from agentd.config.definition import WebhookTool
+from agentd.errors import ToolError, ToolTimeout
+from agentd.providers.fields import SecretMissing
+from agentd.providers.llm import ToolCall, ToolSchema
+from agentd.tools import replies, signing
+from agentd.tools.addresses import AddressRefused, is_loopback
+from agentd.tools.arguments import ArgumentsSchema
+from agentd.tools.http import Answer, AnswerLost, NotSent, WebhookClient
+from agentd.tools.spec import ToolContext, ToolOutcome
+
+logger = logging.getLogger(__name__)
+
+REQUEST_BYTES = 256 * 1024
+MAX_RETRIES = 2
+RETRY_DELAY_S = (0.2, 0.8)
+_RETRIED_STATUS = frozenset({429, 502, 503, 504})
+_DOWN_STATUS = frozenset({502, 503, 504})  # for the circuit breaker; a 500 may be one tool's own fault
+_OUR_HEADERS = {"content-type", "user-agent", "webhook-id", "webhook-timestamp", "webhook-signature", "idempotency-key"}
+_OUR_HEADERS |= {"agentd-contract", "agentd-attempt", "agentd-timeout-ms", "traceparent", "host", "content-length"}
+_OUR_HEADERS |= {"content-encoding", "accept-encoding", "connection", "transfer-encoding", "te", "trailer", "upgrade"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """Serialised once: every attempt sends the same bytes under the same id."""
+
+    id: str
+    body: bytes
+    traceparent: str
+
+
+class Webhook:
+    """One webhook tool of an agent; shared by its sessions."""
+
+    def __init__(self, tool: WebhookTool, client: WebhookClient) -> None:
+        """Resolves its secrets. Raises ToolError, which says what is wrong with the definition."""
+        self._tool = tool
+        self._client = client
+        self._url = _checked_url(tool, client)
+        self._breaker = client.breaker(URL(self._url).authority)
+        self._arguments = ArgumentsSchema(tool.name, tool.parameters)
+        self._keys = _keys(tool)
+        self._headers = _own_headers(tool)
+        self.schema = ToolSchema(name=tool.name, description=tool.description, parameters=tool.parameters)
+        self.filler = tool.while_waiting
+        self.cancels_on_interrupt = tool.cancel_on_interrupt
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
+        """Raises ToolError."""
+        arguments = self._arguments.parse(call.arguments)
+        request = _request(call, arguments, context)
+        try:
+            async with asyncio.timeout(self._tool.timeout):
+                answer = await self._answer(request)
+        except TimeoutError as error:
+            self._breaker.failed(now())
+            raise ToolTimeout(f"no answer within {self._tool.timeout:g} s") from error
+        except (NotSent, AnswerLost) as error:
+            logger.warning("a webhook could not be reached", extra={"tool": call.name, "error": str(error)})
+            raise ToolError("it cannot be reached") from error
+        except ToolError as error:
+            logger.warning("a webhook failed", extra={"tool": call.name, "error": str(error)})
+            raise ToolError("it cannot be reached") from error
+        return replies.outcome(call, answer, self._tool.on_error)
+
+    async def _answer(self, request: _Request) -> Answer:
+        """The answer of the last attempt. Raises NotSent, AnswerLost, ToolError."""
+        if not self._breaker.permits(now()):
+            raise ToolError("the host has failed again and again; it is given a rest")
+        deadline_s = now() + self._tool.timeout
+        attempt = 0
+        while True:
+            attempt += 1
+            result = await self._attempt(request, attempt, deadline_s - now())
+            if isinstance(result, Answer) and result.status not in _RETRIED_STATUS:
+                return result
+            delay_s = retry_delay(result, attempt, idempotent=self._tool.idempotent)
+            if delay_s is None or now() + delay_s >= deadline_s:
+                break
+            await asyncio.sleep(delay_s)
+        if isinstance(result, Answer):
+            return result
+        raise result
+
+    async def _attempt(self, request: _Request, attempt: int, remaining_s: float) -> Answer | NotSent | AnswerLost:
+        """Raises ToolError."""
+        result: Answer | NotSent | AnswerLost
+        try:
+            result = await self._client.post(self._url, request.body, self._signed(request, attempt, remaining_s))
+        except (NotSent, AnswerLost) as error:
+            result = error
+        if isinstance(result, Answer) and result.status not in _DOWN_STATUS:
+            self._breaker.succeeded()
+        else:
+            self._breaker.failed(now())
+        return result
+
+    def _signed(self, request: _Request, attempt: int, remaining_s: float) -> dict[str, str]:
+        timestamp = int(time.time())
+        headers = {
+            **self._headers,
+            "content-type": "application/json",
+            "accept-encoding": "gzip",
+            "user-agent": f"agentd/{__version__}",
+            "webhook-id": request.id,
+            "webhook-timestamp": str(timestamp),
+            "idempotency-key": request.id,
+            "agentd-contract": "1",
+            "agentd-attempt": str(attempt),
+            "agentd-timeout-ms": str(max(0, round(remaining_s * 1000))),
+            "traceparent": request.traceparent,
+        }
+        if self._keys:
+            headers["webhook-signature"] = signing.signature(self._keys, request.id, timestamp, request.body)
+        return headers
+
+
+def retry_delay(failure: Answer | NotSent | AnswerLost, attempt: int, *, idempotent: bool) -> float | None:
+    """Seconds until the next attempt; None when this was the last.
+
+    What the endpoint cannot have seen is repeated once, always; all else only where the tool says that it may be.
+    """
+    if attempt > MAX_RETRIES or (not idempotent and not (isinstance(failure, NotSent) and attempt == 1)):
+        return None
+    jittered_s = random.uniform(*RETRY_DELAY_S)
+    if isinstance(failure, Answer) and (asked_s := _retry_after_s(failure.retry_after)) is not None:
+        return max(jittered_s, asked_s)
+    return jittered_s
+
+
+def _retry_after_s(text: str) -> float | None:
+    """Seconds, or a date, as RFC 9110 has it."""
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        return parsedate_to_datetime(text).timestamp() - time.time()
+    except ValueError:
+        return None
+
+
+def _request(call: ToolCall, arguments: Mapping[str, Any], context: ToolContext) -> _Request:
+    """Raises ToolError when it is larger than may be sent."""
+    at_s = time.time()
+    body = _body(call, arguments, context, datetime.fromtimestamp(at_s, UTC))
+    if len(body) > REQUEST_BYTES:
+        raise ToolError(f"the request is larger than {REQUEST_BYTES >> 10} KiB; call it with less")
+    trace = hashlib.sha256(context.session_id.encode()).hexdigest()[:32]  # one trace a session
+    return _Request(signing.new_id("tc_", at_s), body, f"00-{trace}-{secrets.token_hex(8)}-01")
+
+
+def _body(call: ToolCall, arguments: Mapping[str, Any], context: ToolContext, at: datetime) -> bytes:
+    session = {
+        "id": context.session_id,
+        "room": context.room,
+        "job_id": context.job_id,
+        "started_at": context.started_at,
+        "language": context.language,
+        "variables": dict(context.variables),
+        "participant": {**asdict(context.caller), "attributes": dict(context.caller.attributes)},
+    }
+    data = {
+        "call_id": call.id,
+        "tool": call.name,
+        "arguments": arguments,
+        "agent": {"name": context.agent, "revision": context.revision},
+        "session": session,
+    }
+    timestamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    envelope = {"type": "tool.call", "timestamp": timestamp, "data": data}
+    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "replace")
+
+
+def _checked_url(tool: WebhookTool, client: WebhookClient) -> str:
+    """Raises ToolError. The host is looked at as it will be connected to, after yarl's normalisation."""
+    try:
+        url = URL(tool.url)
+        host = url.raw_host
+    except ValueError as error:
+        raise ToolError(f"{tool.name}: url: {error}") from error
+    if url.scheme not in ("http", "https") or not host:
+        raise ToolError(f"{tool.name}: url must be an absolute http:// or https:// address")
+    if url.scheme == "http" and not is_loopback(host) and not tool.allow_http:
+        raise ToolError(f"{tool.name}: url must be https://, or set allow_http: true")
+    try:
+        client.policy.check_host(host)
+    except AddressRefused as refused:
+        raise ToolError(f"{tool.name}: url: {refused}") from refused
+    return str(url)
+
+
+def _keys(tool: WebhookTool) -> tuple[bytes, ...]:
+    if tool.secret is None:
+        return ()
+    try:
+        return signing.keys(tool.secret.reveal())
+    except (SecretMissing, signing.SecretMalformed) as error:
+        raise ToolError(f"{tool.name}: secret: {error}") from error
+
+
+def _own_headers(tool: WebhookTool) -> dict[str, str]:
+    headers = {}
+    for name, secret in tool.headers.items():
+        if name.lower() in _OUR_HEADERS:
+            raise ToolError(f"{tool.name}: headers: {name} is set by agentd")
+        try:
+            value = secret.reveal()
+        except SecretMissing as error:
+            raise ToolError(f"{tool.name}: headers: {name}: {error}") from error
+        if any(each in name + value for each in "\r\n\0"):
+            raise ToolError(f"{tool.name}: headers: {name} holds a line break")
+        headers[name] = value
+    return headers

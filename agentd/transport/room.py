@@ -1,0 +1,504 @@
+"""A LiveKit room as a session sees it (agentd.session.room.Room): joined, kept joined, and left.
+
+The rtc engine mends short breaks by itself. When it gives up, the room is joined again here, with a fresh
+token and full jitter, until that works or the room is known to be gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from livekit import rtc
+from livekit.api import DeleteRoomRequest, LiveKitAPI, TwirpError
+from livekit.protocol.models import AudioTrackFeature
+from livekit.rtc.participant import PublishTrackError
+
+from agentd import aio
+from agentd.audio import AudioFrame
+from agentd.errors import RoomLost
+from agentd.session.room import AgentState, CallerLeft, CallerLinked, CallerMuted, RoomClosed, RoomEvent, TextReceived
+from agentd.tools.spec import Caller
+from agentd.transport import linking, preconnect
+from agentd.transport.audio_in import RtcAudioIn
+from agentd.transport.audio_out import RtcAudioOut
+from agentd.transport.frontend import AgentCaption, FrontEnd, Link
+from agentd.transport.linking import CallerKind, Person, Wanted
+from agentd.transport.protocol import backoff_s
+from agentd.transport.tokens import LiveKitCredentials, agent_token, deletion_token
+
+CHAT_TOPIC = "lk.chat"
+LONGEST_CHAT = 256 * 1024  # characters
+CHATS_AT_ONCE = 16
+CONNECT_TIMEOUT_S = 10.0
+FIRST_JOIN_ATTEMPTS = 3
+LEAVE_TIMEOUT_S = 3.0
+RETURN_GRACE_S = 2.5  # a client that makes its connection anew leaves with CLIENT_INITIATED, and is back in a moment
+DELETE_TIMEOUT_S = 3.0
+VOICE_BITRATE = 64_000  # from 64k on Opus is CELT only: a tenth less CPU than at 24k
+TEXT_STREAM_PROTOCOL = 3  # clients below it read captions from transcription packets only
+_EVENTS_KEPT = 256
+
+log = logging.getLogger(__name__)
+
+_KIND_NAMES = {value: name.removeprefix("PARTICIPANT_KIND_").lower() for name, value in rtc.ParticipantKind.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomJoin:
+    """How to be in a room.
+
+    `participant_identity`: talk with nobody else. `credentials`: for deleting the room and for new tokens.
+    `fresh_token`: where new tokens come from instead. `subscription_wait_s`: how long the first sound waits
+    for somebody to hear it.
+    """
+
+    participant_kinds: tuple[CallerKind, ...] = ("standard", "sip", "connector")
+    participant_identity: str = ""
+    text_input: bool = True
+    credentials: LiveKitCredentials | None = None
+    fresh_token: Callable[[], str] | None = None
+    subscription_wait_s: float = 5.0
+
+
+class LiveKitRoom:
+    """Implements agentd.session.room.Room. Get one with `async with LiveKitRoom.join(...)`."""
+
+    def __init__(self, url: str, token: str, options: RoomJoin, group: asyncio.TaskGroup) -> None:
+        self._url, self._token, self._options = url, token, options
+        self._group = group
+        self._tasks: set[asyncio.Task[None]] = set()  # all of the group's: cancelled when the room is left
+        self._wanted = Wanted(kinds=options.participant_kinds, identity=options.participant_identity)
+        self._out = RtcAudioOut()
+        self._in = RtcAudioIn()
+        self._front_end = FrontEnd()
+        self._early = preconnect.PreconnectBuffers()
+        self._events: aio.Channel[RoomEvent] = aio.Channel(_EVENTS_KEPT)
+        self._lost: aio.Channel[str] = aio.Channel(1)
+        self._over = asyncio.Event()
+        self._rtc: rtc.Room | None = None
+        self._publication: rtc.LocalTrackPublication | None = None
+        self._connected = asyncio.Event()  # and not being mended
+        self._audible = False  # the voice is published, and somebody has subscribed to it
+        self._ending = False
+        self._caller = ""
+        self._caller_present = False
+        self._departure: asyncio.Task[None] | None = None  # the caller has gone and may be back at once
+        self._microphone = ""  # the sid of the caller's track
+        self._muted = False
+        self._chats = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def join(cls, url: str, token: str, options: RoomJoin | None = None) -> AsyncIterator[LiveKitRoom]:
+        """Connected inside the block; left at its end. Raises RoomLost when the room cannot be joined."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                room = cls(url, token, options or RoomJoin(), group)
+                room._start(room._front_end.run())
+                room._start(room._keep_joined())
+                try:
+                    await room._join_first()
+                    yield room
+                finally:
+                    await room._leave()
+                    for task in list(room._tasks):
+                        task.cancel()
+        except BaseExceptionGroup as failures:
+            if len(failures.exceptions) == 1:
+                raise failures.exceptions[0] from None  # the block's own error, as it was raised
+            raise
+
+    # -- agentd.session.room.Room --------------------------------------------------------------
+
+    @property
+    def audio_out(self) -> RtcAudioOut:
+        return self._out
+
+    def audio_in(self) -> AsyncIterator[AudioFrame]:
+        return self._in.frames()
+
+    def events(self) -> AsyncIterator[RoomEvent]:
+        return self._events.__aiter__()
+
+    async def set_state(self, state: AgentState) -> None:
+        self._front_end.set_state(state)
+
+    async def open_caption(self, segment_id: str) -> AgentCaption:
+        return self._front_end.open_caption(segment_id)
+
+    async def user_caption(self, segment_id: str, text: str, *, final: bool) -> None:
+        self._front_end.user_caption(segment_id, text, final=final)
+
+    async def end(self, *, delete: bool) -> None:
+        self._ending = True
+        await self._front_end.settle()
+        if delete:
+            await self._delete()
+        await self._disconnect()
+        await self._close("room_deleted" if delete else "left")
+
+    # -- facts for logs and metrics ------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self._rtc.name if self._rtc is not None else ""
+
+    @property
+    def dropped_frames(self) -> int:
+        """Frames of the caller's sound that nobody took in time."""
+        return self._in.dropped_frames
+
+    # -- joining and leaving -------------------------------------------------------------------
+
+    async def _join_first(self) -> None:
+        for attempt in range(FIRST_JOIN_ATTEMPTS):
+            try:
+                return await self._connect(self._token)
+            except RoomLost as error:
+                if attempt + 1 == FIRST_JOIN_ATTEMPTS or linking.room_is_gone(str(error)):
+                    raise
+                log.info("join failed, trying again", extra={"reason": str(error)})
+            await asyncio.sleep(backoff_s(attempt, base_s=0.5))
+
+    async def _connect(self, token: str) -> None:
+        connection = rtc.Room()
+        self._listen(connection)
+        options = rtc.RoomOptions(auto_subscribe=False, dynacast=False, connect_timeout=CONNECT_TIMEOUT_S / 2)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await connection.connect(self._url, token, options)
+        except (rtc.ConnectError, TimeoutError) as error:
+            reason = error.message if isinstance(error, rtc.ConnectError) else "no answer"
+            raise RoomLost(f"{self._url}: the room cannot be joined: {reason}") from error
+        self._rtc = connection
+        self._connected.set()
+        self._start(self._publish(connection))
+        self._look_around(connection)
+
+    async def _publish(self, connection: rtc.Room) -> None:
+        """One track for the whole connection; then the gate opens, once somebody hears it."""
+        track = rtc.LocalAudioTrack.create_audio_track("agent", self._out.source)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        options.audio_encoding.max_bitrate = VOICE_BITRATE
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                self._publication = await connection.local_participant.publish_track(track, options)
+        except (PublishTrackError, TimeoutError) as error:
+            log.warning("voice track not published, joining again", extra={"reason": str(error)})
+            self._lose(connection, "MEDIA_FAILURE")
+            return
+        if connection is not self._rtc:
+            return
+        publication = self._publication
+        self._front_end.attach(
+            Link(
+                participant=connection.local_participant,
+                track=lambda: publication.sid,  # changes when the engine publishes anew
+                caller=lambda: (self._caller, self._microphone),
+                legacy=lambda: _reads_packets(connection),
+            )
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._options.subscription_wait_s):
+                await publication.wait_for_subscription()
+        if connection is self._rtc:
+            self._audible = True
+            self._set_gate()
+
+    async def _keep_joined(self) -> None:
+        """Joins again whenever the rtc engine has given up."""
+        async for reason in self._lost:
+            closing = linking.closing_reason(reason)
+            if closing is None:
+                closing = await self._rejoin(reason)
+            if closing is not None:
+                await self._close(closing)
+                return
+
+    async def _rejoin(self, reason: str) -> str | None:
+        """Tries until it is in the room again (None), or the room is gone (why)."""
+        attempt = 0
+        while True:
+            delay_s = backoff_s(attempt, base_s=0.5)
+            log.warning("room lost, joining again", extra={"reason": reason, "attempt": attempt, "delay_s": delay_s})
+            await asyncio.sleep(delay_s)
+            try:
+                await self._connect(self._new_token())
+            except RoomLost as error:
+                if linking.room_is_gone(str(error)):
+                    return "room_deleted"
+                reason, attempt = str(error), attempt + 1
+                continue
+            log.info("room joined again", extra={"attempt": attempt})
+            return None
+
+    def _new_token(self) -> str:
+        if self._options.fresh_token is not None:
+            return self._options.fresh_token()
+        old = self._rtc
+        if self._options.credentials is None or old is None:
+            return self._token
+        me = old.local_participant
+        return agent_token(
+            self._options.credentials,
+            room=old.name,
+            identity=me.identity,
+            name=me.name,
+            metadata=me.metadata,
+            attributes={key: value for key, value in me.attributes.items() if key != "lk.agent_name"},
+        )
+
+    def _lose(self, connection: rtc.Room, reason: str) -> None:
+        """Our connection has ended, and the engine will not mend it."""
+        if connection is not self._rtc or self._ending:
+            return
+        self._connected.clear()
+        self._audible = False
+        self._set_gate()
+        self._front_end.detach()
+        self._in.drop()
+        self._microphone = ""
+        self._lost.force(reason)
+
+    async def _delete(self) -> None:
+        """Deletes the room for everybody. When that fails, leaving has to do."""
+        credentials, room = self._options.credentials, self.name
+        if credentials is None or not room:
+            log.warning("room not deleted: no API key given", extra={"room": room})
+            return
+        try:
+            async with (
+                asyncio.timeout(DELETE_TIMEOUT_S),
+                LiveKitAPI.with_token(deletion_token(credentials), credentials.http_url) as api,
+            ):
+                await api.room.delete_room(DeleteRoomRequest(room=room))
+        except (TwirpError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.warning("room not deleted", extra={"room": room, "reason": str(error)})
+
+    async def _leave(self) -> None:
+        if not self._ending:
+            self._ending = True
+            await self._front_end.settle()
+        await self._disconnect()
+        await self._close("left")
+
+    async def _disconnect(self) -> None:
+        connection, self._rtc = self._rtc, None
+        if connection is None:
+            return
+        try:
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                await connection.disconnect()
+        except TimeoutError:
+            log.warning("room not left in time")
+
+    async def _close(self, reason: str) -> None:
+        """The last event, and the end of the sound. Idempotent."""
+        if self._over.is_set():
+            return
+        self._over.set()
+        self._events.force(RoomClosed(reason=reason))
+        self._events.close()
+        self._lost.close()
+        self._in.close()
+        self._front_end.detach()
+        await self._out.close()
+
+    def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # -- what the SDK tells us -----------------------------------------------------------------
+
+    def _listen(self, connection: rtc.Room) -> None:
+        """Handlers for one connection; what an older one still says is not heard."""
+
+        def heard(handler: Callable[..., None]) -> Callable[..., None]:
+            def handle(*arguments: object) -> None:
+                if connection is self._rtc and not self._over.is_set():
+                    handler(*arguments)
+
+            return handle
+
+        connection.on("participant_connected", heard(self._participant_came))
+        connection.on("participant_disconnected", heard(self._participant_went))
+        connection.on("track_published", heard(self._track_published))
+        connection.on("track_subscribed", heard(self._track_subscribed))
+        connection.on("track_unsubscribed", heard(self._track_gone))
+        connection.on("track_muted", heard(lambda who, publication: self._mute(publication, True)))
+        connection.on("track_unmuted", heard(lambda who, publication: self._mute(publication, False)))
+        connection.on("reconnecting", heard(self._connected.clear))
+        connection.on("reconnected", heard(lambda: self._reconnected(connection)))
+        connection.on("disconnected", lambda reason: self._lose(connection, rtc.DisconnectReason.Name(reason)))
+        connection.register_text_stream_handler(CHAT_TOPIC, self._chat_opened)
+        connection.register_byte_stream_handler(preconnect.TOPIC, self._early_sound_opened)
+
+    def _look_around(self, connection: rtc.Room) -> None:
+        """After a (new) connection: link the caller, or find out that they have gone."""
+        people = connection.remote_participants
+        if not self._caller:
+            found = linking.first_caller(map(_person, people.values()), self._wanted)
+            if found is not None:
+                self._link(people[found])
+        elif self._caller not in people:
+            self._caller_went("CONNECTION_LOST")
+        else:
+            self._is_here(people[self._caller])
+
+    def _reconnected(self, connection: rtc.Room) -> None:
+        self._connected.set()
+        self._look_around(connection)
+
+    def _participant_came(self, who: rtc.RemoteParticipant) -> None:
+        if self._caller == who.identity:
+            self._is_here(who)
+        elif not self._caller and self._wanted.admits(_person(who)):
+            self._link(who)
+
+    def _is_here(self, who: rtc.RemoteParticipant) -> None:
+        self._stay()
+        if self._caller_present:
+            self._take_microphone(who)
+        else:
+            self._link(who)
+
+    def _link(self, who: rtc.RemoteParticipant) -> None:
+        returned, self._caller, self._caller_present = bool(self._caller), who.identity, True
+        self._events.force(CallerLinked(caller=_caller(who), returned=returned))
+        self._take_microphone(who)
+
+    def _participant_went(self, who: rtc.RemoteParticipant) -> None:
+        if who.identity == self._caller:
+            self._caller_went(rtc.DisconnectReason.Name(who.disconnect_reason or rtc.DisconnectReason.UNKNOWN_REASON))
+
+    def _caller_went(self, reason: str) -> None:
+        """Tells the session, unless the caller is back within the grace: then they were never away."""
+        if self._caller_present:
+            self._microphone = ""
+            self._in.drop()
+            grace_s = 0.0 if reason in linking.NO_WAY_BACK else RETURN_GRACE_S
+            self._stay()
+            self._departure = self._start(self._announce_departure(reason, grace_s))
+            self._set_gate()
+
+    async def _announce_departure(self, reason: str, grace_s: float) -> None:
+        await asyncio.sleep(grace_s)
+        while not self._connected.is_set():  # it was we who went: see who is there when we are back
+            await self._connected.wait()
+            await asyncio.sleep(grace_s)
+        self._departure, self._caller_present = None, False
+        self._set_gate()
+        final = linking.leaves_for_good(reason)
+        self._events.force(CallerLeft(identity=self._caller, reason=reason.lower(), final=final))
+
+    def _stay(self) -> None:
+        if self._departure is not None:
+            self._departure.cancel()
+            self._departure = None
+            self._set_gate()
+
+    def _set_gate(self) -> None:
+        """Speech waits while nobody hears it. A resumed connection keeps its media, so it is no reason to wait."""
+        (self._out.open_gate if self._audible and self._departure is None else self._out.close_gate)()
+
+    def _take_microphone(self, who: rtc.RemoteParticipant) -> None:
+        """Subscribes to what the caller speaks into; takes it at once where the SDK has it already."""
+        for publication in who.track_publications.values():
+            if not _is_microphone(publication):
+                continue
+            if publication.track is None:
+                publication.set_subscribed(True)
+            elif publication.sid != self._microphone and isinstance(publication.track, rtc.RemoteAudioTrack):
+                self._track_subscribed(publication.track, publication, who)
+
+    def _track_published(self, publication: rtc.RemoteTrackPublication, who: rtc.RemoteParticipant) -> None:
+        if who.identity == self._caller and _is_microphone(publication):
+            publication.set_subscribed(True)
+
+    def _track_subscribed(
+        self, track: rtc.Track, publication: rtc.RemoteTrackPublication, who: rtc.RemoteParticipant
+    ) -> None:
+        if who.identity != self._caller or not isinstance(track, rtc.RemoteAudioTrack):
+            return
+        self._microphone = sid = publication.sid
+        announced = int(AudioTrackFeature.TF_PRECONNECT_BUFFER) in map(int, publication.audio_features)
+        self._in.take(track, self._start, (lambda: self._early.frames(sid)) if announced else None)
+        self._mute(publication, publication.muted)
+
+    def _track_gone(self, track: rtc.Track, publication: rtc.RemoteTrackPublication, who: rtc.Participant) -> None:
+        if publication.sid == self._microphone:
+            self._mute(publication, True)
+            self._in.drop()
+            self._microphone = ""
+
+    def _mute(self, publication: rtc.TrackPublication, muted: bool) -> None:
+        if publication.sid == self._microphone and muted != self._muted:
+            self._muted = muted
+            self._events.force(CallerMuted(muted=muted))
+
+    def _chat_opened(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        if identity != self._caller or not self._options.text_input or self._chats >= CHATS_AT_ONCE:
+            reader.close()
+        elif not self._over.is_set():
+            self._chats += 1
+            self._start(self._read_chat(reader))
+
+    async def _read_chat(self, reader: rtc.TextStreamReader) -> None:
+        text = ""
+        try:
+            async for chunk in reader:
+                text += chunk
+                if len(text) > LONGEST_CHAT:
+                    log.warning("chat message dropped: too long", extra={"limit": LONGEST_CHAT})
+                    reader.close()
+                    return
+        except rtc.StreamError as error:
+            log.info("chat message dropped: its stream broke", extra={"reason": str(error)})
+            return
+        finally:
+            self._chats -= 1
+        if text.strip():
+            self._events.force(TextReceived(text=text))
+
+    def _early_sound_opened(self, reader: rtc.ByteStreamReader, identity: str) -> None:
+        if not self._over.is_set():
+            self._start(self._early.read(reader))
+
+
+def _person(who: rtc.RemoteParticipant) -> Person:
+    return Person(identity=who.identity, kind=_KIND_NAMES.get(who.kind, ""))
+
+
+def _caller(who: rtc.RemoteParticipant) -> Caller:
+    return Caller(
+        identity=who.identity,
+        name=who.name,
+        kind=_KIND_NAMES.get(who.kind, ""),
+        attributes=who.attributes,
+        metadata=who.metadata,
+    )
+
+
+def _is_microphone(publication: rtc.RemoteTrackPublication) -> bool:
+    """The caller's voice; telephone bridges may not name the source."""
+    return publication.kind == rtc.TrackKind.KIND_AUDIO and publication.source in (
+        rtc.TrackSource.SOURCE_MICROPHONE,
+        rtc.TrackSource.SOURCE_UNKNOWN,
+    )
+
+
+def _reads_packets(connection: rtc.Room) -> bool:
+    """Whether a person here has a client that reads captions from transcription packets only."""
+    return any(
+        who.kind == rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
+        and who._info.client_protocol < TEXT_STREAM_PROTOCOL  # the SDK has no public name for it
+        for who in connection.remote_participants.values()
+    )

@@ -1,0 +1,100 @@
+"""Deepgram's messages -> speech events. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentd.providers.stt import SpeechEvent, Transcript
+from agentd_deepgram.sdk import ListenV1Results, ListenV1UtteranceEnd
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    text: str
+    confidence: float
+    duration_s: float
+
+
+class Results:
+    """One connection's results. Pieces that will not change are joined until Deepgram says that the speaker paused.
+
+    `offset_s` is where in the stream the connection's sound began.
+    """
+
+    def __init__(self, offset_s: float, language: str | None) -> None:
+        self.settled_s = offset_s  # up to here the stream's sound is recognised for good
+        self._offset_s = offset_s
+        self._language = language
+        self._pieces: list[_Piece] = []
+        self._turn_ended = True  # nothing was said since the last end of turn
+
+    def push(self, message: object) -> list[SpeechEvent]:
+        """Takes any message of the SDK's; those that say nothing of speech give nothing."""
+        if isinstance(message, ListenV1Results):
+            return self._results(message)
+        if isinstance(message, ListenV1UtteranceEnd):
+            return self._utterance_end()
+        return []
+
+    def _results(self, message: ListenV1Results) -> list[SpeechEvent]:
+        piece = self._piece(message)
+        end_s = self._offset_s + (message.start or 0.0) + (message.duration or 0.0)
+        if piece.text:
+            self._turn_ended = False
+        if not message.is_final:
+            transcript = self._joined(piece)
+            return [SpeechEvent(kind="interim", transcript=transcript, audio_end_s=end_s)] if piece.text else []
+        self.settled_s = max(self.settled_s, end_s)
+        if piece.text:
+            self._pieces.append(piece)
+        return self._settled(message, end_s, new=bool(piece.text))
+
+    def _piece(self, message: ListenV1Results) -> _Piece:
+        alternatives = message.channel.alternatives if message.channel else []
+        if not alternatives:
+            return _Piece("", 0.0, 0.0)
+        best = alternatives[0]
+        self._language = best.languages[0] if best.languages else self._language
+        return _Piece(best.transcript or "", best.confidence or 0.0, message.duration or 0.0)
+
+    def _settled(self, message: ListenV1Results, end_s: float, *, new: bool) -> list[SpeechEvent]:
+        asked_for = bool(message.from_finalize)
+        if not (message.speech_final or asked_for):
+            return [SpeechEvent(kind="interim", transcript=self._joined(), audio_end_s=end_s)] if new else []
+        events = []
+        if self._pieces or asked_for:  # an answer to Finalize may be empty: then nobody said anything more
+            events.append(SpeechEvent(kind="final", transcript=self._taken(), audio_end_s=end_s))
+        if not asked_for:  # a pause that we asked for is no opinion of Deepgram's
+            events += self._end_of_turn(end_s)
+        return events
+
+    def _utterance_end(self) -> list[SpeechEvent]:
+        """Comes when noise kept speech_final away, and again after one that came."""
+        events = []
+        if self._pieces:
+            events.append(SpeechEvent(kind="final", transcript=self._taken(), audio_end_s=self.settled_s))
+        return events + self._end_of_turn(self.settled_s)
+
+    def _end_of_turn(self, end_s: float) -> list[SpeechEvent]:
+        if self._turn_ended:
+            return []
+        self._turn_ended = True
+        nothing_new = Transcript(text="", language=self._language)
+        return [SpeechEvent(kind="end_of_turn", transcript=nothing_new, audio_end_s=end_s)]
+
+    def _taken(self) -> Transcript:
+        transcript = self._joined()
+        self._pieces.clear()
+        return transcript
+
+    def _joined(self, *more: _Piece) -> Transcript:
+        pieces = [*self._pieces, *more]
+        weight = sum(piece.duration_s for piece in pieces)
+        confidence = sum(piece.confidence * piece.duration_s for piece in pieces) / weight if weight else None
+        return Transcript(text=" ".join(piece.text for piece in pieces), language=self._language, confidence=confidence)
+
+    def carried(self, offset_s: float) -> Results:
+        """The state for a connection that takes over at this place in the stream: what was settled stays."""
+        heir = Results(offset_s, self._language)
+        heir._pieces, heir._turn_ended = self._pieces, self._turn_ended
+        return heir

@@ -1,0 +1,61 @@
+"""The settings of the local providers. Imports no model library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentd.providers.fields import setting
+from agentd.providers.stt import STTSettings
+from agentd.providers.tts import TTSSettings
+from agentd.providers.vad import VADSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SileroSettings(VADSettings):
+    """The Silero model that faster-whisper carries, or another file of the same shape."""
+
+    model_path: str | None = setting(
+        "A Silero v6 ONNX file with inputs input, h and c, instead of the installed one; its hash is not checked.",
+        default=None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhisperSettings(STTSettings):
+    """Whisper in ctranslate2's format."""
+
+    model_path: str | None = setting(
+        "A folder with model.bin, config.json, tokenizer.json and vocabulary, instead of the installed tiny.en; its "
+        "hash is not checked.",
+        default=None,
+    )
+    parallel: int = setting(
+        "Utterances recognised at once; more wait for their turn.", default=2, minimum=1, maximum=16
+    )
+    threads: int = setting("Processor threads for one utterance.", default=1, minimum=1, maximum=16)
+    max_waiting: int = setting(
+        "Utterances that may wait; a further one is refused, so that a fallback can take it.", default=32, minimum=1
+    )
+    beam_size: int = setting("Hypotheses kept while decoding; 1 is fastest.", default=1, minimum=1, maximum=10)
+    no_speech_threshold: float = setting(
+        "The model's probability of no speech from which an utterance counts as empty.",
+        default=0.8,
+        minimum=0.0,
+        maximum=1.0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HibariSettings(TTSSettings):
+    """hibari-tts. Nothing is downloaded: a voice is in the package, in hibari's cache, or refused."""
+
+    voice: str = setting('A voice of hibari; "heart" is in the package.', default="heart", examples=("heart",))
+    model_path: str | None = setting(
+        "The voice's ONNX file, where it is not in the package; its hash is not checked.", default=None
+    )
+    speed: float = setting("Pace; 1 is the voice's own.", default=1.0, minimum=0.5, maximum=2.0)
+    seed: int = setting("Of the voice's noise: equal text gives equal sound.", default=0, minimum=0)
+    parallel: int = setting("Segments synthesised at once; more wait for their turn.", default=2, minimum=1, maximum=16)
+    max_waiting: int = setting(
+        "Segments that may wait; a further one is refused, so that a fallback can take it.", default=64, minimum=1
+    )

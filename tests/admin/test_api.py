@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agentd.admin.documents import document
+from agentd.admin.openapi import OPENAPI
+from agentd.admin.server import admin_application
+from agentd.admin.settings import AdminSettings
+from agentd.config.definition import AgentDefinition, ProviderChoice, WebhookTool
+from agentd.errors import Problem
+from agentd.providers.fields import Secret, setting
+from agentd.runtime.status import ReloadOutcome
+from tests.admin.conftest import ENDPOINT, Serve
+from tests.fakes.daemon import FakeDaemon
+
+PROBLEM = Problem(
+    file="agents.d/front-desk.yaml", line=4, column=3, pointer="/llm/modle", code="unknown-key", message="unknown modle"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorSettings:
+    api_key: Secret = setting("Key.")
+    model: str = setting("Model.")
+
+
+def definition() -> AgentDefinition:
+    settings = VendorSettings(api_key=Secret("literal", "sk-very-secret"), model="m")
+
+    def choice(kind: str) -> ProviderChoice:
+        return ProviderChoice(kind=kind, provider="vendor", settings=settings, digest="d")  # type: ignore[arg-type]
+
+    tool = WebhookTool(
+        type="webhook",
+        name="find",
+        description="Finds.",
+        url="https://user:hunter2@app.example/x",
+        secret=Secret("literal", "whsec_hidden"),
+        headers={"Authorization": Secret("literal", "Bearer hidden")},
+    )
+    return AgentDefinition(
+        name="front-desk", stt=choice("stt"), llm=choice("llm"), tts=choice("tts"), vad=choice("vad"), tools=(tool,)
+    )
+
+
+async def test_agents_are_listed_with_their_problems(serve: Serve, daemon: FakeDaemon) -> None:
+    client = await serve()
+    answer = await (await client.get("/v1/agents")).json()
+    assert answer["generation"] == 3
+    assert [(entry["name"], entry["state"], entry["problems"]) for entry in answer["agents"]] == [
+        ("front-desk", "serving", [])
+    ]
+
+
+async def test_an_agents_definition_shows_no_secret(serve: Serve, daemon: FakeDaemon) -> None:
+    daemon.definitions["front-desk"] = definition()
+    client = await serve()
+    text = await (await client.get("/v1/agents/front-desk")).text()
+    shown = json.loads(text)["definition"]
+    assert shown["llm"] == {"provider": "vendor", "api_key": "***", "model": "m"}
+    assert shown["tools"][0]["url"] == "https://***@app.example/x"
+    for hidden in ("sk-very-secret", "hunter2", "whsec_hidden", "Bearer hidden"):
+        assert hidden not in text
+
+
+async def test_the_status_hides_credentials_in_livekits_address(serve: Serve) -> None:
+    answer = await (await (await serve()).get("/v1/status")).json()
+    assert answer["livekit_url"] == "ws://***@127.0.0.1:7880"
+    assert answer["readiness"] == {"ready": True, "reasons": []}
+
+
+@pytest.mark.parametrize("path", ["/v1/agents/nobody", "/v1/sessions/none", "/v1/nothing"])
+async def test_what_is_unknown_is_a_problem_404(serve: Serve, path: str) -> None:
+    answer = await (await serve()).get(path)
+    assert (answer.status, answer.content_type) == (404, "application/problem+json")
+    assert (await answer.json())["title"] == "Not Found"
+
+
+async def test_a_wrong_method_says_which_are_right(serve: Serve) -> None:
+    answer = await (await serve()).get("/v1/reload")
+    assert (answer.status, answer.content_type, answer.headers["Allow"]) == (405, "application/problem+json", "POST")
+
+
+async def test_workers_and_sessions_are_listed(serve: Serve) -> None:
+    client = await serve()
+    assert (await (await client.get("/v1/workers")).json())["workers"][0]["pid"] == 4711
+    assert (await (await client.get("/v1/sessions")).json())["sessions"][0]["id"] == "s-1"
+    assert (await (await client.get("/v1/sessions/s-1")).json())["caller"] == "ann"
+
+
+async def test_a_reload_that_applies_answers_200(serve: Serve, daemon: FakeDaemon) -> None:
+    daemon.outcome = ReloadOutcome(applied=True, changed=True, generation=4, updated=("front-desk",))
+    answer = await (await serve()).post("/v1/reload")
+    assert answer.status == 200
+    assert (await answer.json())["updated"] == ["front-desk"]
+
+
+async def test_a_reload_with_a_broken_file_answers_422_and_every_problem(serve: Serve, daemon: FakeDaemon) -> None:
+    daemon.outcome = ReloadOutcome(applied=False, changed=False, generation=3, problems=(PROBLEM,))
+    answer = await (await serve()).post("/v1/reload")
+    body = await answer.json()
+    assert (answer.status, answer.content_type) == (422, "application/problem+json")
+    assert body["detail"] == "1 error: the last good versions go on serving"
+    assert [(entry["line"], entry["code"]) for entry in body["problems"]] == [(4, "unknown-key")]
+
+
+async def test_drain_begins_at_once_and_says_how_many_calls_go_on(serve: Serve, daemon: FakeDaemon) -> None:
+    answer = await (await serve()).post("/v1/drain")
+    assert (answer.status, await answer.json()) == (202, {"draining": True, "sessions": 1})
+    assert daemon.drained
+
+
+async def test_a_call_is_told_to_say_stop_and_end(serve: Serve, daemon: FakeDaemon) -> None:
+    client = await serve()
+    assert (await client.post("/v1/sessions/s-1/say", json={"text": "Hello."})).status == 202
+    assert (await client.post("/v1/sessions/s-1/interrupt")).status == 202
+    assert (await client.post("/v1/sessions/s-1/end")).status == 202
+    assert daemon.controlled == [("s-1", "say", "Hello."), ("s-1", "interrupt", ""), ("s-1", "end", "")]
+    assert (await client.post("/v1/sessions/none/end")).status == 404
+
+
+@pytest.mark.parametrize("body", [{}, {"text": ""}, {"text": "  "}, {"text": 5}, {"text": "x" * 4_001}])
+async def test_there_must_be_something_to_say(serve: Serve, daemon: FakeDaemon, body: dict[str, object]) -> None:
+    assert (await (await serve()).post("/v1/sessions/s-1/say", json=body)).status == 422
+    assert not daemon.controlled
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        ('{"text": "Hello."}', "text/plain", 415),
+        ("text=Hello", "application/x-www-form-urlencoded", 415),
+        ("{", "application/json", 400),
+        ('["Hello."]', "application/json", 400),
+        ("[" * 100_000, "application/json", 400),
+        ("x" * 300_000, "application/json", 413),
+    ],
+)
+async def test_only_json_objects_of_bounded_size_are_taken(
+    serve: Serve, daemon: FakeDaemon, body: str, content_type: str, status: int
+) -> None:
+    client = await serve()
+    answer = await client.post("/v1/sessions/s-1/say", data=body, headers={"Content-Type": content_type})
+    assert (answer.status, answer.content_type) == (status, "application/problem+json")
+    assert not daemon.controlled
+
+
+def test_the_description_names_every_path_of_the_api() -> None:
+    from agentd.admin.metrics import Metrics
+
+    application = admin_application(FakeDaemon(), AdminSettings(), Metrics(), ENDPOINT)
+    served = {route.resource.canonical for route in application.router.routes() if route.resource}
+    assert {path for path in served if path.startswith("/v1/")} == {
+        path for path in OPENAPI["paths"] if path.startswith("/v1/")
+    }
+
+
+def test_a_document_is_plain_json() -> None:
+    assert document({"a": (1, None, True, 2.5), "p": Path("x")}) == {"a": [1, None, True, 2.5], "p": "x"}

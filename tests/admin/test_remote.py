@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jwt
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from agentd.admin.metrics import Metrics
+from agentd.admin.server import serve_admin
+from agentd.admin.settings import AdminSettings
+from agentd.cli.main import main
+from agentd.cli.remote import outcome_line, table
+from agentd.errors import Problem
+from agentd.runtime.status import ReloadOutcome
+from tests.fakes.daemon import FakeDaemon, agent
+
+PROBLEM = Problem(file="a.yaml", line=4, column=3, pointer="/x", code="unknown-key", message="no such key", hint="y?")
+
+
+class Remote:
+    """The command line against a daemon that serves in this test's event loop."""
+
+    def __init__(self, addr: str, token: str) -> None:
+        self._environment = {"AGENTD_ADMIN_ADDR": addr, "AGENTD_ADMIN_TOKEN": token}
+
+    async def __call__(self, *arguments: str, **environment: str) -> Result:
+        run = CliRunner().invoke
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as thread:
+            given = {**self._environment, **environment}
+            return await loop.run_in_executor(thread, lambda: run(main, list(arguments), env=given))
+
+
+@pytest.fixture
+def daemon() -> FakeDaemon:
+    return FakeDaemon(agent("front-desk"), agent("billing", state="stale", sessions=0, problems=(PROBLEM,)))
+
+
+@pytest.fixture
+async def remote(daemon: FakeDaemon) -> Iterator[Remote]:
+    settings = AdminSettings(addr="127.0.0.1:0", token="correct")
+    async with serve_admin(daemon, settings, Metrics()) as address:
+        yield Remote(address, "correct")
+
+
+async def test_get_agents_shows_a_table_and_what_is_wrong(remote: Remote) -> None:
+    result = await remote("get", "agents")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "NAME         STATE     REGISTERED   SESSIONS   GENERATION   REVISION   SOURCE",
+        "front-desk   serving   yes          1          3            a1b2c3     agents.d/front-desk.yaml",
+        "billing      stale     yes          0          3            a1b2c3     agents.d/billing.yaml",
+    ]
+    assert result.stderr == "a.yaml:4:3: error unknown-key: no such key (y?)\n"
+
+
+async def test_get_writes_json_yaml_and_names(remote: Remote) -> None:
+    assert (await remote("get", "agents", "-o", "name")).stdout == "front-desk\nbilling\n"
+    workers = json.loads((await remote("get", "workers", "-o", "json")).stdout)
+    assert [entry["id"] for entry in workers] == ["w1"]
+    session = yaml.safe_load((await remote("get", "sessions", "s-1", "-o", "yaml")).stdout)
+    assert session["room"] == "call-1"
+
+
+async def test_get_of_an_unknown_name_fails(remote: Remote) -> None:
+    result = await remote("get", "sessions", "none")
+    assert (result.exit_code, result.stderr) == (1, "Error: there is no session none\n")
+
+
+async def test_reload_says_what_changed(remote: Remote, daemon: FakeDaemon) -> None:
+    daemon.outcome = ReloadOutcome(
+        applied=True, changed=True, generation=4, added=("new",), updated=("a", "b"), duration_s=0.314
+    )
+    result = await remote("reload")
+    assert (result.exit_code, result.stdout) == (0, "Generation 4 serves after 0.31 s: added new; updated a, b.\n")
+
+
+async def test_a_refused_reload_shows_every_problem_and_exits_78(remote: Remote, daemon: FakeDaemon) -> None:
+    daemon.outcome = ReloadOutcome(applied=False, changed=True, generation=4, updated=("a",), problems=(PROBLEM,))
+    result = await remote("reload")
+    assert result.exit_code == 78
+    assert result.stderr == "a.yaml:4:3: error unknown-key: no such key (y?)\n"
+    assert result.stdout == "Refused: 1 error: the last good versions go on serving. Applied: updated a.\n"
+    assert json.loads((await remote("reload", "-o", "json")).stdout)["problems"][0]["code"] == "unknown-key"
+
+
+async def test_drain_tells_how_many_calls_go_on(remote: Remote, daemon: FakeDaemon) -> None:
+    assert (await remote("drain")).stdout == "Draining: 1 call under way.\n"
+    assert daemon.drained
+
+
+async def test_a_wrong_token_says_what_to_set(remote: Remote) -> None:
+    result = await remote("get", "agents", AGENTD_ADMIN_TOKEN="wrong")
+    assert result.exit_code == 1
+    assert "set AGENTD_ADMIN_TOKEN" in result.stderr
+
+
+async def test_the_token_may_stand_in_a_file(remote: Remote, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("correct\n")
+    result = await remote("get", "agents", AGENTD_ADMIN_TOKEN="", AGENTD_ADMIN_TOKEN_FILE=str(tmp_path / "token"))
+    assert result.exit_code == 0
+    result = await remote("get", "agents", AGENTD_ADMIN_TOKEN="", AGENTD_ADMIN_TOKEN_FILE=str(tmp_path / "none"))
+    assert result.exit_code == 2
+
+
+def test_no_daemon_is_one_line_and_exit_69() -> None:
+    result = CliRunner().invoke(main, ["get", "agents", "--admin-addr", "127.0.0.1:9"])
+    assert result.exit_code == 69
+    assert result.stderr.count("\n") == 1
+    assert "no agentd answers at http://127.0.0.1:9" in result.stderr
+
+
+def test_a_table_without_entries_is_its_heading() -> None:
+    assert table("sessions", [], now=0) == "ID   AGENT   STATE   CALLER   TURNS   AGE   ROOM   WORKER\n"
+
+
+def test_a_reload_of_nothing_says_so() -> None:
+    assert outcome_line({"applied": True, "generation": 3}) == "Nothing changed; generation 3."
+
+
+def test_a_token_is_minted_for_an_agent() -> None:
+    secret = "a-secret-of-at-least-32-characters-"
+    keys = {"LIVEKIT_URL": "http://127.0.0.1:7880", "LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": secret}
+    arguments = ["token", "--agent", "front-desk", "--room", "r", "--identity", "ann", "--ttl", "60", "--json"]
+    result = CliRunner().invoke(main, arguments, env=keys)
+    answer = json.loads(result.stdout)
+    claims = jwt.decode(answer["participant_token"], secret, algorithms=["HS256"])
+    assert answer["server_url"] == "ws://127.0.0.1:7880"
+    assert (claims["sub"], claims["video"]["room"], claims["exp"] - claims["nbf"]) == ("ann", "r", 60)
+    assert claims["roomConfig"] == {"agents": [{"agentName": "front-desk"}]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "word"),
+    [
+        ([], {}, "set LIVEKIT_URL"),
+        ([], {"LIVEKIT_URL": "ws://127.0.0.1:7880"}, "LIVEKIT_API_KEY"),
+        (["--dev", "--metadata", "x"], {}, "--agent"),
+    ],
+)
+def test_a_token_without_its_inputs_says_what_to_set(
+    arguments: list[str], environment: dict[str, str], word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    result = CliRunner().invoke(main, ["token", *arguments], env=environment)
+    assert result.exit_code == 2
+    assert word in result.stderr

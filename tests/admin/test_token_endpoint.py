@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jwt
+import pytest
+
+from agentd.admin.problems import Refused
+from agentd.admin.settings import AdminSettings
+from agentd.admin.token_endpoint import admit
+from tests.admin.conftest import CREDENTIALS, ENDPOINT, Serve
+from tests.fakes.daemon import FakeDaemon, agent
+
+JSON = {"Content-Type": "application/json"}
+
+
+def claims(answer: dict[str, str]) -> dict[str, Any]:
+    return jwt.decode(answer["participant_token"], CREDENTIALS.api_secret, algorithms=["HS256"])
+
+
+def asking(name: str, **more: Any) -> dict[str, Any]:
+    return {"room_config": {"agents": [{"agent_name": name, **more}]}}
+
+
+async def test_it_is_off_by_default(serve: Serve) -> None:
+    assert (await (await serve()).post("/v1/token", json={})).status == 404
+
+
+@pytest.mark.parametrize("path", ["/v1/token", "/api/token"])
+async def test_a_caller_gets_a_token_for_a_fresh_room_with_the_least_grants(serve: Serve, path: str) -> None:
+    client = await serve(endpoint=ENDPOINT)
+    answer = await client.post(path, json=asking("front-desk", metadata='{"vip": true}'))
+    assert (answer.status, answer.headers["Cache-Control"]) == (201, "no-store")
+    body = await answer.json()
+    assert set(body) == {"server_url", "participant_token"}
+    assert body["server_url"] == "ws://127.0.0.1:7880"
+    said = claims(body)
+    assert said["video"] == {
+        "roomJoin": True,
+        "room": said["video"]["room"],
+        "canPublish": True,
+        "canPublishSources": ["microphone"],
+        "canSubscribe": True,
+        "canPublishData": True,
+    }
+    assert said["exp"] - said["nbf"] == 900
+    assert said["roomConfig"] == {"agents": [{"agentName": "front-desk", "metadata": '{"vip": true}'}]}
+    again = claims(await (await client.post(path, json=asking("front-desk"))).json())
+    assert again["video"]["room"] != said["video"]["room"]
+    assert again["sub"] != said["sub"]
+
+
+async def test_what_the_caller_says_of_itself_is_in_the_token(serve: Serve) -> None:
+    body = {
+        "participant_identity": "ann",
+        "participant_name": "Ann",
+        "participant_metadata": "m",
+        "participant_attributes": {"plan": "gold"},
+    }
+    said = claims(await (await (await serve(endpoint=ENDPOINT)).post("/v1/token", json=body)).json())
+    assert (said["sub"], said["name"], said["metadata"], said["attributes"]) == ("ann", "Ann", "m", {"plan": "gold"})
+
+
+async def test_the_only_agent_is_called_when_none_is_named(serve: Serve) -> None:
+    client = await serve(endpoint=ENDPOINT)
+    for sent in ({"json": {}}, {}):
+        said = claims(await (await client.post("/v1/token", **sent)).json())
+        assert said["roomConfig"] == {"agents": [{"agentName": "front-desk"}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "word"),
+    [
+        ({"room_name": "someone-elses"}, 403, "fresh room"),
+        ({"grants": {"roomAdmin": True}}, 400, "grants"),
+        ({"room_config": {"metadata": "x"}}, 403, "metadata"),
+        ({"room_config": {"egress": {"room": {}}}}, 403, "egress"),
+        ({"room_config": {"emptyTimeout": 9}}, 403, "empty_timeout"),
+        ({"room_config": {"nonsense": 1}}, 400, "nonsense"),
+        ({"room_config": []}, 200, ""),
+        ({"room_config": "x"}, 400, "object"),
+        (asking("nobody"), 403, "nobody"),
+        (asking("rejected"), 403, "rejected"),
+        (asking("front-desk", attributes={"a": "b"}), 403, "attributes"),
+        ({"room_config": {"agents": [{"agent_name": "front-desk"}] * 5}}, 403, "5 agents"),
+        ({"participant_attributes": {"lk.publish_on_behalf": "x"}}, 403, "lk.publish_on_behalf"),
+        ({"participant_attributes": {"a": 1}}, 400, "strings"),
+        ({"participant_name": 7}, 400, "string"),
+        ({"participant_name": "x" * 257}, 400, "257"),
+        ({"participant_metadata": "x" * 16_385}, 400, "16384"),
+        ({}, 400, "billing, front-desk"),
+    ],
+)
+def test_more_than_a_call_is_refused(body: dict[str, Any], status: int, word: str) -> None:
+    agents = ["front-desk"] if status == 200 else ["front-desk", "billing"]
+    if status == 200:
+        assert admit(body, agents=agents, choose_room=False, nonce="n").room == "call-n"
+        return
+    with pytest.raises(Refused, match=word) as refused:
+        admit(body, agents=agents, choose_room=False, nonce="n")
+    assert refused.value.status == status
+
+
+def test_a_room_may_be_named_where_that_is_allowed() -> None:
+    assert admit({"room_name": "lobby"}, agents=["a"], choose_room=True, nonce="n").room == "lobby"
+
+
+async def test_only_agents_of_the_list_that_serve_may_be_called(serve: Serve, daemon: FakeDaemon) -> None:
+    daemon.agent_list = (agent("front-desk"), agent("internal"), agent("broken", state="rejected"))
+    client = await serve(endpoint=dataclasses.replace(ENDPOINT, agents=("front-desk", "broken")))
+    assert (await client.post("/v1/token", json=asking("front-desk"))).status == 201
+    assert (await client.post("/v1/token", json=asking("internal"))).status == 403
+    assert (await client.post("/v1/token", json=asking("broken"))).status == 403
+
+
+async def test_pages_of_listed_sites_may_ask_and_others_not(serve: Serve) -> None:
+    client = await serve(endpoint=dataclasses.replace(ENDPOINT, origins=("https://shop.example",)))
+    asked = {"Origin": "https://shop.example"}
+    preflight = await client.options("/v1/token", headers={**asked, "Access-Control-Request-Method": "POST"})
+    assert (preflight.status, preflight.headers["Access-Control-Allow-Origin"]) == (204, "https://shop.example")
+    assert preflight.headers["Access-Control-Allow-Headers"] == "Content-Type"
+    answer = await client.post("/v1/token", json={}, headers=asked)
+    assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (201, "https://shop.example")
+    refused = await client.post("/v1/token", json={"room_name": "x"}, headers=asked)
+    assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (403, "https://shop.example")
+    for path in ("/v1/token", "/api/token"):
+        assert (await client.post(path, json={}, headers={"Origin": "https://evil.example"})).status == 403
+    assert (await client.post("/v1/reload", headers=asked)).status == 403
+
+
+async def test_callers_need_no_admin_token(serve: Serve) -> None:
+    client = await serve(AdminSettings(addr="127.0.0.1:0", token="t"), ENDPOINT)
+    assert (await client.post("/v1/token", json={})).status == 201
+
+
+async def test_the_talk_page_is_served_with_a_policy_that_lets_nothing_in(serve: Serve) -> None:
+    client = await serve(AdminSettings(addr="127.0.0.1:0", talk_page=True, token="t"), ENDPOINT)
+    page = await client.get("/talk")
+    assert (page.status, page.content_type) == (200, "text/html")
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "connect-src 'self' ws://127.0.0.1:7880 http://127.0.0.1:7880;" in policy
+    for name in ("talk.js", "talk.css", "livekit-client.umd.js", "licences.html"):
+        assert (await client.get(f"/talk/{name}")).status == 200
+    assert (await client.get("/talk/..%2Ftalk.py")).status == 404
+    listed = await (await client.get("/talk/agents")).json()
+    assert listed == {"agents": [{"name": "front-desk", "description": "Answers the clinic's calls."}]}
+
+
+async def test_there_is_no_talk_page_unless_it_is_enabled(serve: Serve) -> None:
+    assert (await (await serve(endpoint=ENDPOINT)).get("/talk")).status == 404
+    assert (await (await serve(AdminSettings(addr="127.0.0.1:0", talk_page=True))).get("/talk")).status == 404

@@ -1,0 +1,6 @@
+"""A tool for the bad configurations to miss."""
+
+
+def book(name: str) -> str:
+    """Books a table."""
+    return name

@@ -1,0 +1,105 @@
+"""A Daemon of fixed snapshots, for tests of the admin side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agentd.config.definition import AgentDefinition
+from agentd.runtime.status import AgentStatus, Readiness, ReloadOutcome, SessionStatus, WorkerStatus
+
+
+def agent(name: str = "front-desk", **changes: Any) -> AgentStatus:
+    values: dict[str, Any] = {
+        "source": f"agents.d/{name}.yaml",
+        "state": "serving",
+        "generation": 3,
+        "revision": "a1b2c3",
+        "registered": True,
+        "sessions": 1,
+        "description": "Answers the clinic's calls.",
+    }
+    return AgentStatus(name=name, **{**values, **changes})
+
+
+def worker(name: str = "w1", **changes: Any) -> WorkerStatus:
+    values: dict[str, Any] = {
+        "pid": 4711,
+        "state": "ready",
+        "sessions": 1,
+        "capacity": 10,
+        "loop_lag_s": 0.004,
+        "load": 0.1,
+        "memory_bytes": 90_000_000,
+        "generations": (3,),
+    }
+    return WorkerStatus(id=name, **{**values, **changes})
+
+
+def session(name: str = "s-1", **changes: Any) -> SessionStatus:
+    values: dict[str, Any] = {
+        "agent": "front-desk",
+        "revision": "a1b2c3",
+        "generation": 3,
+        "room": "call-1",
+        "job_id": "AJ_1",
+        "worker": "w1",
+        "state": "listening",
+        "started_at": 1_700_000_000.0,
+        "caller": "ann",
+        "turns": 2,
+    }
+    return SessionStatus(id=name, **{**values, **changes})
+
+
+class FakeDaemon:
+    """Answers what it was given and remembers what it was asked to do."""
+
+    def __init__(self, *agents: AgentStatus) -> None:
+        self.agent_list = agents or (agent(),)
+        self.worker_list: tuple[WorkerStatus, ...] = (worker(),)
+        self.session_list: tuple[SessionStatus, ...] = (session(),)
+        self.definitions: dict[str, AgentDefinition] = {}
+        self.ready = Readiness(ready=True)
+        self.outcome = ReloadOutcome(applied=True, changed=False, generation=3)
+        self.drained = False
+        self.controlled: list[tuple[str, str, str]] = []
+
+    def agents(self) -> tuple[AgentStatus, ...]:
+        return self.agent_list
+
+    def definition(self, name: str) -> AgentDefinition | None:
+        return self.definitions.get(name)
+
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        return self.worker_list
+
+    def sessions(self) -> tuple[SessionStatus, ...]:
+        return self.session_list
+
+    def readiness(self) -> Readiness:
+        return self.ready
+
+    def generation(self) -> int:
+        return 3
+
+    async def reload(self) -> ReloadOutcome:
+        return self.outcome
+
+    def drain(self) -> None:
+        self.drained = True
+
+    async def control(self, session_id: str, verb: str, text: str) -> None:
+        if session_id not in {status.id for status in self.session_list}:
+            raise KeyError(session_id)
+        self.controlled.append((session_id, verb, text))
+
+    def facts(self) -> Mapping[str, Any]:
+        return {
+            "agent_names": [status.name for status in self.agent_list],
+            "sdk_version": "1.2.1",
+            "active_jobs": len(self.session_list),
+            "worker_load": 0.25,
+            "livekit_url": "ws://user:pass@127.0.0.1:7880",
+            "version": "0.1.0",
+        }

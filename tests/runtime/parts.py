@@ -1,0 +1,299 @@
+"""Stand-ins for what a worker and a supervisor are made of: providers, tools, rooms, sessions, registrations, files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from agentd.config.definition import AgentDefinition, Limits, ProviderChoice
+from agentd.config.load import Loaded
+from agentd.errors import Problem, ProviderRefused
+from agentd.registry import Component, Plugin, Registry
+from agentd.runtime.messages import StartJob
+from agentd.runtime.prepared import PreparedAgents
+from agentd.runtime.status import Measure
+from agentd.session.setup import SessionSetup
+from agentd.transport.protocol import Accept, Assignment, Decline, Job, JobOffer, LoadReport, agent_identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeSettings:
+    """`refuse`: the factory says so; `crash`: the factory ends its process."""
+
+    label: str = ""
+    refuse: str = ""
+    crash: bool = False
+    wait_s: float = 0.0
+
+
+class FakeProvider:
+    alive: ClassVar[Counter[str]] = Counter()
+    made: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        FakeProvider.alive[label] += 1
+        FakeProvider.made[label] += 1
+
+    async def aclose(self) -> None:
+        FakeProvider.alive[self.label] -= 1
+
+
+async def make_provider(settings: FakeSettings) -> FakeProvider:
+    if settings.crash:
+        os._exit(3)
+    if settings.wait_s:
+        await asyncio.sleep(settings.wait_s)
+    if settings.refuse:
+        raise ProviderRefused("fake", settings.refuse)
+    return FakeProvider(settings.label)
+
+
+def registry() -> Registry:
+    components = tuple(
+        Component(
+            kind=kind,
+            provider="fake",
+            settings="tests.runtime.parts:FakeSettings",
+            factory="tests.runtime.parts:make_provider",
+            summary="A stand-in.",
+        )
+        for kind in ("stt", "llm", "tts", "vad")
+    )
+    return Registry([Plugin(name="fake", version="0", components=components)])
+
+
+def choice(kind: Any, settings: FakeSettings = FakeSettings()) -> ProviderChoice:
+    return ProviderChoice(kind=kind, provider="fake", settings=settings, digest=repr(settings))
+
+
+def definition(
+    name: str, revision: str = "1", *, llm: FakeSettings = FakeSettings(label="llm"), concurrency: int | None = None
+) -> AgentDefinition:
+    return AgentDefinition(
+        name=name,
+        instructions=f"You are {name}.",
+        stt=choice("stt", FakeSettings(label="stt")),
+        llm=choice("llm", llm),
+        tts=choice("tts", FakeSettings(label="tts")),
+        vad=choice("vad", FakeSettings(label="vad")),
+        limits=Limits(concurrency=concurrency),
+        source=f"agents.d/{name}.yaml",
+        digest=f"{name}-{revision}",
+    )
+
+
+class FakeToolKit:
+    """Counts kits that are open, and remembers which agent was opened from which."""
+
+    open_kits = 0
+
+    def __init__(self) -> None:
+        FakeToolKit.open_kits += 1
+
+    async def open(self, definition: AgentDefinition) -> FakeTools:
+        return FakeTools(self)
+
+    async def aclose(self) -> None:
+        FakeToolKit.open_kits -= 1
+
+
+@dataclass
+class FakeTools:
+    kit: FakeToolKit
+    closed: bool = False
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class FakeRoom:
+    """A session stand-in asks nothing of it."""
+
+
+@asynccontextmanager
+async def fake_rooms(
+    start: StartJob, definition: AgentDefinition, rejoining: Callable[[], None]
+) -> AsyncIterator[FakeRoom]:
+    yield FakeRoom()
+
+
+class FakeSession:
+    """Journals like a session does, and obeys what it is told to say: "crash", "die", "block", or words to keep."""
+
+    running: ClassVar[dict[str, FakeSession]] = {}
+
+    def __init__(self, setup: SessionSetup) -> None:
+        self.setup = setup
+        self._reason: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> str:
+        FakeSession.running[self.setup.id] = self
+        if self.setup.restored is None:
+            self.record(
+                "session.started",
+                agent=self.setup.definition.name,
+                revision=self.setup.definition.digest,
+                room=self.setup.room_name,
+                job_id=self.setup.job_id,
+                variables=dict(self.setup.variables),
+            )
+        else:
+            self.record("session.resumed", incarnation=self.setup.incarnation, gap_s=0.0)
+        self.record("caller.linked", identity="caller", name="Ann", kind="standard", returned=False)
+        self.record("state", state="listening")
+        try:
+            reason = await self._reason
+        finally:
+            FakeSession.running.pop(self.setup.id, None)
+        self.record("session.ended", reason=reason, duration_s=1.0)
+        return reason
+
+    def record(self, kind: str, /, **data: Any) -> None:
+        self.setup.observe(self.setup.journal.append(kind, data))
+
+    def end(self, reason: str, *, goodbye: str | None = None) -> None:
+        if not self._reason.done():
+            self._reason.set_result(reason)
+
+    def say(self, text: str) -> None:
+        if text == "crash":
+            self._reason.set_exception(RuntimeError("a fault in the session"))
+        elif text == "die":
+            os._exit(9)
+        elif text == "block":
+            time.sleep(30)
+        else:
+            turns = (self.setup.restored.turns if self.setup.restored else 0) + 1
+            self.record("turn.user", turn=turns, text=text, rule="silence", value=0.5, delay_s=0.5, source="speech")
+
+    def interrupt(self) -> None:
+        self.record("decision", rule="operator", action="interrupt", value=None, detail="")
+
+
+def fake_agents() -> PreparedAgents:
+    return PreparedAgents(registry(), FakeToolKit)
+
+
+@dataclass
+class Files:
+    """What the agents' directory says; a test changes it and asks for a reload."""
+
+    agents: dict[str, AgentDefinition] = field(default_factory=dict)
+    broken: dict[str, AgentDefinition] = field(default_factory=dict)
+    loads: int = 0
+    load_s: float = 0.0
+
+    def put(self, *definitions: AgentDefinition) -> None:
+        for each in definitions:
+            self.broken.pop(each.name, None)
+            self.agents[each.name] = each
+
+    def break_(self, name: str) -> None:
+        self.broken[name] = self.agents.pop(name)
+
+    def load(self) -> Loaded:
+        self.loads += 1
+        if self.load_s:
+            time.sleep(self.load_s)
+        problems = {each.source: (problem(each.source),) for each in self.broken.values()}
+        return Loaded(
+            agents=dict(self.agents),
+            problems=tuple(one for found in problems.values() for one in found),
+            broken={each.source: (each.name,) for each in self.broken.values()},
+            problems_by_source=problems,
+        )
+
+
+def problem(source: str) -> Problem:
+    return Problem(file=source, line=3, column=1, pointer="/llm", code="unknown-key", message='unknown key "lmm"')
+
+
+class FakeRegistration:
+    """What LiveKit would see of one agent name. A test offers jobs with it."""
+
+    def __init__(self, agent: str, calls: Any, changed: Callable[[bool], None]) -> None:
+        self.agent = agent
+        self.calls = calls
+        self.registered = False
+        self.draining = False
+        self.running: list[str] = []
+        self.ended: dict[str, str] = {}
+        self._changed = changed
+        self._jobs = 0
+
+    async def run(self) -> None:
+        self.registered = True
+        self._changed(True)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.registered = False
+
+    def drain(self) -> None:
+        self.draining = True
+
+    def load_changed(self) -> None:
+        """The real one reports soon; a test asks `load` itself."""
+
+    def load(self) -> LoadReport:
+        load = self.calls.load_of_agent(self.agent)
+        return LoadReport(load=load.load, full=load.full, job_count=0)
+
+    def job_running(self, job_id: str) -> None:
+        self.running.append(job_id)
+
+    def job_ended(self, job_id: str, *, error: str = "") -> None:
+        self.ended[job_id] = error
+
+    def job(self, **values: Any) -> Job:
+        self._jobs += 1
+        return Job(id=f"J-{self.agent}-{self._jobs}", agent_name=self.agent, room_name=f"room-{self._jobs}", **values)
+
+    async def offer(self, job: Job) -> Accept | Decline:
+        return await self.calls.offered(self.agent, JobOffer(job=job))  # type: ignore[no-any-return]
+
+    def assign(self, job: Job) -> None:
+        identity = agent_identity(job.id)
+        self.calls.assigned(self.agent, Assignment(job=job, url="ws://fake", token="job-token", identity=identity))
+
+    async def dispatch(self, **values: Any) -> str | None:
+        """A job from its offer to its assignment; the session's id, or None when it was declined."""
+        job = self.job(**values)
+        if isinstance(await self.offer(job), Decline):
+            return None
+        self.assign(job)
+        session = self.calls.table.of_job(job.id)
+        return session.id if session else None
+
+
+@dataclass
+class Counted:
+    """A MeasureSink that adds up."""
+
+    totals: dict[tuple[str, tuple[tuple[str, str], ...]], float] = field(default_factory=dict)
+
+    def apply(self, measure: Measure) -> None:
+        key = (measure.name, tuple(sorted(measure.labels.items())))
+        self.totals[key] = self.totals.get(key, 0.0) + measure.value
+
+    def of(self, name: str, **labels: str) -> float:
+        wanted = labels.items()
+        return sum(v for (n, held), v in self.totals.items() if n == name and wanted <= dict(held).items())
+
+
+def revised(files: Files, name: str, revision: str, **changes: Any) -> AgentDefinition:
+    """Edits an agent's file."""
+    changed = replace(files.agents[name], digest=f"{name}-{revision}", **changes)
+    files.put(changed)
+    return changed
+
+
+def labels_alive() -> Mapping[str, int]:
+    return {label: count for label, count in FakeProvider.alive.items() if count}

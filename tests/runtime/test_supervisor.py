@@ -1,0 +1,147 @@
+"""The daemon's calls: offered, placed, held, ended. Workers run inside the test's process, over in-memory links."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agentd.runtime.supervisor import NoValidAgent
+from agentd.session.journal import read_journal
+from agentd.transport.protocol import Accept, Decline
+from tests.runtime.daemon import running, until
+from tests.runtime.parts import FakeSession, FakeSettings, Files, definition, labels_alive
+
+
+async def test_a_call_is_accepted_held_and_ended(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk")})
+    async with running(tmp_path, files) as daemon:
+        session_id = await daemon.call("desk", metadata='{"variables": {"name": "Ann"}}')
+        [status] = daemon.supervisor.sessions()
+        assert (status.agent, status.state, status.caller, status.incarnation) == ("desk", "listening", "Ann", 1)
+        assert FakeSession.running[session_id].setup.variables == {"name": "Ann"}
+        assert daemon.registrations["desk"].running == [status.job_id]
+        await daemon.hang_up(session_id)
+        assert daemon.registrations["desk"].ended == {status.job_id: ""}
+        assert daemon.measures.of("sessions_total", agent="desk", reason="caller_left") == 1
+    [journal] = (tmp_path / "state" / "sessions").iterdir()
+    assert [record.kind for record in read_journal(journal)][-1] == "session.ended"
+
+
+async def test_calls_spread_over_the_workers_and_the_full_daemon_refuses_at_once(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk")})
+    async with running(tmp_path, files, sessions_per_worker=2) as daemon:
+        link = daemon.registrations["desk"]
+        for _ in range(4):
+            await daemon.call("desk")
+        assert sorted(worker.sessions for worker in daemon.supervisor.workers()) == [2, 2]
+        assert link.load().full
+        assert isinstance(await link.offer(link.job()), Decline)
+
+
+async def test_concurrency_counts_jobs_that_are_promised_and_not_yet_assigned(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk", concurrency=2), "shop": definition("shop")})
+    async with running(tmp_path, files) as daemon:
+        link = daemon.registrations["desk"]
+        await daemon.call("desk")
+        promised = link.job()
+        assert isinstance(await link.offer(promised), Accept)
+        assert link.load().full
+        assert isinstance(await link.offer(link.job()), Decline)
+        assert not daemon.registrations["shop"].load().full
+        link.assign(promised)
+        await until(lambda: len(daemon.supervisor.sessions()) == 2)
+
+
+async def test_a_session_that_crashes_harms_no_other(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk")})
+    async with running(tmp_path, files, workers=1) as daemon:
+        other, faulty = await daemon.call("desk"), await daemon.call("desk")
+        job = daemon.session(faulty).job  # type: ignore[union-attr]
+        await daemon.supervisor.control(faulty, "say", "crash")
+        await until(lambda: daemon.session(faulty) is None)
+        assert daemon.registrations["desk"].ended == {job: "error_RuntimeError"}
+        assert daemon.talks(other)
+        assert daemon.measures.of("sessions_total", reason="error_RuntimeError") == 1
+
+
+async def test_the_operator_can_speak_and_end_and_an_unknown_session_is_told_apart(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk")})
+    async with running(tmp_path, files) as daemon:
+        session_id = await daemon.call("desk")
+        await daemon.supervisor.control(session_id, "say", "hello")
+        await until(lambda: daemon.supervisor.sessions()[0].turns == 1)
+        with pytest.raises(KeyError):
+            await daemon.supervisor.control("nobody", "end", "")
+        await daemon.supervisor.control(session_id, "end", "")
+        await until(lambda: not daemon.supervisor.sessions())
+        assert daemon.measures.of("sessions_total", reason="ended_by_operator") == 1
+
+
+async def test_a_drain_waits_for_calls_and_takes_no_new_ones(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk")})
+    async with running(tmp_path, files) as daemon:
+        session_id = await daemon.call("desk")
+        daemon.supervisor.stop_signal()
+        link = daemon.registrations["desk"]
+        assert link.draining
+        assert isinstance(await link.offer(link.job()), Decline)
+        assert "The daemon is draining." in daemon.supervisor.readiness().reasons
+        assert daemon.run is not None
+        assert not daemon.run.done()
+        await daemon.hang_up(session_id)
+        assert await daemon.run is True
+
+
+async def test_a_second_signal_cuts_the_calls(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk")})
+    async with running(tmp_path, files) as daemon:
+        await daemon.call("desk")
+        daemon.supervisor.stop_signal()
+        daemon.supervisor.stop_signal()
+        assert daemon.run is not None
+        assert await daemon.run is False
+        assert daemon.measures.of("sessions_total", reason="drain_deadline") == 1
+
+
+async def test_calls_are_cut_at_the_drain_deadline(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk")})
+    async with running(tmp_path, files, drain_timeout_s=0.05) as daemon:
+        await daemon.call("desk")
+        daemon.supervisor.stop_signal()
+        assert daemon.run is not None
+        assert await daemon.run is False
+
+
+async def test_with_no_valid_agent_it_does_not_start(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk", llm=FakeSettings(refuse="no key"))})
+    async with running(tmp_path, files, wait=False) as daemon:
+        assert daemon.run is not None
+        await asyncio.wait([daemon.run])
+        failure = daemon.run.exception()
+        assert isinstance(failure, NoValidAgent)
+        assert "no key" in str(failure)
+
+
+async def test_equal_providers_are_shared_and_closed_with_their_last_user(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk"), "shop": definition("shop", llm=FakeSettings(label="other"))})
+    async with running(tmp_path, files, workers=1) as daemon:
+        assert labels_alive() == {"stt": 1, "llm": 1, "tts": 1, "vad": 1, "other": 1}
+        del files.agents["shop"]
+        await daemon.supervisor.reload()
+        await until(lambda: "other" not in labels_alive())
+        assert labels_alive() == {"stt": 1, "llm": 1, "tts": 1, "vad": 1}
+    assert labels_alive() == {}
+
+
+async def test_a_termination_ends_the_call_but_not_one_that_joined_again(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk")})
+    async with running(tmp_path, files) as daemon:
+        first, second = await daemon.call("desk"), await daemon.call("desk")
+        jobs = [daemon.session(each).job for each in (first, second)]  # type: ignore[union-attr]
+        daemon.supervisor.calls.table.update(second, own_token=True)
+        for job in jobs:
+            daemon.supervisor.calls.terminated(job)
+        await until(lambda: daemon.session(first) is None)
+        assert daemon.talks(second)

@@ -1,0 +1,208 @@
+# ruff: noqa: T201 -- printing is one of the misdeeds
+"""Python tools that behave, and that misbehave in every way. Tests copy this file to agents.d/tools/."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from os import system  # noqa: F401 -- must not be callable as a tool
+from pathlib import Path
+from subprocess import run  # noqa: F401 -- must not be callable as a tool
+
+from agentd.tools import RunContext
+
+VERSION = "one"
+calls = 0
+
+
+@dataclass
+class Booking:
+    """A booking.
+
+    Args:
+        name: Who comes.
+    """
+
+    name: str
+    party: int = 2
+
+
+def book(booking: Booking, ctx: RunContext) -> dict[str, object]:
+    """Book a table."""
+    ctx.variables["booked"] = booking.name
+    ctx.variables["count"] = ctx.variables.get("count", 0) + 1
+    ctx.variables.pop("draft", None)
+    return {"ok": True, "booking": booking, "for": ctx.caller.identity, "room": ctx.session.room}
+
+
+async def wait_for_kitchen(ctx: RunContext, dish: str = "soup") -> str:
+    """Ask the kitchen."""
+    await ctx.say(f"I ask for {dish}.")
+    await asyncio.sleep(0)
+    ctx.say("Still asking.")
+    return "The kitchen says yes."
+
+
+def goodbye(ctx: RunContext) -> None:
+    """End it."""
+    ctx.end_call(say="Bye!")
+
+
+def version() -> str:
+    """Which code runs."""
+    return VERSION
+
+
+def count() -> int:
+    """How often this process was called."""
+    global calls
+    calls += 1
+    return calls
+
+
+def pid() -> int:
+    """The process."""
+    return os.getpid()
+
+
+def nothing() -> None:
+    """Says nothing."""
+
+
+def long() -> str:
+    """Says too much."""
+    return "x" * 100_000
+
+
+def environment() -> dict[str, str]:
+    """What it sees."""
+    return {**os.environ, "cwd": os.getcwd(), "fds": str(len(os.listdir("/proc/self/fd")))}
+
+
+def prints() -> str:
+    """Prints a lot."""
+    print("said by the tool", flush=True)
+    for i in range(50_000):
+        print(i)
+    os.write(1, b"\xff\xfe no text\n")
+    return "printed"
+
+
+def raises() -> None:
+    """Fails."""
+    raise ValueError("no such table")
+
+
+async def raises_later() -> None:
+    """Fails."""
+    await asyncio.sleep(0)
+    raise KeyError("gone")
+
+
+def exits() -> None:
+    """Calls sys.exit."""
+    sys.exit(3)
+
+
+def hard_exit() -> None:
+    """Calls os._exit."""
+    os._exit(7)
+
+
+def segfaults() -> None:
+    """Reads address 0."""
+    ctypes.string_at(0)
+
+
+def blocks(mark: str) -> None:
+    """Never returns."""
+    Path(mark).write_text(str(os.getpid()))
+    time.sleep(1000)
+
+
+async def blocks_loop(mark: str) -> None:
+    """Never returns, on the loop."""
+    Path(mark).write_text(str(os.getpid()))
+    while True:
+        pass
+
+
+def ignores_sigterm(mark: str) -> None:
+    """Never returns and does not want to end."""
+    # a thread cannot set handlers: block it in a child that shares our group
+    subprocess.Popen(
+        [sys.executable, "-c", "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)"]
+    )
+    Path(mark).write_text(str(os.getpid()))
+    time.sleep(1000)
+
+
+def leaves_daemon(mark: str) -> None:
+    """Starts a process that leaves our group, then never returns."""
+    child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    Path(mark).write_text(str(child.pid))
+    time.sleep(1000)
+
+
+def forks() -> str:
+    """Forks, and both return."""
+    return "parent" if os.fork() else "child"
+
+
+def dies_and_leaves_child(mark: str) -> None:
+    """Dies while a child keeps the link open."""
+    if os.fork() == 0:
+        Path(mark).write_text(str(os.getpid()))
+        time.sleep(1000)
+    while not Path(mark).exists():
+        time.sleep(0.001)
+    os._exit(9)
+
+
+def eats_memory() -> str:
+    """Allocates without end."""
+    hoard = []
+    while True:
+        hoard.append(bytearray(16 * 1024 * 1024))
+
+
+def makes_file() -> str:
+    """Leaves a file in its working directory."""
+    Path("left.txt").write_text("x")
+    return os.getcwd()
+
+
+def speaks_raw() -> None:
+    """Writes rubbish onto the link."""
+    for fd in range(3, 20):
+        try:
+            os.write(fd, b"\xff" * 64)
+        except OSError:
+            continue
+    time.sleep(1000)
+
+
+def floods_says(ctx: RunContext) -> str:
+    """Speaks without end."""
+    for i in range(500):
+        ctx.say(f"number {i}")
+    return "done"
+
+
+def bad_variables(ctx: RunContext) -> str:
+    """Leaves what is no JSON."""
+    ctx.variables["x"] = float("nan")
+    return "done"
+
+
+def untyped(day):  # type: ignore[no-untyped-def]
+    """No hints."""
+
+
+def kills_itself() -> None:
+    """SIGKILL."""
+    os.kill(os.getpid(), signal.SIGKILL)

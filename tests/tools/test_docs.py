@@ -1,0 +1,102 @@
+"""Every example in docs/tools.md and docs/webhooks.md, and the tool of the sample agent, works as it stands."""
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentd.config.daemon import DaemonConfig
+from agentd.config.load import load
+from agentd.providers.llm import ToolCall
+from agentd.tools import replies
+from agentd.tools.host import ToolHost
+from agentd.tools.http import Answer, WebhookClient
+from agentd.tools.runner import open_tools
+from agentd.tools.spec import EndCall, Say, SetVariables, ToolContext
+from agentd.tools.webhook import Webhook
+from tests.fakes.plugins import fake_registry
+from tests.fakes.webhook_server import webhook_server
+
+ROOT = Path(__file__).parents[2]
+SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
+HEAD = "name: example\nstt: {provider: owl}\nllm: {provider: parrot, model: echo}\ntts: {provider: wren}\n"
+
+
+def blocks(document: str, language: str) -> list[str]:
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+YAML = [block for document in ("tools.md", "webhooks.md") for block in blocks(document, "yaml")]
+
+
+@pytest.fixture
+def documented(agents_dir: Path) -> Path:
+    """A directory of agents with the Python examples in it."""
+    for block in blocks("tools.md", "python"):
+        path = agents_dir / block.splitlines()[0].removeprefix("# agents.d/")
+        path.write_text(block)
+    return agents_dir
+
+
+@pytest.mark.parametrize("block", YAML, ids=range(len(YAML)))
+async def test_the_agent_files_are_valid_and_their_tools_open(
+    block: str, documented: Path, host: ToolHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOOLS_WHSEC", SECRET)
+    (documented / "example.yaml").write_text(HEAD + block)
+    loaded = load(documented, DaemonConfig(), fake_registry(), {"TOOLS_WHSEC": SECRET})
+    assert [str(problem) for problem in loaded.problems] == []
+    runner = await open_tools(loaded.agents["example"], host=host)
+    assert len(runner.schemas) == 1
+    await runner.aclose()
+
+
+async def test_the_python_example_runs(documented: Path, host: ToolHost, context: ToolContext) -> None:
+    found = await host.describe(["tools.clinic:find_slot"])
+    assert found["tools.clinic:find_slot"].parameters["required"] == ["day"]
+    result = await host.run("tools.clinic:find_slot", {"day": "2030-01-31"}, context, 5)
+    assert (result.content, result.variables) == ('["9:00", "10:30"]', {"day_wanted": "2030-01-31"})
+
+
+async def test_the_receivers_example_verifies_a_real_request(context: ToolContext, tmp_path: Path) -> None:
+    scope: dict[str, Any] = {}
+    (source,) = blocks("webhooks.md", "python")
+    exec(source, scope)
+    async with webhook_server() as server, WebhookClient() as client:
+        (documented,) = blocks("webhooks.md", "yaml")
+        (tmp_path / "a.yaml").write_text(HEAD + documented.replace("https://app.example.com", server.url))
+        loaded = load(tmp_path, DaemonConfig(), fake_registry(), {"TOOLS_WHSEC": SECRET})
+        (definition,) = loaded.agents["example"].tools
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TOOLS_WHSEC", SECRET)
+            hook = Webhook(definition, client)  # type: ignore[arg-type]
+        await hook.run(ToolCall(id="1", name="find_slot", arguments='{"day": "2030-01-31"}'), context)
+    (request,) = server.received
+    assert scope["verified"](SECRET, request.body, dict(request.headers))
+    assert not scope["verified"](SECRET, request.body + b"x", dict(request.headers))
+
+
+def test_the_example_answer_does_what_the_page_says() -> None:
+    (block,) = blocks("webhooks.md", "json")
+    answer = Answer(status=200, content_type="application/json", text=block)
+    outcome = replies.outcome(ToolCall(id="1", name="book", arguments="{}"), answer, "message")
+    assert json.loads(outcome.result.content) == {"booked": True}
+    assert outcome.reply is False
+    assert outcome.actions == (
+        Say(text="You are all set."),
+        SetVariables(values={"booking": "B-17"}),
+        EndCall(say="Goodbye!"),
+    )
+
+
+async def test_the_sample_agents_tool_books_a_table(context: ToolContext, tmp_path: Path) -> None:
+    host = ToolHost(ROOT / "agents.d", scratch_dir=tmp_path)
+    arguments = {"name": "Ann", "people": 3, "day": "Friday", "time": "7 pm"}
+    result = await host.run("tools.booking:book", arguments, context, 5)
+    await host.aclose()
+    assert result.content.startswith("Your table is booked, Ann")
+    assert result.variables == {"bookings": ["Ann, 3, Friday, 7 pm"]}
