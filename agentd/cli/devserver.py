@@ -20,6 +20,7 @@ from agentd import aio
 
 SERVER_VERSION = "v1.11.0"  # the newest that `go install` builds: later ones carry replace directives
 SERVER_PACKAGE = f"github.com/livekit/livekit-server/cmd/server@{SERVER_VERSION}"
+DEV_PORT = 7880  # LiveKit's own, taken when it is free
 DEV_KEY, DEV_SECRET = "devkey", "a-secret-for-loopback-development-only"
 CACHE = Path(".cache")
 START_TIMEOUT_S = 15.0
@@ -98,15 +99,20 @@ def _go_install(go: str, binary: Path, progress: Callable[[str], None]) -> bool:
     return True
 
 
-def free_ports() -> Ports:
-    """Three ports that nobody uses now."""
+def free_ports(*, prefer_http: int = 0) -> Ports:
+    """Three ports that nobody uses now; `prefer_http` among them if it is free."""
     with (
         socket.socket(type=socket.SOCK_STREAM) as http,
         socket.socket(type=socket.SOCK_STREAM) as tcp,
         socket.socket(type=socket.SOCK_DGRAM) as udp,
     ):
-        for each in (http, tcp, udp):
+        for each in (tcp, udp):
             each.bind(("127.0.0.1", 0))
+        http.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            http.bind(("127.0.0.1", prefer_http))
+        except OSError:
+            http.bind(("127.0.0.1", 0))
         return Ports(http=http.getsockname()[1], tcp=tcp.getsockname()[1], udp=udp.getsockname()[1])
 
 

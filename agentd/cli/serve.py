@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,7 +22,7 @@ from agentd.config.daemon import DaemonConfig, state_directory
 from agentd.config.load import load
 from agentd.config.watch import watch
 from agentd.errors import Problem
-from agentd.providers.fields import Secret, SecretMissing
+from agentd.providers.fields import SecretMissing
 from agentd.registry import Registry
 from agentd.transport.tokens import LiveKitCredentials
 
@@ -34,8 +34,9 @@ EXIT_UNREACHABLE = 69
 EXIT_BUSY = 73
 EXIT_ADMIN_TAKEN = 98
 
-DEV_URL = "ws://127.0.0.1:7880"
-DEV_KEY, DEV_SECRET = "devkey", "secret"  # what `livekit-server --dev` takes
+NO_SERVER = (
+    "no LiveKit server: set LIVEKIT_URL, or install livekit-server or Go; without one, try: agentd console {agent}"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +49,12 @@ class Setting:
     config: DaemonConfig
     registry: Registry
     environment: Mapping[str, str]
-    credentials: LiveKitCredentials
+    credentials: LiveKitCredentials | None  # None: a server of our own is to be started
     admin_token: str | None
     watch: bool
     dev: bool
     require_livekit: bool
+    an_agent: str  # one that can run, for advice
 
 
 @click.command()
@@ -66,7 +68,9 @@ class Setting:
 )
 @click.option("--log-format", type=click.Choice(["json", "text"]), help="[default: json; text with --dev]")
 @click.option("--require-livekit", is_flag=True, help="Exit 69 when LiveKit cannot be reached at the start.")
-@click.option("--dev", is_flag=True, help=f"Text logs, talk page, and {DEV_URL} with devkey/secret where none is set.")
+@click.option(
+    "--dev", is_flag=True, help="Text logs, talk page, and a LiveKit server of our own if LIVEKIT_URL is unset."
+)
 def serve(
     directory: Path | None,
     config: Path | None,
@@ -126,23 +130,22 @@ def resolve(
         watch=watch,
         dev=dev,
         require_livekit=require_livekit,
+        an_agent=next(iter(agents.agents)),
     )
 
 
-def credentials_of(config: DaemonConfig, environment: Mapping[str, str], *, dev: bool) -> LiveKitCredentials:
-    """Exits 78 when there are none."""
+def credentials_of(config: DaemonConfig, environment: Mapping[str, str], *, dev: bool) -> LiveKitCredentials | None:
+    """None when a server of our own is to be started. Exits 78 when there are none."""
     settings = config.livekit
-    url = settings.url or (DEV_URL if dev else "")
-    if not url:
+    if not settings.url and dev:
+        return None
+    if not settings.url:
         fail(EXIT_INVALID, "no LiveKit server: set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or use --dev")
     try:
-        return LiveKitCredentials(
-            url=url,
-            api_key=_revealed(settings.api_key, environment, DEV_KEY if dev else None),
-            api_secret=_revealed(settings.api_secret, environment, DEV_SECRET if dev else None),
-        )
+        key, secret = settings.api_key.reveal(environment), settings.api_secret.reveal(environment)
     except SecretMissing as error:
-        fail(EXIT_INVALID, f"{error}: LiveKit at {url} needs LIVEKIT_API_KEY and LIVEKIT_API_SECRET")
+        fail(EXIT_INVALID, f"{error}: LiveKit at {settings.url} needs LIVEKIT_API_KEY and LIVEKIT_API_SECRET")
+    return LiveKitCredentials(url=settings.url, api_key=key, api_secret=secret)
 
 
 def _admin_token(config: DaemonConfig, environment: Mapping[str, str]) -> str | None:
@@ -150,15 +153,6 @@ def _admin_token(config: DaemonConfig, environment: Mapping[str, str]) -> str | 
         return config.admin.token.reveal(environment) if config.admin.token else None
     except SecretMissing as error:
         fail(EXIT_INVALID, f"admin.token: {error}")
-
-
-def _revealed(secret: Secret, environment: Mapping[str, str], default: str | None) -> str:
-    try:
-        return secret.reveal(environment)
-    except SecretMissing:
-        if default is None:
-            raise
-        return default
 
 
 def refuse(problems: tuple[Problem, ...], otherwise: str) -> NoReturn:
@@ -190,6 +184,11 @@ async def run(setting: Setting) -> int:
             return _told(EXIT_BUSY, str(error))
         except OSError as error:
             return _told(EXIT_BUSY, f"the state directory {state_dir} cannot be used: {error.strerror}")
+        if setting.credentials is None:
+            credentials = await _own_livekit(stack)
+            if credentials is None:
+                return _told(EXIT_UNREACHABLE, NO_SERVER.format(agent=setting.an_agent))
+            setting = replace(setting, credentials=credentials)
         metrics = Metrics()
         changes = watch(setting.directory) if setting.watch else None
         supervisor = supervisor_of(setting, state_dir, metrics, changes)
@@ -214,6 +213,31 @@ async def run(setting: Setting) -> int:
         except LiveKitUnreachable as error:
             return _told(EXIT_UNREACHABLE, f"LiveKit cannot be reached: {error}")
     return 0 if whole else EXIT_CALLS_CUT
+
+
+async def _own_livekit(stack: AsyncExitStack) -> LiveKitCredentials | None:
+    """Starts a LiveKit server on loopback that ends with us; None when none can be had here."""
+    from agentd.cli.devserver import (
+        DEV_PORT,
+        DevServerFailed,
+        ensure_livekit_server,
+        free_ports,
+        running_livekit_server,
+    )
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    binary = await asyncio.to_thread(ensure_livekit_server, say)
+    if binary is None:
+        return None
+    try:
+        server = await stack.enter_async_context(running_livekit_server(binary, ports=free_ports(prefer_http=DEV_PORT)))
+    except DevServerFailed as error:
+        say(str(error))
+        return None
+    say(f"LiveKit server at {server.url} (this machine only)")
+    return LiveKitCredentials(url=server.url, api_key=server.api_key, api_secret=server.api_secret)
 
 
 def _told(code: int, line: str) -> int:

@@ -69,6 +69,6 @@ def _credentials(config: Path | None) -> LiveKitCredentials:
 
 
 def _dev_credentials() -> LiveKitCredentials:
-    from agentd.cli.devserver import DEV_KEY, DEV_SECRET
+    from agentd.cli.devserver import DEV_KEY, DEV_PORT, DEV_SECRET
 
-    return LiveKitCredentials(url="ws://127.0.0.1:7880", api_key=DEV_KEY, api_secret=DEV_SECRET)
+    return LiveKitCredentials(url=f"ws://127.0.0.1:{DEV_PORT}", api_key=DEV_KEY, api_secret=DEV_SECRET)

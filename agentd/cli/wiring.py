@@ -35,7 +35,7 @@ ROOM_QUERY_RETRY_S = 2.0
 def supervisor_of(
     setting: Setting, state_dir: Path, measures: MeasureSink, changes: AsyncIterable[object] | None
 ) -> Supervisor:
-    credentials = setting.credentials
+    credentials = credentials_of(setting)
     settings = supervisor_settings(setting, state_dir)
     return Supervisor(
         settings,
@@ -50,8 +50,13 @@ def supervisor_of(
     )
 
 
+def credentials_of(setting: Setting) -> LiveKitCredentials:
+    assert setting.credentials is not None, "a server of our own was to be started first"
+    return setting.credentials
+
+
 def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings:
-    config, credentials = setting.config, setting.credentials
+    config, credentials = setting.config, credentials_of(setting)
     cores = usable_cores()
     return SupervisorSettings(
         state_dir=state_dir.absolute(),
@@ -137,5 +142,5 @@ def token_endpoint_settings(setting: Setting) -> TokenEndpointSettings | None:
     if not enabled:
         return None
     return TokenEndpointSettings(
-        credentials=setting.credentials, origins=config.origins, agents=config.agents, ttl_s=config.ttl
+        credentials=credentials_of(setting), origins=config.origins, agents=config.agents, ttl_s=config.ttl
     )

@@ -85,7 +85,7 @@ class Interruption:
         "Time without words after which an interruption was a false one.", default=Duration(2.0), minimum=0, maximum=30
     )
     acknowledgements: tuple[str, ...] = setting(
-        "Phrases that are heard but do not interrupt.", default=(), planned=True
+        "Phrases that are heard but do not interrupt: uh-huh, right. Compared without case and punctuation.", default=()
     )
     while_: InterruptionProfiles | None = setting(
         "Overrides while thinking, speaking or running a tool.", default=None, key="while", planned=True

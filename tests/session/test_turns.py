@@ -225,12 +225,12 @@ def test_no_sequence_of_events_spins_loses_words_or_leaves_the_agent_held(
             decisions += tested.step(Tick(), now)
         else:
             pytest.fail("the machine wants to be stepped again and again at one moment")
+        held = held and not isinstance(event, ReplyEnded | ReplyStarted)
         for decision in decisions:
             held = _held_after(decision, held=held)
             committed += isinstance(decision, CommitTurn)
         if isinstance(event, Recognized) and event.text:
             spoken += 1
-        held = held and not isinstance(event, ReplyEnded)
         assert held == (tested.state.held and tested.state.agent is not Agent.SILENT)
     tested.step(ReplyEnded(), now)
     tested.step(SpeechEnded(now, 1.0, recognizing=False), now)

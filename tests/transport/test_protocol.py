@@ -61,7 +61,17 @@ def test_refusal_says_no_and_may_stop_the_search() -> None:
 def test_a_full_or_draining_worker_is_reported_full(full: bool, draining: bool, status: int) -> None:
     report = LoadReport(load=1.7, full=full, job_count=3)
     update = sent(protocol.worker_status(report, draining=draining)).update_worker
-    assert (update.status, update.job_count, update.load) == (status, 3, 1.0)
+    assert (update.status, update.job_count) == (status, 3)
+    assert update.load == 1.0 or not (full or draining)
+
+
+def test_a_worker_with_room_is_always_reported_below_the_load_from_which_the_server_offers_nothing() -> None:
+    loads = [
+        sent(protocol.worker_status(LoadReport(load=load, full=False, job_count=0), draining=False)).update_worker.load
+        for load in (0.0, 0.5, 0.9, 1.0, 1.7)
+    ]
+    assert loads == sorted(loads)
+    assert max(loads) < protocol.TARGET_LOAD
 
 
 @pytest.mark.parametrize(

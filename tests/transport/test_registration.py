@@ -159,7 +159,8 @@ async def test_a_late_assignment_says_that_it_is_late(monkeypatch: pytest.Monkey
 async def test_load_is_reported_at_once_when_we_become_full_or_free() -> None:
     async with fake_server() as server, registered(server) as (subject, supervisor):
         first = (await server.next("update_worker")).update_worker
-        assert (first.status, first.load) == (wire.WS_AVAILABLE, pytest.approx(0.1))
+        assert first.status == wire.WS_AVAILABLE
+        assert 0 < first.load <= 0.1
         while not server.received.empty():
             server.received.get_nowait()
         supervisor.report = LoadReport(load=0.9, full=True, job_count=10)
