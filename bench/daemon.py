@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 
 from bench.caller import Server
+from bench.processes import descendants, total_cpu_s, total_pss_mib
 
 START_TIMEOUT_S = 60.0
 
@@ -79,38 +80,14 @@ class Daemon:
 
     def pids(self) -> list[int]:
         """The daemon and all of its descendants."""
-        found, todo = [], [self.process.pid]
-        while todo:
-            pid = todo.pop()
-            found.append(pid)
-            with contextlib.suppress(OSError):
-                for task in Path(f"/proc/{pid}/task").iterdir():
-                    todo += [int(child) for child in (task / "children").read_text().split()]
-        return found
+        return descendants(self.process.pid)
 
     def cpu_s(self) -> float:
-        return sum(cpu_s(pid) for pid in self.pids())
+        return total_cpu_s(self.pids())
 
     def memory_mib(self) -> float:
         """PSS of all processes: shared pages are counted once."""
-        return sum(pss_mib(pid) for pid in self.pids())
-
-
-def cpu_s(pid: int) -> float:
-    """User and system seconds of a process; 0 when it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def pss_mib(pid: int) -> float:
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) / 1024
-    return 0.0
+        return total_pss_mib(self.pids())
 
 
 def free_port() -> int:

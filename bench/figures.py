@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import signal
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -32,6 +34,11 @@ def ms(values: Sequence[float]) -> str:
     return f"median {median:5.0f} ms   p95 {p95:5.0f} ms   worst {worst:5.0f} ms   n={len(values)}"
 
 
+def ratio(ours: Sequence[float], peers: Sequence[float]) -> str:
+    """Of medians: below 1 is in our favour where less is better."""
+    return f"{quantile(ours, 0.5) / quantile(peers, 0.5):.2f}"
+
+
 @asynccontextmanager
 async def livekit() -> AsyncIterator[Server]:
     """A LiveKit server of our own."""
@@ -43,7 +50,15 @@ async def livekit() -> AsyncIterator[Server]:
 
 
 def run(main: Callable[[argparse.Namespace], Awaitable[None]], parser: argparse.ArgumentParser) -> None:
-    asyncio.run(main(parser.parse_args()))  # type: ignore[arg-type]
+    """A termination signal ends what the benchmark has started, as the interrupt key does."""
+
+    async def supervised() -> None:
+        work = asyncio.ensure_future(main(parser.parse_args()))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
+        await work
+
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(supervised())
 
 
 def speech(text: str, *, seed: int = 0) -> tuple[Path, float]:

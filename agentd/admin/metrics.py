@@ -124,7 +124,7 @@ class DaemonCollector(Collector):
         lag = max((worker.loop_lag_s for worker in workers), default=0.0)
         memory = sum(worker.memory_bytes for worker in workers)
         ready = sum(worker.state == "ready" for worker in workers)
-        yield _gauge("worker_load_ratio", "Load as LiveKit is told it: 0 is idle, 1 is full.", load)
+        yield _gauge("worker_load_ratio", "How full the daemon is: 0 is idle, 1 is full.", load)
         yield _gauge("event_loop_lag_seconds", "Worst lag of a worker's event loop in its last heartbeat.", lag)
         yield _gauge("workers_ready", "Session workers that take calls.", ready)
         yield _gauge("workers_memory_bytes", "Resident memory of all session workers.", memory)

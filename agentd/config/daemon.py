@@ -60,7 +60,7 @@ class LogSection:
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting("The least level.", default="INFO", reload="restart")
     format: Literal["json", "text"] = setting("For machines, or for people.", default="json", reload="restart")
-    content: bool = setting("Whether logs may hold what was said.", default=False, reload="restart")
+    content: bool = setting("Whether logs may hold what was said.", default=False, reload="restart", planned=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class HttpSection:
         default=(),
         min_length=0,
         examples=("*.example.com", "10.1.0.0/16"),
-        reload="next_session",
+        reload="restart",
     )
 
 
@@ -122,14 +122,18 @@ class DaemonConfig:
         default=("tools.*",),
         pattern=MODULE_PATTERN,
         examples=("tools.*", "acme.voice.*"),
+        reload="restart",
     )
-    http: HttpSection = setting("Outgoing HTTP.", default_factory=HttpSection)
+    http: HttpSection = setting("Outgoing HTTP.", default_factory=HttpSection, reload="restart")
     defaults: JsonObject = setting(
         "Keys of the agent file that hold for every agent which says nothing else.",
         default_factory=dict,
         interpolate=False,
+        reload="restart",
     )
-    plugins: tuple[str, ...] = setting("Provider plugins to use; all that are installed by default.", default=())
+    plugins: tuple[str, ...] = setting(
+        "Provider plugins to use; all that are installed by default.", default=(), reload="restart"
+    )
     token_endpoint: TokenEndpoint = setting("Tokens for front ends.", default_factory=TokenEndpoint, reload="restart")
 
     source: str = field(default="", compare=False)

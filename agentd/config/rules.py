@@ -84,12 +84,18 @@ def _endpointing(endpointing: Endpointing) -> Iterable[Finding]:
     if endpointing.min_delay > endpointing.max_delay:
         shown = format_duration(endpointing.min_delay), format_duration(endpointing.max_delay)
         yield Finding("min_delay", "delay-order", f'"min_delay" ({shown[0]}) is longer than "max_delay" ({shown[1]})')
+    if endpointing.mode == "dynamic":
+        message = '"mode: dynamic" has no effect in this version of agentd'
+        yield Finding("mode", "no-effect-yet", message, "it is taken as fixed", warning=True)
 
 
 def _turn(turn: Turn) -> Iterable[Finding]:
     if turn.detection in ("model", "realtime"):
         message = f'"detection: {turn.detection}" has no effect in this version of agentd'
         yield Finding("detection", "no-effect-yet", message, "it is taken as auto", warning=True)
+    if turn.detection == "manual":
+        message = 'nothing ends a spoken turn under "detection: manual" in this version of agentd'
+        yield Finding("detection", "no-effect-yet", message, "only typed messages are answered; use auto", warning=True)
 
 
 def _agent(definition: AgentDefinition) -> Iterable[Finding]:

@@ -44,6 +44,9 @@ PREPARING_SILENCE_S = 60.0
 START_DEADLINE_S = 120.0
 RESTART_BACKOFF_S = 0.5
 RESTART_BACKOFF_LONGEST_S = 30.0
+RESCUE_FIRST_S = 1.5
+"""While other workers join the dead one's rooms, its successor does not compete for the processors: starting one
+takes a second of a core, and callers hear silence meanwhile."""
 STEADY_S = 30.0  # a worker that lived this long did not fail at its start
 OUTBOX_MESSAGES = 4096
 
@@ -240,7 +243,8 @@ class Pool:
                 return
             failures = 0 if now() - began > STEADY_S else failures + 1
             restarts += 1
-            await asyncio.sleep(restart_delay_s(failures, self._rng))
+            delay_s = restart_delay_s(failures, self._rng)
+            await asyncio.sleep(max(delay_s, RESCUE_FIRST_S) if self.ready else delay_s)
 
     async def _life(self, worker: WorkerHandle) -> str:
         """One worker from its start to its end; why it ended. The worker monitor: nothing of it ends the daemon."""

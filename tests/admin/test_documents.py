@@ -22,19 +22,17 @@ from agentd.admin.talk import FILES, STATIC
 from agentd.admin.token_endpoint import admit
 from agentd.cli.main import main
 from tests.admin.conftest import ENDPOINT, Serve
+from tests.documents import blocks, shell_lines
 from tests.fakes.daemon import FakeDaemon
 
 PROJECT = Path(__file__).parents[2]
+PAGE = "docs/http.md"
 HTTP_PAGE = (PROJECT / "docs" / "http.md").read_text(encoding="utf-8")
 LIVEKIT_CLIENT_SHA256 = "fb646f2260d84f91238d0a2dc10726c456631d6a26c7cafc43cfee5959b4d31d"  # npm livekit-client 2.23.0
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", HTTP_PAGE, re.MULTILINE | re.DOTALL)
-
-
 def commands(program: str) -> list[list[str]]:
-    lines = [shlex.split(line) for block in blocks("console") for line in block.splitlines()]
+    lines = [shlex.split(line) for page, line in shell_lines() if page == PAGE]
     return [line[1:] for line in lines if line[0] == program]
 
 
@@ -70,7 +68,7 @@ def test_each_agentd_command_of_the_page_is_understood(arguments: list[str]) -> 
 
 
 def test_each_token_request_of_the_page_is_taken() -> None:
-    for block in blocks("json"):
+    for block in blocks(PAGE, "json"):
         assert admit(json.loads(block), agents=["front-desk"], choose_room=False, nonce="n").agents
 
 

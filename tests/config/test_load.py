@@ -132,6 +132,14 @@ def test_a_warning_refuses_nothing(tmp_path: Path) -> None:
     assert result.errors == ()
 
 
+@pytest.mark.parametrize("turn", ["detection: realtime", "detection: manual", "endpointing: {mode: dynamic}"])
+def test_a_setting_without_effect_is_a_warning(tmp_path: Path, turn: str) -> None:
+    write(tmp_path, {"a.yaml": f"{PROVIDERS}turn: {{{turn}}}\n"})
+    result = loaded(tmp_path)
+    assert list(result.agents) == ["a"]
+    assert codes(result) == ["no-effect-yet"]
+
+
 def test_a_directory_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     result = loaded(tmp_path / "nowhere")
     assert codes(result) == ["directory"]

@@ -30,7 +30,7 @@ from agentd.session.events import (
     Tick,
     TurnEvent,
 )
-from agentd.session.turns import LATE_WORDS_S, Agent, TurnMachine
+from agentd.session.turns import LATE_WORDS_S, NOISE_S, Agent, TurnMachine
 
 TURN = Turn()
 
@@ -175,6 +175,76 @@ def test_typed_text_is_a_turn_at_once() -> None:
     assert kinds(made) == ["Interrupt", "CommitTurn"]
 
 
+def test_words_that_are_too_few_do_not_end_a_turn_in_mid_speech() -> None:
+    turn = Turn(interruption=Interruption(min_words=3, resume_false=False))
+    steps = [(12.06, SpeechStarted(12)), (12.3, Interim("wait")), (14, Tick())]
+    tested = machine(turn, streaming=True)
+    assert play(tested, *SPEAKING, *steps) == []
+    assert tested.deadline is None or tested.deadline > 14
+
+
+def test_the_length_of_speech_interrupts_at_its_moment_whatever_the_rounding() -> None:
+    turn = Turn(interruption=Interruption(resume_false=False, min_duration=Duration(0.1)))
+    for since in (0.1, 0.2, 0.3, 1.1, 12.7, 1e6 + 0.3):
+        tested = machine(turn)
+        play(tested, (since - 0.1, ReplyStarted(True)), (since, SpeechStarted(since)))
+        assert tested.deadline is not None
+        assert kinds([(0, d) for d in tested.step(Tick(), tested.deadline)]) == ["Interrupt"]
+
+
+def test_an_acknowledgement_that_was_first_an_interim_is_ignored_too() -> None:
+    turn = Turn(interruption=Interruption(acknowledgements=("okay",)))
+    heard = [(12.06, SpeechStarted(12)), (12.2, Interim("okay")), (12.5, SpeechEnded(12.3, 0.3, recognizing=False))]
+    made = play(machine(turn, streaming=True), *SPEAKING, *heard, (12.7, Recognized("Okay.")), (20, Tick()))
+    assert kinds(made) == ["PauseSpeech", "Ignore", "ResumeSpeech"]
+
+
+def test_noise_too_short_for_a_batch_recogniser_lets_the_agent_go_on_at_once() -> None:
+    steps = [(12.06, SpeechStarted(12)), (12.4, SpeechEnded(12.1, 0.1, recognizing=False)), (12.4, Recognized(""))]
+    made = play(machine(), *SPEAKING, *steps, (20, Tick()))
+    assert [(at, d.rule) for at, d in made] == [(12.06, "speech_onset"), (12.4, "no_words")]
+
+
+def test_noise_that_never_ends_does_not_silence_the_agent_for_ever() -> None:
+    tested = machine(streaming=True)
+    made = play(tested, *SPEAKING, (12, SpeechStarted(12)), (40, Tick()))
+    assert [(at, d.rule) for at, d in made] == [(12, "speech_onset"), (12 + NOISE_S, "noise")]
+    after = [(40, ReplyEnded()), (41, ReplyStarted(True)), (42, SpeechEnded(41, 29, recognizing=False))]
+    assert play(tested, *after, (43, SpeechStarted(43))) == []
+    assert kinds(play(tested, (44, Interim("stop")))) == ["Interrupt"]
+
+
+def test_a_turn_ends_although_noise_goes_on() -> None:
+    steps = [*utterance(0, 1, "Hello."), (1.42, SpeechStarted(1.41)), (30, Tick())]
+    made = play(machine(), *steps)
+    assert [(at, d.rule) for at, d in made] == [(pytest.approx(1.41 + NOISE_S), "noise")]
+
+
+def test_a_final_that_comes_after_its_interim_was_taken_is_no_second_turn() -> None:
+    spoken = [(0.1, SpeechStarted(0)), (0.5, Interim("Hello")), (1.25, SpeechEnded(1, 1, recognizing=False))]
+    steps = [*spoken, (5, ReplyStarted(True)), (6, Recognized("Hello there.")), (9, Tick())]
+    made = play(machine(streaming=True), *steps)
+    assert kinds(made) == ["CommitTurn", "Ignore"]
+
+
+def test_words_without_any_speech_that_the_vad_heard_wait_for_their_final() -> None:
+    steps = [(50, Interim("Hello")), (50.8, Recognized("Hello there.")), (60, Tick())]
+    made = play(machine(streaming=True), *steps)
+    assert [(at, d.text, d.ended_at) for at, d in made if isinstance(d, CommitTurn)] == [(51.3, "Hello there.", 50.8)]
+
+
+def test_speech_before_an_uninterruptible_reply_is_not_lost_where_nothing_can_be_interrupted() -> None:
+    turn = Turn(interruption=Interruption(enabled=False))
+    said = [(1.25, SpeechEnded(1, 1, recognizing=True)), (1.4, Recognized("Hello.", batch=True)), (3, ReplyEnded())]
+    made = play(machine(turn), (0.1, SpeechStarted(0)), (1.0, ReplyStarted(True)), *said, (9, Tick()))
+    assert kinds(made) == ["CommitTurn"]
+
+
+def test_typed_text_does_not_cut_what_must_not_be_cut() -> None:
+    made = play(machine(), (10, ReplyStarted(False)), (12, TextTyped("hi")))
+    assert kinds(made) == ["CommitTurn"]
+
+
 _EVENTS = st.one_of(
     st.just(SpeechStarted(0.0)),
     st.builds(SpeechEnded, st.just(0.0), st.floats(0.05, 5), st.booleans()),
@@ -193,6 +263,7 @@ _TURNS = st.sampled_from(
         Turn(detection="stt"),
         Turn(interruption=Interruption(min_words=2)),
         Turn(interruption=Interruption(resume_false=False)),
+        Turn(interruption=Interruption(resume_false=False, min_words=2)),
         Turn(interruption=Interruption(enabled=False)),
         Turn(interruption=Interruption(acknowledgements=("okay",))),
     ]

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,21 @@ from agentd.tools.http import Answer, WebhookClient
 from agentd.tools.runner import open_tools
 from agentd.tools.spec import EndCall, Say, SetVariables, ToolContext
 from agentd.tools.webhook import Webhook
+from tests.documents import ROOT, blocks
 from tests.fakes.plugins import fake_registry
 from tests.fakes.webhook_server import webhook_server
 
-ROOT = Path(__file__).parents[2]
 SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
 HEAD = "name: example\nstt: {provider: owl}\nllm: {provider: parrot, model: echo}\ntts: {provider: wren}\n"
 
 
-def blocks(document: str, language: str) -> list[str]:
-    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-YAML = [block for document in ("tools.md", "webhooks.md") for block in blocks(document, "yaml")]
+YAML = [block for page in ("docs/tools.md", "docs/webhooks.md") for block in blocks(page, "yaml")]
 
 
 @pytest.fixture
 def documented(agents_dir: Path) -> Path:
     """A directory of agents with the Python examples in it."""
-    for block in blocks("tools.md", "python"):
+    for block in blocks("docs/tools.md", "python"):
         path = agents_dir / block.splitlines()[0].removeprefix("# agents.d/")
         path.write_text(block)
     return agents_dir
@@ -64,10 +58,10 @@ async def test_the_python_example_runs(documented: Path, host: ToolHost, context
 
 async def test_the_receivers_example_verifies_a_real_request(context: ToolContext, tmp_path: Path) -> None:
     scope: dict[str, Any] = {}
-    (source,) = blocks("webhooks.md", "python")
+    (source,) = blocks("docs/webhooks.md", "python")
     exec(source, scope)
     async with webhook_server() as server, WebhookClient() as client:
-        (documented,) = blocks("webhooks.md", "yaml")
+        (documented,) = blocks("docs/webhooks.md", "yaml")
         (tmp_path / "a.yaml").write_text(HEAD + documented.replace("https://app.example.com", server.url))
         loaded = load(tmp_path, DaemonConfig(), fake_registry(), {"TOOLS_WHSEC": SECRET})
         (definition,) = loaded.agents["example"].tools
@@ -81,7 +75,7 @@ async def test_the_receivers_example_verifies_a_real_request(context: ToolContex
 
 
 def test_the_example_answer_does_what_the_page_says() -> None:
-    (block,) = blocks("webhooks.md", "json")
+    (block,) = blocks("docs/webhooks.md", "json")
     answer = Answer(status=200, content_type="application/json", text=block)
     outcome = replies.outcome(ToolCall(id="1", name="book", arguments="{}"), answer, "message")
     assert json.loads(outcome.result.content) == {"booked": True}

@@ -1,0 +1,311 @@
+"""`agentd serve` as a process: exit codes, signals, what systemd is told. LiveKit is a stand-in that takes
+registrations; what needs a call is in tests/system/test_daemon.py."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentd.runtime.journals import locked
+from bench.daemon import free_port, zero_cost_agent
+from tests.transport.fake_server import FakeServer, fake_server
+
+WITHOUT_LIVEKIT = {
+    name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "AGENTD_", "NOTIFY_"))
+}
+SHORT_PATIENCE = "import agentd.cli.wiring as w; w.REQUIRE_LIVEKIT_S = 0.3; from agentd.cli.main import main; main()"
+
+
+@dataclass
+class Serve:
+    """A daemon's process and what it logs."""
+
+    process: asyncio.subprocess.Process
+    lines: list[str]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines if line.startswith("{")]
+
+    def logged(self, message: str) -> list[dict[str, Any]]:
+        return [record for record in self.records if record["message"] == message]
+
+    async def until_logged(self, message: str, times: int = 1) -> dict[str, Any]:
+        async with asyncio.timeout(15):
+            while len(self.logged(message)) < times:
+                assert self.process.returncode is None, self.lines
+                await asyncio.sleep(0.02)
+        return self.logged(message)[-1]
+
+    async def ended(self) -> int:
+        async with asyncio.timeout(15):
+            return await self.process.wait()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A working directory with one agent that costs nothing."""
+    (tmp_path / "agents.d").mkdir()
+    (tmp_path / "agents.d" / "ada.yaml").write_text(zero_cost_agent("ada"))
+    return tmp_path
+
+
+@asynccontextmanager
+async def serving(
+    place: Path,
+    *arguments: str,
+    livekit: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    program: tuple[str, ...] = ("-m", "agentd"),
+) -> AsyncIterator[Serve]:
+    """`agentd serve` in `place`; killed at the end of the block if it still runs."""
+    keys = {"LIVEKIT_URL": livekit, "LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "s" * 32} if livekit else {}
+    own = {"AGENTD_STORE": str(place / "state"), "AGENTD_ADMIN_ADDR": "127.0.0.1:0", "AGENTD_WORKERS": "1"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *program, "serve", *arguments,
+        cwd=place, env={**WITHOUT_LIVEKIT, **own, **keys, **(environment or {})},
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    serve = Serve(process, [])
+    assert process.stderr is not None
+
+    async def read(stream: asyncio.StreamReader) -> None:
+        async for line in stream:
+            serve.lines.append(line.decode().rstrip())
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(read(process.stderr))
+        try:
+            yield serve
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+async def told(place: Path, *arguments: str, **options: Any) -> tuple[int, str]:
+    """The exit code of a daemon that does not start, and the last line that it says."""
+    async with serving(place, *arguments, **options) as serve:
+        code = await serve.ended()
+    return code, serve.lines[-1]
+
+
+def here(port: int = 9) -> str:
+    return f"ws://127.0.0.1:{port}"
+
+
+# Exit codes
+
+
+async def test_2_for_an_option_that_does_not_exist(place: Path) -> None:
+    code, line = await told(place, "--wrokers", "1")
+    assert code == 2
+    assert "--wrokers" in line
+
+
+@pytest.mark.parametrize(
+    ("files", "environment", "livekit", "line"),
+    [
+        ({"agents.d/ada.yaml": "version: 1\nnam: ada\n"}, {}, here(), "agentd: agents.d holds no agent that can run"),
+        ({"agentd.yaml": "worker: 1\n"}, {}, here(), "agentd: agentd.yaml or the environment is invalid"),
+        ({}, {"AGENTD_WORKERS": "many"}, here(), "agentd: agentd.yaml or the environment is invalid"),
+        ({}, {}, None, "agentd: no LiveKit server: set LIVEKIT_URL, .* or use --dev"),
+        ({}, {"LIVEKIT_URL": here()}, None, "agentd: .*needs LIVEKIT_API_KEY and LIVEKIT_API_SECRET"),
+        ({}, {"AGENTD_ADMIN_ADDR": "0.0.0.0:0"}, here(), "agentd: .*set AGENTD_ADMIN_TOKEN .*"),
+    ],
+    ids=["no agent", "agentd.yaml", "environment", "no server", "no key", "open address"],
+)
+async def test_78_for_what_cannot_be_served(
+    place: Path, files: dict[str, str], environment: dict[str, str], livekit: str | None, line: str
+) -> None:
+    for name, text in files.items():
+        (place / name).write_text(text)
+    code, said = await told(place, livekit=livekit, environment=environment)
+    assert (code, bool(re.fullmatch(line, said))) == (78, True), said
+
+
+async def test_78_for_an_agent_that_no_worker_can_make(place: Path) -> None:
+    agent = zero_cost_agent("ada", extra='tools: [{type: python, ref: "tools.clinic:find_slot"}]')
+    (place / "agents.d" / "ada.yaml").write_text(agent)
+    (place / "agents.d" / "tools").mkdir()
+    code = "import not_installed\n\n\ndef find_slot() -> str:\n    return not_installed.slot()\n"
+    (place / "agents.d" / "tools" / "clinic.py").write_text(code)
+    async with fake_server() as livekit, serving(place, livekit=livekit.url) as serve:
+        assert await serve.ended() == 78
+        assert "not-prepared" in serve.lines[-1]
+        assert "not_installed" in serve.lines[-1]
+
+
+async def test_69_when_livekit_cannot_be_reached_and_must_be(place: Path) -> None:
+    code, line = await told(place, "--require-livekit", livekit=here(), program=("-c", SHORT_PATIENCE))
+    assert code == 69
+    assert line.startswith("agentd: LiveKit cannot be reached: ws://127.0.0.1:9 cannot be reached")
+
+
+async def test_69_when_no_server_of_our_own_can_be_had(place: Path) -> None:
+    code, line = await told(place, "--dev", environment={"PATH": ""})
+    assert code == 69
+    assert line.endswith("without one, try: agentd console ada")
+
+
+async def test_73_while_another_daemon_holds_the_state_directory(place: Path) -> None:
+    with locked(place / "state"):
+        code, line = await told(place, livekit=here())
+    assert code == 73
+    assert line.startswith(f"agentd: another agentd (pid {os.getpid()}) holds ")
+
+
+async def test_73_when_the_state_directory_cannot_be_made(place: Path) -> None:
+    (place / "state").write_text("a file")
+    code, line = await told(place, livekit=here())
+    assert code == 73
+    assert "cannot be used" in line
+
+
+async def test_98_when_the_admin_address_is_taken(place: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        addr = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, line = await told(place, "--admin-addr", addr, livekit=here())
+    assert (code, line) == (98, f"agentd: the admin address {addr} cannot be had: choose another with --admin-addr")
+
+
+# Signals
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+async def test_a_daemon_without_calls_ends_with_0(place: Path, stop: signal.Signals) -> None:
+    async with fake_server() as livekit, serving(place, livekit=livekit.url) as serve:
+        await serve.until_logged("agent registered")
+        serve.process.send_signal(stop)
+        assert await serve.ended() == 0
+        assert serve.logged("draining")[0]["sessions"] == 0
+
+
+async def test_with_no_workers_it_serves_from_one_process(place: Path) -> None:
+    async with fake_server() as livekit, serving(place, "--workers", "0", livekit=livekit.url) as serve:
+        assert (await serve.until_logged("worker ready"))["worker_pid"] == serve.process.pid
+        await serve.until_logged("agent registered")
+        serve.process.send_signal(signal.SIGTERM)
+        assert await serve.ended() == 0
+
+
+async def test_sighup_reads_the_files_again(place: Path) -> None:
+    async with fake_server() as livekit, serving(place, "--no-watch", livekit=livekit.url) as serve:
+        await serve.until_logged("agent registered")
+        (place / "agents.d" / "bob.yaml").write_text(zero_cost_agent("bob"))
+        await asyncio.sleep(0.5)
+        assert names(await registered(livekit)) == ["ada"], "--no-watch: an edit alone changes nothing"
+        serve.process.send_signal(signal.SIGHUP)
+        applied = await serve.until_logged("configuration applied", times=2)
+        assert (applied["generation"], applied["added"]) == (2, "bob")
+        assert (await livekit.next("register")).register.agent_name == "bob"
+
+
+async def test_sigusr1_writes_the_tasks_of_every_process_to_the_log(place: Path) -> None:
+    async with fake_server() as livekit, serving(place, livekit=livekit.url) as serve:
+        await serve.until_logged("agent registered")
+        serve.process.send_signal(signal.SIGUSR1)
+        async with asyncio.timeout(10):
+            while {record.get("worker") for record in serve.logged("task")} != {None, "worker-1"}:
+                await asyncio.sleep(0.05)
+        assert "registration ada" in {record["task_name"] for record in serve.logged("task")}
+
+
+async def test_a_killed_daemon_leaves_no_worker_and_no_lock(place: Path) -> None:
+    async with fake_server() as livekit:
+        async with serving(place, livekit=livekit.url) as serve:
+            worker = (await serve.until_logged("worker ready"))["worker_pid"]
+            serve.process.kill()
+            await serve.ended()
+            async with asyncio.timeout(5):
+                while _runs(worker):
+                    await asyncio.sleep(0.02)
+        async with serving(place, livekit=livekit.url) as next_one:
+            await next_one.until_logged("serving")
+
+
+# Without LiveKit, and its return
+
+
+async def test_without_livekit_it_serves_and_registers_when_that_comes(place: Path) -> None:
+    port = free_port()
+    async with serving(place, livekit=here(port)) as serve:
+        await serve.until_logged("serving")
+        lost = await serve.until_logged("registration lost")
+        assert (lost["agent"], "cannot be reached" in lost["reason"]) == ("ada", True)
+        livekit = FakeServer()
+        livekit.port = port
+        await livekit.start()
+        try:
+            await serve.until_logged("agent registered")
+        finally:
+            await livekit.stop()
+
+
+# systemd
+
+
+async def test_systemd_is_told_of_the_start_a_reload_and_the_end(place: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(place / "notify"))
+        manager.setblocking(False)
+        environment = {"NOTIFY_SOCKET": str(place / "notify")}
+        async with fake_server() as livekit, serving(place, livekit=livekit.url, environment=environment) as serve:
+            assert await next_word(manager) == "READY=1"
+            await serve.until_logged("agent registered")
+            serve.process.send_signal(signal.SIGHUP)
+            assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", await next_word(manager))
+            assert await next_word(manager) == "READY=1"
+            serve.process.send_signal(signal.SIGTERM)
+            assert await next_word(manager) == "STOPPING=1"
+            assert await serve.ended() == 0
+
+
+async def test_every_log_line_is_an_object_with_its_standard_fields(place: Path) -> None:
+    async with fake_server() as livekit, serving(place, livekit=livekit.url) as serve:
+        await serve.until_logged("agent registered")
+        serve.process.send_signal(signal.SIGTERM)
+        await serve.ended()
+    assert len(serve.records) == len(serve.lines)
+    for record in serve.records:
+        assert list(record)[:4] == ["time", "level", "logger", "message"]
+
+
+async def next_word(manager: socket.socket) -> str:
+    async with asyncio.timeout(15):
+        return (await asyncio.get_running_loop().sock_recv(manager, 4096)).decode()
+
+
+async def registered(livekit: FakeServer) -> list[Any]:
+    """The registrations so far."""
+    found = []
+    while not livekit.received.empty():
+        word = livekit.received.get_nowait()
+        if word.HasField("register"):
+            found.append(word.register)
+    return found
+
+
+def names(registrations: list[Any]) -> list[str]:
+    return [each.agent_name for each in registrations]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False

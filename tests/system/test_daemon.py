@@ -1,0 +1,152 @@
+"""The end of a daemon that holds a call, its tools' code under a call, and the console: as README and
+docs/operations.md tell them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agentd.audio import OUTPUT_HZ, read_wav, write_wav
+from agentd.transport.tokens import LiveKitCredentials
+from bench.caller import Caller, Server
+from bench.daemon import Daemon, running_daemon, zero_cost_agent
+from tests.documents import ROOT, shell_lines
+from tests.speech import utterance
+from tests.system.caller import server_of
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+CLOCK = """\
+version: 1
+name: clock
+stt: {provider: scripted}
+tts: {provider: scripted, character: 5ms}
+llm:
+  provider: scripted
+  dialogue:
+    start: ready
+    states:
+      ready: {expect: [{match: ["what time is it"], goto: tell}]}
+      tell: {tool: {name: now, say: "{result}", goto: ready}}
+tools:
+  - {type: python, ref: "tools.clock:now"}
+"""
+
+
+@pytest.fixture
+def server(credentials: LiveKitCredentials) -> Server:
+    return server_of(credentials)
+
+
+async def ended(daemon: Daemon, within_s: float = 20.0) -> int:
+    async with asyncio.timeout(within_s):
+        return await daemon.process.wait()
+
+
+async def draining(daemon: Daemon) -> None:
+    async def unready() -> bool:
+        async with daemon.http.get(daemon.admin_url + "/readyz") as reply:
+            return reply.status == 503 and "draining" in await reply.text()
+
+    await daemon.until(unready)
+
+
+async def test_a_drain_lets_the_call_come_to_its_end_and_exits_0(server: Server) -> None:
+    async with running_daemon(server, {"a.yaml": zero_cost_agent("a", character="5ms")}, workers=1) as daemon:
+        async with Caller.join(server, agent="a", microphone=False) as caller:
+            await caller.agent_state("listening", 20)
+            daemon.process.send_signal(signal.SIGTERM)
+            await draining(daemon)
+            assert await asked(caller, "are you there") == "This is the answer."
+            assert daemon.process.returncode is None
+            await caller.leave()
+        assert await ended(daemon) == 0
+
+
+async def test_a_second_signal_cuts_the_call_and_exits_4(server: Server) -> None:
+    async with (
+        running_daemon(server, {"a.yaml": zero_cost_agent("a")}, workers=1) as daemon,
+        Caller.join(server, agent="a", microphone=False) as caller,
+    ):
+        await caller.agent_state("listening", 20)
+        daemon.process.send_signal(signal.SIGTERM)
+        await draining(daemon)
+        daemon.process.send_signal(signal.SIGTERM)
+        assert await ended(daemon) == 4
+
+
+async def test_the_drains_deadline_cuts_the_call_and_exits_4(server: Server) -> None:
+    agents = {"a.yaml": zero_cost_agent("a")}
+    async with (
+        running_daemon(server, agents, workers=1, flags=("--drain-timeout", "1s")) as daemon,
+        Caller.join(server, agent="a", microphone=False) as caller,
+    ):
+        await caller.agent_state("listening", 20)
+        daemon.process.send_signal(signal.SIGTERM)
+        assert await ended(daemon) == 4
+
+
+async def test_tool_code_reloads_and_a_call_under_way_keeps_the_old(server: Server) -> None:
+    code = 'def now() -> str:\n    """Tell the time."""\n    return "It is early."\n'
+    async with (
+        running_daemon(server, {"clock.yaml": CLOCK, "tools/clock.py": code}, workers=1) as daemon,
+        Caller.join(server, agent="clock", microphone=False) as old,
+    ):
+        await old.agent_state("listening", 20)
+        assert await asked(old, "what time is it") == "It is early."
+        (daemon.agents_dir / "tools" / "clock.py").write_text(code.replace("early", "late"))
+        _, outcome = await daemon.post("/v1/reload")
+        assert outcome["generation"] == 2
+        async with Caller.join(server, agent="clock", microphone=False) as new:
+            await new.agent_state("listening", 20)
+            assert await asked(new, "what time is it") == "It is late."
+        assert await asked(old, "what time is it") == "It is early."
+
+
+async def asked(caller: Caller, words: str) -> str:
+    await caller.agent_state("listening", 15)
+    count = len(caller.agent_captions())
+    await caller.chat(words)
+    await caller.until(lambda: len(caller.agent_captions()) > count, 15)
+    return caller.agent_captions()[count].text.strip()
+
+
+def run_line(line: str, typed: str = "") -> str:
+    """A line of README, in the project's directory."""
+    environment = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
+    environment.pop("LIVEKIT_URL", None)
+    ran = subprocess.run(
+        shlex.split(line), cwd=ROOT, env=environment, input=typed, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_the_lines_of_readme_that_need_no_server_run() -> None:
+    lines = [line for page, line in shell_lines() if page == "README.md"]
+    assert ".venv/bin/agentd console front-desk --text" in lines
+    said = run_line(".venv/bin/agentd console front-desk --text", "a table for four\ngoodbye\n")
+    assert "The Copper Pot, good day." in said
+    assert "For which day?" in said
+    assert "Goodbye!" in said
+    assert "agentd validate" in lines
+    run_line("agentd validate")
+
+
+def test_the_console_hears_a_file_and_records_the_answer(tmp_path: Path) -> None:
+    write_wav(tmp_path / "caller.wav", utterance("I would like to book a table."))
+    said = run_line(
+        f".venv/bin/agentd console front-desk --input {tmp_path / 'caller.wav'} --record {tmp_path / 'agent.wav'}"
+    )
+    assert "caller:" in said or "you:" in said
+    assert "The Copper Pot" in said
+    recorded = read_wav(tmp_path / "agent.wav")
+    assert recorded.sample_rate_hz == OUTPUT_HZ
+    assert recorded.duration_s > 3
+    assert abs(recorded.array()).max() > 1000
