@@ -24,6 +24,7 @@ DEV_PORT = 7880  # LiveKit's own, taken when it is free
 DEV_KEY, DEV_SECRET = "devkey", "a-secret-for-loopback-development-only"
 CACHE = Path(".cache")
 START_TIMEOUT_S = 15.0
+START_ATTEMPTS = 3  # a port that was free may be taken a moment later
 STOP_TIMEOUT_S = 1.0
 
 _CONFIG = """\
@@ -126,15 +127,17 @@ async def running_livekit_server(
     """
     with tempfile.TemporaryDirectory(prefix="livekit-server-") as temporary:
         place = directory or Path(temporary)
-        chosen = ports or free_ports()
-        config, log = place / "livekit.yaml", place / "livekit.log"
-        keys = {"key": DEV_KEY, "secret": DEV_SECRET}
-        config.write_text(_CONFIG.format(http=chosen.http, tcp=chosen.tcp, udp=chosen.udp, **keys))
-        command = [str(binary), "--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config", str(config)]
-        with log.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output, process_group=0)
+        for attempt in range(START_ATTEMPTS):
+            chosen = ports or free_ports()
+            process, log = await _start(binary, chosen, place)
+            try:
+                await _answers(process, chosen.http, log)
+                break
+            except DevServerFailed:
+                await _stop(process)
+                if ports is not None or attempt + 1 == START_ATTEMPTS:
+                    raise
         try:
-            await _answers(process, chosen.http, log)
             yield DevServer(
                 url=f"ws://127.0.0.1:{chosen.http}",
                 api_key=DEV_KEY,
@@ -145,6 +148,17 @@ async def running_livekit_server(
             )
         finally:
             await _stop(process)
+
+
+async def _start(binary: Path, ports: Ports, place: Path) -> tuple[asyncio.subprocess.Process, Path]:
+    """The process, and where it logs to."""
+    config, log = place / "livekit.yaml", place / "livekit.log"
+    keys = {"key": DEV_KEY, "secret": DEV_SECRET}
+    config.write_text(_CONFIG.format(http=ports.http, tcp=ports.tcp, udp=ports.udp, **keys))
+    command = [str(binary), "--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config", str(config)]
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output, process_group=0)
+    return process, log
 
 
 async def _answers(process: asyncio.subprocess.Process, port: int, log: Path) -> None:
