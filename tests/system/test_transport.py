@@ -240,8 +240,8 @@ async def test_of_several_participants_the_first_person_is_linked_and_heard(cred
     async with (
         Caller.join(server, identity="other-agent", kind="agent") as other,
         Caller.join(server, room=other.room, identity="bob") as bob,
-        Caller.join(server, room=other.room, identity="eve") as eve,
         guest_in(credentials, other.room) as guest,
+        Caller.join(server, room=other.room, identity="eve") as eve,  # last: of two within a second, either is first
     ):
         await until(lambda: guest.heard)
         assert [event.caller.identity for event in guest.of(CallerLinked)] == ["bob"]
