@@ -27,6 +27,7 @@ from livekit.rtc import SimulateScenarioKind
 MIC_HZ = 48_000
 MIC_FRAME_S = 0.02
 EAR_HZ = 24_000
+EAR_PIECE = EAR_HZ // 100  # 10 ms: levels and times are noted for pieces of this size, whatever the frames' size
 AUDIBLE_DBFS = -45.0
 
 _KINDS = {value: name.removeprefix("PARTICIPANT_KIND_").lower() for name, value in rtc.ParticipantKind.items()}
@@ -83,20 +84,23 @@ class Happened:
 
 
 class Heard:
-    """What one track brought: every frame with its time of arrival and its level."""
+    """What one track brought: every 10 ms with their time of arrival and their level.
+
+    Of a longer frame, earlier pieces came earlier: by what lies between them and the frame's end.
+    """
 
     def __init__(self) -> None:
         self.at = array.array("d")
         self.dbfs = array.array("d")
         self._samples: list[bytes] = []
-        self._frame_s = 0.0
 
     def add(self, at: float, samples: np.ndarray) -> None:
-        power = float(np.mean(np.square(samples.astype(np.float32)))) if len(samples) else 0.0
-        self.at.append(at)
-        self.dbfs.append(10 * math.log10(power / 32768**2) if power > 0 else -math.inf)
-        self._samples.append(samples.tobytes())
-        self._frame_s = len(samples) / EAR_HZ
+        pieces = samples.reshape(-1, EAR_PIECE).astype(np.float32)
+        for index, power in enumerate(np.einsum("ij,ij->i", pieces, pieces) / EAR_PIECE):
+            self.at.append(at - (len(pieces) - 1 - index) * EAR_PIECE / EAR_HZ)
+            self.dbfs.append(10 * math.log10(power / 32768**2) if power > 0 else -math.inf)
+        data = samples.tobytes()
+        self._samples += [data[start : start + 2 * EAR_PIECE] for start in range(0, len(data), 2 * EAR_PIECE)]
 
     def sound_after(self, at: float, threshold_dbfs: float = AUDIBLE_DBFS) -> float | None:
         """When the first audible frame after `at` had arrived."""
@@ -120,7 +124,7 @@ class Heard:
     def audible_s(self, since: float, until: float = math.inf, threshold_dbfs: float = AUDIBLE_DBFS) -> float:
         """Seconds of audible sound that arrived in the span."""
         frames = range(self._first(since), len(self.at))
-        return self._frame_s * sum(1 for i in frames if self.at[i] <= until and self.dbfs[i] > threshold_dbfs)
+        return EAR_PIECE / EAR_HZ * sum(1 for i in frames if self.at[i] <= until and self.dbfs[i] > threshold_dbfs)
 
     def samples(self, since: float = 0.0, until: float = math.inf) -> np.ndarray:
         """int16 at EAR_HZ, of the frames that arrived in the span."""
@@ -146,7 +150,15 @@ class Caller:
     """One person in a room. Get one with `Caller.join`; everything seen is in the public lists."""
 
     def __init__(
-        self, server: Server, room: str, identity: str, *, kind: str, attributes: Mapping[str, str], microphone: bool
+        self,
+        server: Server,
+        room: str,
+        identity: str,
+        *,
+        kind: str,
+        attributes: Mapping[str, str],
+        microphone: bool,
+        ear_frame_ms: int,
     ) -> None:
         self.server, self.room, self.identity = server, room, identity
         self._kind, self._attributes, self._with_microphone = kind, dict(attributes), microphone
@@ -157,7 +169,7 @@ class Caller:
         self.happened: list[Happened] = []
         self.chats: list[tuple[float, str, str]] = []
         self.rtc: rtc.Room | None = None
-        self.listen_frame_ms = 10
+        self._ear_frame_ms = ear_frame_ms
         self._microphone = _Microphone()
         self._tasks: set[asyncio.Task[None]] = set()  # readers of streams and tracks: they end with the room
         self._ears: dict[str, asyncio.Task[None]] = {}  # by agent
@@ -177,8 +189,12 @@ class Caller:
         kind: str = "standard",
         attributes: Mapping[str, str] | None = None,
         microphone: bool = True,
+        ear_frame_ms: int = 10,
     ) -> AsyncIterator[Caller]:
-        """Connects, with a microphone that sends silence until it is told to speak, and asks for `agent`."""
+        """Connects, with a microphone that sends silence until it is told to speak, and asks for `agent`.
+
+        `ear_frame_ms`: a multiple of 10. A crowd of callers listens in longer frames, or it is itself what is slow.
+        """
         unique = uuid.uuid4().hex[:8]
         caller = cls(
             server,
@@ -187,6 +203,7 @@ class Caller:
             kind=kind,
             attributes=attributes or {},
             microphone=microphone,
+            ear_frame_ms=ear_frame_ms,
         )
         in_token = agent if dispatch == "token" else ""
         await caller.connect(agent=in_token, agent_metadata=agent_metadata)
@@ -367,7 +384,7 @@ class Caller:
 
     async def _hear(self, track: rtc.RemoteAudioTrack) -> None:
         stream = rtc.AudioStream(
-            track, capacity=200, sample_rate=EAR_HZ, num_channels=1, frame_size_ms=self.listen_frame_ms
+            track, capacity=200, sample_rate=EAR_HZ, num_channels=1, frame_size_ms=self._ear_frame_ms
         )
         try:
             async for event in stream:
@@ -420,14 +437,14 @@ class Caller:
 
 
 class _Microphone:
-    """One track in real time: silence, or what is being said, in 20 ms frames."""
+    """One track in real time: what is being said, in 20 ms frames; between them the SDK itself sends silence."""
 
     def __init__(self) -> None:
         self._source: rtc.AudioSource | None = None
         self._track: rtc.LocalAudioTrack | None = None
         self._task: asyncio.Task[None] | None = None
-        self._frames: deque[tuple[bytes, asyncio.Future[tuple[float, float]] | None]] = deque()
-        self._began_at = 0.0
+        self._frames: deque[tuple[bytes, asyncio.Future[float] | None]] = deque()
+        self._speaks = asyncio.Event()
 
     async def publish(self, room: rtc.Room) -> None:
         self._source = rtc.AudioSource(MIC_HZ, 1, queue_size_ms=100)
@@ -454,31 +471,33 @@ class _Microphone:
         while self._frames:
             _, done = self._frames.popleft()
             if done is not None and not done.done():
-                done.set_result((self._began_at, time.monotonic()))
+                done.set_result(time.monotonic())
 
     async def play(self, samples: np.ndarray) -> tuple[float, float]:
         step = round(MIC_HZ * MIC_FRAME_S)
         whole = np.pad(samples, (0, -len(samples) % step)).astype(np.int16)
-        done: asyncio.Future[tuple[float, float]] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         began_at = time.monotonic()
         for at in range(0, len(whole), step):
             last = at + step >= len(whole)
             self._frames.append((whole[at : at + step].tobytes(), done if last else None))
+        self._speaks.set()
         padding_s = (-len(samples) % step) / MIC_HZ
-        _, ended_at = await done
-        return began_at, ended_at - padding_s
+        return began_at, await done - padding_s
 
     async def _run(self, source: rtc.AudioSource) -> None:
         samples = round(MIC_HZ * MIC_FRAME_S)
-        silence = bytes(2 * samples)
-        due = time.monotonic()
         while True:
-            data, done = self._frames.popleft() if self._frames else (silence, None)
-            await source.capture_frame(rtc.AudioFrame(data, MIC_HZ, 1, samples))
-            due = max(due + MIC_FRAME_S, time.monotonic() - 0.1)
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            if done is not None and not done.done():
-                done.set_result((self._began_at, time.monotonic()))
+            await self._speaks.wait()
+            due = time.monotonic()
+            while self._frames:
+                data, done = self._frames.popleft()
+                await source.capture_frame(rtc.AudioFrame(data, MIC_HZ, 1, samples))
+                due = max(due + MIC_FRAME_S, time.monotonic() - 0.1)
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                if done is not None and not done.done():
+                    done.set_result(time.monotonic())
+            self._speaks.clear()
 
 
 def tone(hz: float, duration_s: float, dbfs: float = -12.0) -> np.ndarray:

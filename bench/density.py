@@ -63,7 +63,7 @@ async def measure(subject: Subject, server: Server, calls: int, seconds: float) 
         point.idle_mib = total_pss_mib(serving.pids())
         callers = []
         for _ in range(calls):
-            caller = await stack.enter_async_context(Caller.join(server, agent=AGENT_NAME))
+            caller = await stack.enter_async_context(Caller.join(server, agent=AGENT_NAME, ear_frame_ms=50))
             await caller.agent_state("listening", 20)
             callers.append(caller)
         await asyncio.sleep(REST_S)

@@ -104,7 +104,9 @@ async def steady_calls(daemon: Daemon, count: int) -> AsyncIterator[list[Caller]
     async with AsyncExitStack() as stack:
         callers = []
         for _ in range(count):
-            caller = await stack.enter_async_context(Caller.join(daemon.server, agent="steady", microphone=False))
+            caller = await stack.enter_async_context(
+                Caller.join(daemon.server, agent="steady", microphone=False, ear_frame_ms=50)
+            )
             callers.append(caller)
             await caller.agent_state("listening", 15)
             await caller.chat("go")

@@ -48,12 +48,12 @@ async def talk_and_survive(
     server: Server, people: int, told: asyncio.Barrier, killed: asyncio.Future[float], hit: set[str]
 ) -> Outcome | None:
     """One caller: says a number, lives through the kill, asks what they said. None when their worker was not hit."""
-    async with Caller.join(server, agent="rescue") as caller:
+    async with Caller.join(server, agent="rescue", ear_frame_ms=50) as caller:
         await caller.agent_state("listening", 15)
         await caller.chat(f"{people} people")
         expected = f"You said {people} people"
         await caller.until(lambda: _said(caller, expected), 15)
-        await caller.agent_state("listening", 15)
+        await caller.until(lambda: caller.heard.silent_from(caller.captions[-1].at, 1.0) is not None, 15)
         await told.wait()
         at = await killed
         if caller.room not in hit:
@@ -62,7 +62,9 @@ async def talk_and_survive(
             silence = await caller.hears_after(at + 0.02, 15) - at
         except TimeoutError:
             return Outcome(None, False)
-        await caller.agent_state("listening", 15)
+        await caller.until(
+            lambda: [seen.state for seen in caller.states if seen.at > at][-2:] == ["speaking", "listening"], 15
+        )
         before = len(caller.captions)
         await caller.chat("what did I say")
         try:
@@ -98,7 +100,10 @@ async def main(arguments: argparse.Namespace) -> None:
             outcomes += await kill_once(daemon, arguments.calls)
 
             async def whole() -> bool:
-                return [w["state"] for w in await daemon.workers()] == ["ready", "ready"]
+                return not await daemon.sessions() and [w["state"] for w in await daemon.workers()] == [
+                    "ready",
+                    "ready",
+                ]
 
             await daemon.until(whole, 30)
     silences = [outcome.silence_s for outcome in outcomes if outcome.silence_s is not None]

@@ -149,20 +149,27 @@ async def test_the_callers_sound_comes_in_at_16_khz_in_frames_of_32_ms(credentia
 
 
 async def test_states_reach_front_ends_in_order(credentials: LiveKitCredentials) -> None:
+    states = ["listening", "thinking", "speaking", "listening"]
+    async with Caller.join(server_of(credentials)) as caller, guest_in(credentials, caller.room) as guest:
+        await caller.agent_state("initializing")
+        for state in states:
+            await guest.room.set_state(state)
+            await caller.agent_state(state)
+        assert [seen.state for seen in caller.states] == ["initializing", *states]
+
+
+async def test_after_a_burst_of_states_front_ends_have_the_last(credentials: LiveKitCredentials) -> None:
+    """The server may merge updates that come within one of its own rounds; it never reorders them."""
+    burst = ["listening", "thinking", "speaking", "thinking", "idle"]
     async with Caller.join(server_of(credentials)) as caller, guest_in(credentials, caller.room) as guest:
         await caller.agent_state("initializing")
         began_at = time.monotonic()
-        for state in ("listening", "thinking", "speaking", "listening"):
+        for state in burst:
             await guest.room.set_state(state)
-        assert time.monotonic() - began_at < 0.01  # nobody waits for the server
-        await caller.until(lambda: len(caller.states) >= 5)
-        assert [seen.state for seen in caller.states] == [
-            "initializing",
-            "listening",
-            "thinking",
-            "speaking",
-            "listening",
-        ]
+        assert time.monotonic() - began_at < 1.0  # nobody waits for the server
+        await caller.agent_state("idle")
+        seen = iter(["initializing", *burst])
+        assert all(one.state in seen for one in caller.states)  # a subsequence, in order
 
 
 async def test_captions_are_what_stock_front_ends_read(credentials: LiveKitCredentials) -> None:
@@ -376,8 +383,9 @@ async def test_ending_the_call_deletes_the_room_for_everybody(credentials: LiveK
         await caption.close()
         await guest.room.end(delete=True)
         await until(lambda: guest.of(RoomClosed) == [RoomClosed(reason="room_deleted")])
-        await caller.until(lambda: caller.happened[-1].what == "disconnected")
-        assert caller.happened[-1].detail == "ROOM_DELETED"
+        await caller.until(
+            lambda: [one.detail for one in caller.happened if one.what == "disconnected"] == ["ROOM_DELETED"]
+        )
         assert not await caller.room_exists()
         assert [one.text for one in caller.agent_captions()] == ["Goodbye."]
         await guest.room.audio_out.write(voice(440, 0.1))  # goes nowhere, in real time, and hurts nobody
