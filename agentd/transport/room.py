@@ -16,37 +16,30 @@ from dataclasses import dataclass
 import aiohttp
 from livekit import rtc
 from livekit.api import DeleteRoomRequest, LiveKitAPI, TwirpError
-from livekit.protocol.models import AudioTrackFeature
 from livekit.rtc.participant import PublishTrackError
 
 from agentd import aio
 from agentd.audio import AudioFrame
 from agentd.errors import RoomLost
-from agentd.session.room import AgentState, CallerLeft, CallerLinked, CallerMuted, RoomClosed, RoomEvent, TextReceived
-from agentd.tools.spec import Caller
-from agentd.transport import linking, preconnect
+from agentd.session.room import AgentState, RoomClosed, RoomEvent, TextReceived
+from agentd.transport import chat, linking, preconnect
 from agentd.transport.audio_in import RtcAudioIn
 from agentd.transport.audio_out import RtcAudioOut
+from agentd.transport.caller import LinkedCaller
 from agentd.transport.frontend import AgentCaption, FrontEnd, Link
-from agentd.transport.linking import CallerKind, Person, Wanted
+from agentd.transport.linking import CallerKind, Wanted
 from agentd.transport.protocol import backoff_s
 from agentd.transport.tokens import LiveKitCredentials, agent_token, deletion_token
 
-CHAT_TOPIC = "lk.chat"
-LONGEST_CHAT = 256 * 1024  # characters
-CHATS_AT_ONCE = 16
 CONNECT_TIMEOUT_S = 10.0
 FIRST_JOIN_ATTEMPTS = 3
 LEAVE_TIMEOUT_S = 3.0
-RETURN_GRACE_S = 2.5  # a client that makes its connection anew leaves with CLIENT_INITIATED, and is back in a moment
 DELETE_TIMEOUT_S = 3.0
 VOICE_BITRATE = 64_000  # from 64k on Opus is CELT only: a tenth less CPU than at 24k
 TEXT_STREAM_PROTOCOL = 3  # clients below it read captions from transcription packets only
 _EVENTS_KEPT = 256
 
 log = logging.getLogger(__name__)
-
-_KIND_NAMES = {value: name.removeprefix("PARTICIPANT_KIND_").lower() for name, value in rtc.ParticipantKind.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +66,6 @@ class LiveKitRoom:
         self._url, self._token, self._options = url, token, options
         self._group = group
         self._tasks: set[asyncio.Task[None]] = set()  # all of the group's: cancelled when the room is left
-        self._wanted = Wanted(kinds=options.participant_kinds, identity=options.participant_identity)
         self._out = RtcAudioOut()
         self._in = RtcAudioIn()
         self._front_end = FrontEnd()
@@ -86,12 +78,16 @@ class LiveKitRoom:
         self._connected = asyncio.Event()  # and not being mended
         self._audible = False  # the voice is published, and somebody has subscribed to it
         self._ending = False
-        self._caller = ""
-        self._caller_present = False
-        self._departure: asyncio.Task[None] | None = None  # the caller has gone and may be back at once
-        self._microphone = ""  # the sid of the caller's track
-        self._muted = False
-        self._chats = 0
+        self._chat = chat.ChatIn(lambda text: self._events.force(TextReceived(text=text)))
+        self._caller = LinkedCaller(
+            Wanted(kinds=options.participant_kinds, identity=options.participant_identity),
+            self._events,
+            self._in,
+            self._early,
+            self._start,
+            self._connected,
+            self._set_gate,
+        )
 
     @classmethod
     @asynccontextmanager
@@ -179,7 +175,7 @@ class LiveKitRoom:
         self._rtc = connection
         self._connected.set()
         self._start(self._publish(connection))
-        self._look_around(connection)
+        self._caller.look_around(connection.remote_participants)
 
     async def _publish(self, connection: rtc.Room) -> None:
         """One track for the whole connection; then the gate opens, once somebody hears it."""
@@ -200,7 +196,7 @@ class LiveKitRoom:
             Link(
                 participant=connection.local_participant,
                 track=lambda: publication.sid,  # changes when the engine publishes anew
-                caller=lambda: (self._caller, self._microphone),
+                caller=lambda: (self._caller.identity, self._caller.microphone),
                 legacy=lambda: _reads_packets(connection),
             )
         )
@@ -262,8 +258,7 @@ class LiveKitRoom:
         self._audible = False
         self._set_gate()
         self._front_end.detach()
-        self._in.drop()
-        self._microphone = ""
+        self._caller.connection_lost()
         self._lost.force(reason)
 
     async def _delete(self) -> None:
@@ -328,171 +323,37 @@ class LiveKitRoom:
 
             return handle
 
-        connection.on("participant_connected", heard(self._participant_came))
-        connection.on("participant_disconnected", heard(self._participant_went))
-        connection.on("track_published", heard(self._track_published))
-        connection.on("track_subscribed", heard(self._track_subscribed))
-        connection.on("track_unsubscribed", heard(self._track_gone))
-        connection.on("track_muted", heard(lambda who, publication: self._mute(publication, True)))
-        connection.on("track_unmuted", heard(lambda who, publication: self._mute(publication, False)))
+        caller = self._caller
+        connection.on("participant_connected", heard(caller.participant_came))
+        connection.on("participant_disconnected", heard(caller.participant_went))
+        connection.on("track_published", heard(caller.track_published))
+        connection.on("track_subscribed", heard(caller.track_subscribed))
+        connection.on("track_unsubscribed", heard(lambda track, publication, who: caller.track_gone(publication)))
+        connection.on("track_muted", heard(lambda who, publication: caller.mute_changed(publication, True)))
+        connection.on("track_unmuted", heard(lambda who, publication: caller.mute_changed(publication, False)))
         connection.on("reconnecting", heard(self._connected.clear))
         connection.on("reconnected", heard(lambda: self._reconnected(connection)))
         connection.on("disconnected", lambda reason: self._lose(connection, rtc.DisconnectReason.Name(reason)))
-        connection.register_text_stream_handler(CHAT_TOPIC, self._chat_opened)
+        connection.register_text_stream_handler(chat.TOPIC, self._chat_opened)
         connection.register_byte_stream_handler(preconnect.TOPIC, self._early_sound_opened)
-
-    def _look_around(self, connection: rtc.Room) -> None:
-        """After a (new) connection: link the caller, or find out that they have gone."""
-        people = connection.remote_participants
-        if not self._caller:
-            found = linking.first_caller(map(_person, people.values()), self._wanted)
-            if found is not None:
-                self._link(people[found])
-        elif self._caller not in people:
-            self._caller_went("CONNECTION_LOST")
-        else:
-            self._is_here(people[self._caller])
 
     def _reconnected(self, connection: rtc.Room) -> None:
         self._connected.set()
-        self._look_around(connection)
-
-    def _participant_came(self, who: rtc.RemoteParticipant) -> None:
-        if self._caller == who.identity:
-            self._is_here(who)
-        elif not self._caller and self._wanted.admits(_person(who)):
-            self._link(who)
-
-    def _is_here(self, who: rtc.RemoteParticipant) -> None:
-        self._stay()
-        if self._caller_present:
-            self._take_microphone(who)
-        else:
-            self._link(who)
-
-    def _link(self, who: rtc.RemoteParticipant) -> None:
-        returned, self._caller, self._caller_present = bool(self._caller), who.identity, True
-        self._events.force(CallerLinked(caller=_caller(who), returned=returned))
-        self._take_microphone(who)
-
-    def _participant_went(self, who: rtc.RemoteParticipant) -> None:
-        if who.identity == self._caller:
-            self._caller_went(rtc.DisconnectReason.Name(who.disconnect_reason or rtc.DisconnectReason.UNKNOWN_REASON))
-
-    def _caller_went(self, reason: str) -> None:
-        """Tells the session, unless the caller is back within the grace: then they were never away."""
-        if self._caller_present:
-            self._microphone = ""
-            self._in.drop()
-            grace_s = 0.0 if reason in linking.NO_WAY_BACK else RETURN_GRACE_S
-            self._stay()
-            self._departure = self._start(self._announce_departure(reason, grace_s))
-            self._set_gate()
-
-    async def _announce_departure(self, reason: str, grace_s: float) -> None:
-        await asyncio.sleep(grace_s)
-        while not self._connected.is_set():  # it was we who went: see who is there when we are back
-            await self._connected.wait()
-            await asyncio.sleep(grace_s)
-        self._departure, self._caller_present = None, False
-        self._set_gate()
-        final = linking.leaves_for_good(reason)
-        self._events.force(CallerLeft(identity=self._caller, reason=reason.lower(), final=final))
-
-    def _stay(self) -> None:
-        if self._departure is not None:
-            self._departure.cancel()
-            self._departure = None
-            self._set_gate()
+        self._caller.look_around(connection.remote_participants)
 
     def _set_gate(self) -> None:
         """Speech waits while nobody hears it. A resumed connection keeps its media, so it is no reason to wait."""
-        (self._out.open_gate if self._audible and self._departure is None else self._out.close_gate)()
-
-    def _take_microphone(self, who: rtc.RemoteParticipant) -> None:
-        """Subscribes to what the caller speaks into; takes it at once where the SDK has it already."""
-        for publication in who.track_publications.values():
-            if not _is_microphone(publication):
-                continue
-            if publication.track is None:
-                publication.set_subscribed(True)
-            elif publication.sid != self._microphone and isinstance(publication.track, rtc.RemoteAudioTrack):
-                self._track_subscribed(publication.track, publication, who)
-
-    def _track_published(self, publication: rtc.RemoteTrackPublication, who: rtc.RemoteParticipant) -> None:
-        if who.identity == self._caller and _is_microphone(publication):
-            publication.set_subscribed(True)
-
-    def _track_subscribed(
-        self, track: rtc.Track, publication: rtc.RemoteTrackPublication, who: rtc.RemoteParticipant
-    ) -> None:
-        if who.identity != self._caller or not isinstance(track, rtc.RemoteAudioTrack):
-            return
-        self._microphone = sid = publication.sid
-        announced = int(AudioTrackFeature.TF_PRECONNECT_BUFFER) in map(int, publication.audio_features)
-        self._in.take(track, self._start, (lambda: self._early.frames(sid)) if announced else None)
-        self._mute(publication, publication.muted)
-
-    def _track_gone(self, track: rtc.Track, publication: rtc.RemoteTrackPublication, who: rtc.Participant) -> None:
-        if publication.sid == self._microphone:
-            self._mute(publication, True)
-            self._in.drop()
-            self._microphone = ""
-
-    def _mute(self, publication: rtc.TrackPublication, muted: bool) -> None:
-        if publication.sid == self._microphone and muted != self._muted:
-            self._muted = muted
-            self._events.force(CallerMuted(muted=muted))
+        (self._out.open_gate if self._audible and not self._caller.departing else self._out.close_gate)()
 
     def _chat_opened(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        if identity != self._caller or not self._options.text_input or self._chats >= CHATS_AT_ONCE:
+        if identity != self._caller.identity or not self._options.text_input:
             reader.close()
-        elif not self._over.is_set():
-            self._chats += 1
-            self._start(self._read_chat(reader))
-
-    async def _read_chat(self, reader: rtc.TextStreamReader) -> None:
-        text = ""
-        try:
-            async for chunk in reader:
-                text += chunk
-                if len(text) > LONGEST_CHAT:
-                    log.warning("chat message dropped: too long", extra={"limit": LONGEST_CHAT})
-                    reader.close()
-                    return
-        except rtc.StreamError as error:
-            log.info("chat message dropped: its stream broke", extra={"reason": str(error)})
-            return
-        finally:
-            self._chats -= 1
-        if text.strip():
-            self._events.force(TextReceived(text=text))
+        elif not self._over.is_set() and (reading := self._chat.taken(reader)) is not None:
+            self._start(reading)
 
     def _early_sound_opened(self, reader: rtc.ByteStreamReader, identity: str) -> None:
         if not self._over.is_set():
             self._start(self._early.read(reader))
-
-
-def _person(who: rtc.RemoteParticipant) -> Person:
-    return Person(identity=who.identity, kind=_KIND_NAMES.get(who.kind, ""))
-
-
-def _caller(who: rtc.RemoteParticipant) -> Caller:
-    return Caller(
-        identity=who.identity,
-        name=who.name,
-        kind=_KIND_NAMES.get(who.kind, ""),
-        attributes=who.attributes,
-        metadata=who.metadata,
-    )
-
-
-def _is_microphone(publication: rtc.RemoteTrackPublication) -> bool:
-    """The caller's voice; telephone bridges may not name the source."""
-    return publication.kind == rtc.TrackKind.KIND_AUDIO and publication.source in (
-        rtc.TrackSource.SOURCE_MICROPHONE,
-        rtc.TrackSource.SOURCE_UNKNOWN,
-    )
 
 
 def _reads_packets(connection: rtc.Room) -> bool:

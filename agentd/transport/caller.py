@@ -1,0 +1,181 @@
+"""The person whom the agent talks with: found, heard, gone for a moment, back, or gone for good."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+
+from livekit import rtc
+from livekit.protocol.models import AudioTrackFeature
+
+from agentd import aio
+from agentd.session.room import CallerLeft, CallerLinked, CallerMuted, RoomEvent
+from agentd.tools.spec import Caller
+from agentd.transport import linking, preconnect
+from agentd.transport.audio_in import RtcAudioIn
+from agentd.transport.linking import Person, Wanted
+
+RETURN_GRACE_S = 2.5  # a client that makes its connection anew leaves with CLIENT_INITIATED, and is back in a moment
+
+_KIND_NAMES = {value: name.removeprefix("PARTICIPANT_KIND_").lower() for name, value in rtc.ParticipantKind.items()}
+
+Start = Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
+
+
+class LinkedCaller:
+    """Links one participant, takes their microphone, and tells the session what becomes of them.
+
+    `connected`: our own connection stands. `presence_changed`: whether somebody can hear us may have changed.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        events: aio.Channel[RoomEvent],
+        sound: RtcAudioIn,
+        early: preconnect.PreconnectBuffers,
+        start: Start,
+        connected: asyncio.Event,
+        presence_changed: Callable[[], None],
+    ) -> None:
+        self._wanted = wanted
+        self._events = events
+        self._sound = sound
+        self._early = early
+        self._start = start
+        self._connected = connected
+        self._presence_changed = presence_changed
+        self._departure: asyncio.Task[None] | None = None  # gone, and may be back at once
+        self._present = False
+        self._muted = False
+        self.identity = ""  # of the linked one, also while they are away
+        self.microphone = ""  # the sid of their track
+
+    @property
+    def departing(self) -> bool:
+        """They have gone a moment ago, and may be back in the next."""
+        return self._departure is not None
+
+    def look_around(self, people: Mapping[str, rtc.RemoteParticipant]) -> None:
+        """After a (new) connection: link the caller, or find out that they have gone."""
+        if not self.identity:
+            found = linking.first_caller(map(_person, people.values()), self._wanted)
+            if found is not None:
+                self._link(people[found])
+        elif self.identity not in people:
+            self._went("CONNECTION_LOST")
+        else:
+            self._is_here(people[self.identity])
+
+    def connection_lost(self) -> None:
+        """Ours: their sound has ended, and they may still be there."""
+        self._sound.drop()
+        self.microphone = ""
+
+    # -- what the SDK tells --------------------------------------------------------------------
+
+    def participant_came(self, who: rtc.RemoteParticipant) -> None:
+        if self.identity == who.identity:
+            self._is_here(who)
+        elif not self.identity and self._wanted.admits(_person(who)):
+            self._link(who)
+
+    def participant_went(self, who: rtc.RemoteParticipant) -> None:
+        if who.identity == self.identity:
+            self._went(rtc.DisconnectReason.Name(who.disconnect_reason or rtc.DisconnectReason.UNKNOWN_REASON))
+
+    def track_published(self, publication: rtc.RemoteTrackPublication, who: rtc.RemoteParticipant) -> None:
+        if who.identity == self.identity and _is_microphone(publication):
+            publication.set_subscribed(True)
+
+    def track_subscribed(
+        self, track: rtc.Track, publication: rtc.RemoteTrackPublication, who: rtc.RemoteParticipant
+    ) -> None:
+        if who.identity != self.identity or not isinstance(track, rtc.RemoteAudioTrack):
+            return
+        self.microphone = sid = publication.sid
+        announced = int(AudioTrackFeature.TF_PRECONNECT_BUFFER) in map(int, publication.audio_features)
+        self._sound.take(track, self._start, (lambda: self._early.frames(sid)) if announced else None)
+        self.mute_changed(publication, publication.muted)
+
+    def track_gone(self, publication: rtc.RemoteTrackPublication) -> None:
+        if publication.sid == self.microphone:
+            self.mute_changed(publication, True)
+            self._sound.drop()
+            self.microphone = ""
+
+    def mute_changed(self, publication: rtc.TrackPublication, muted: bool) -> None:
+        if publication.sid == self.microphone and muted != self._muted:
+            self._muted = muted
+            self._events.force(CallerMuted(muted=muted))
+
+    # -- coming and going ----------------------------------------------------------------------
+
+    def _is_here(self, who: rtc.RemoteParticipant) -> None:
+        self._stay()
+        if self._present:
+            self._take_microphone(who)
+        else:
+            self._link(who)
+
+    def _link(self, who: rtc.RemoteParticipant) -> None:
+        returned, self.identity, self._present = bool(self.identity), who.identity, True
+        self._events.force(CallerLinked(caller=_caller(who), returned=returned))
+        self._take_microphone(who)
+
+    def _went(self, reason: str) -> None:
+        """Tells the session, unless the caller is back within the grace: then they were never away."""
+        if self._present:
+            self.connection_lost()
+            grace_s = 0.0 if reason in linking.NO_WAY_BACK else RETURN_GRACE_S
+            self._stay()
+            self._departure = self._start(self._announce_departure(reason, grace_s))
+            self._presence_changed()
+
+    async def _announce_departure(self, reason: str, grace_s: float) -> None:
+        await asyncio.sleep(grace_s)
+        while not self._connected.is_set():  # it was we who went: see who is there when we are back
+            await self._connected.wait()
+            await asyncio.sleep(grace_s)
+        self._departure, self._present = None, False
+        self._presence_changed()
+        final = linking.leaves_for_good(reason)
+        self._events.force(CallerLeft(identity=self.identity, reason=reason.lower(), final=final))
+
+    def _stay(self) -> None:
+        if self._departure is not None:
+            self._departure.cancel()
+            self._departure = None
+            self._presence_changed()
+
+    def _take_microphone(self, who: rtc.RemoteParticipant) -> None:
+        """Subscribes to what the caller speaks into; takes it at once where the SDK has it already."""
+        for publication in who.track_publications.values():
+            if not _is_microphone(publication):
+                continue
+            if publication.track is None:
+                publication.set_subscribed(True)
+            elif publication.sid != self.microphone and isinstance(publication.track, rtc.RemoteAudioTrack):
+                self.track_subscribed(publication.track, publication, who)
+
+
+def _person(who: rtc.RemoteParticipant) -> Person:
+    return Person(identity=who.identity, kind=_KIND_NAMES.get(who.kind, ""))
+
+
+def _caller(who: rtc.RemoteParticipant) -> Caller:
+    return Caller(
+        identity=who.identity,
+        name=who.name,
+        kind=_KIND_NAMES.get(who.kind, ""),
+        attributes=who.attributes,
+        metadata=who.metadata,
+    )
+
+
+def _is_microphone(publication: rtc.RemoteTrackPublication) -> bool:
+    """The caller's voice; telephone bridges may not name the source."""
+    return publication.kind == rtc.TrackKind.KIND_AUDIO and publication.source in (
+        rtc.TrackSource.SOURCE_MICROPHONE,
+        rtc.TrackSource.SOURCE_UNKNOWN,
+    )
