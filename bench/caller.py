@@ -24,6 +24,10 @@ import numpy as np
 from livekit import api, rtc
 from livekit.rtc import SimulateScenarioKind
 
+from agentd.transport import sdk
+
+sdk.quiet()  # what a caller costs is taken from the machine that the agent is measured on
+
 MIC_HZ = 48_000
 MIC_FRAME_S = 0.02
 EAR_HZ = 24_000

@@ -18,6 +18,7 @@ from agentd.tools.host import ToolHost
 from agentd.tools.http import WebhookClient
 from agentd.tools.runner import open_tools
 from agentd.tools.spec import ToolRunner
+from agentd.transport import sdk
 from agentd.transport.room import LiveKitRoom, RoomJoin
 from agentd.transport.tokens import LiveKitCredentials
 
@@ -45,6 +46,8 @@ class LiveParts:
 
 
 def live_parts(settings: WorkerSettings) -> LiveParts:
+    sdk.quiet()
+
     def tool_kit() -> ToolKit:
         return ToolKit(ToolHost(settings.agents_dir, settings.tools_allow), WebhookClient(settings.http_allow))
 
