@@ -10,8 +10,9 @@ from agentd.config.definition import AgentDefinition
 from agentd.runtime.journals import mark_ended, open_journal
 from agentd.runtime.messages import Control, StartJob
 from agentd.runtime.prepared import PreparedAgent
-from agentd.session.journal import Journal, Restored
+from agentd.session.journal import Journal
 from agentd.session.records import Record
+from agentd.session.restore import Restored
 from agentd.session.room import Room
 from agentd.session.setup import SessionSetup
 

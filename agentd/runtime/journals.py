@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentd.errors import AgentdError, JournalError
-from agentd.session.journal import Journal, Restored, read_journal, restore
+from agentd.session.journal import Journal, read_journal
 from agentd.session.records import Record
+from agentd.session.restore import Restored, restore
 
 SUFFIX = ".journal"
 

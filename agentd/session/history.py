@@ -43,6 +43,12 @@ class ToolRound:
         self.calls = tuple(calls)
         self._results: dict[str, ToolResult] = {}
 
+    def add(self, call: ToolCall) -> None:
+        self.calls = (*self.calls, call)
+
+    def has_result(self, call_id: str) -> bool:
+        return call_id in self._results
+
     def complete(self, result: ToolResult) -> None:
         self._results[result.call_id] = result
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agentd.aio import Channel, every, now
 from agentd.audio import INPUT_HZ, AudioFrame, concat
-from agentd.errors import ProviderError, ProviderUnavailable
+from agentd.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from agentd.providers.stt import STT, SpeechEvent, STTStream, Transcript
 from agentd.providers.vad import VADSettings
 from agentd.session import resilience
@@ -29,6 +29,9 @@ SILENT_TRACK_S = 0.5
 
 SHORTEST_SPEECH_S = 0.15
 """Less speech than this holds no word; recognisers make one up ("you")."""
+
+SEND_STALL_S = 3.0
+"""A recogniser that takes no sound for this long will not take any: its stream is opened again (fault table, F17)."""
 
 PENDING_UTTERANCES = 8
 PENDING_FRAMES = 500  # 16 s at 32 ms: what a recogniser's reconnect may take
@@ -105,10 +108,15 @@ class Listening:
         if self.streaming:
             self._frames.force(None)
         elif recognizing:
-            self._utterances.force(_Utterance(concat(self._recent, INPUT_HZ), change.last_speech))
+            utterance = _Utterance(concat(self._recent, INPUT_HZ), change.last_speech)
+            if not self._utterances.send_nowait(utterance):
+                # Every SpeechEnded that promised an answer must get one, or the turn would never end.
+                self._conversation.record("error", where="stt", message="too many utterances wait: one was dropped")
+                self._emit(Recognized("", batch=True))
             self._recent.clear()
             self._recent_s = 0.0
         else:
+            self._conversation.record("speech.wordless")
             self._emit(Recognized(""))
 
     def _watch(self) -> None:
@@ -150,6 +158,8 @@ class Listening:
                 language=transcript.language,
                 stt_s=round(now() - since, 4),
             )
+        elif final:
+            self._conversation.record("speech.wordless")
 
     # Streaming recognisers: a stream for the whole call, opened again when it is lost.
 
@@ -183,11 +193,14 @@ class Listening:
         raise ProviderUnavailable(self._conversation.providers.stt[0].name, "the stream ended by itself")
 
     async def _send_frames(self, stream: STTStream) -> None:
+        """Raises ProviderTimeout when the recogniser takes no more: its connection is half open."""
         async for frame in self._frames:
-            if frame is None:
-                await stream.flush()
-            else:
-                await stream.push(frame)
+            try:
+                async with asyncio.timeout(SEND_STALL_S):
+                    await (stream.flush() if frame is None else stream.push(frame))
+            except TimeoutError:
+                name = self._conversation.providers.stt[0].name
+                raise ProviderTimeout(name, f"took no sound for {SEND_STALL_S:g} s") from None
 
     def _heard(self, event: SpeechEvent) -> None:
         match event.kind:

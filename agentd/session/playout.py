@@ -175,13 +175,14 @@ class Playback:
             segment.sent = round(at_s * self._rate) * BYTES_PER_SAMPLE
 
     def _report(self) -> None:
+        """In order: a segment without sound is not over before the one that is still heard."""
         heard = self._heard_bytes()
         for segment in list(self._segments):
             self._report_segment(segment, heard[segment.index])
-            done = segment.complete and segment.sent == len(segment.sound) == heard[segment.index]
-            if done:
-                self._segments.remove(segment)
-                self._listener.segment_heard(segment.index, segment.text, interrupted=False)
+            if not (segment.complete and segment.sent == len(segment.sound) == heard[segment.index]):
+                return
+            self._segments.remove(segment)
+            self._listener.segment_heard(segment.index, segment.text, interrupted=False)
 
     def _report_segment(self, segment: _Segment, heard_bytes: int) -> None:
         heard_s = heard_bytes / BYTES_PER_SAMPLE / self._rate

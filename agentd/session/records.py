@@ -15,8 +15,13 @@ speech.ended       duration_s
 transcript         text, final, language, stt_s (from the end of speech to the text)
 turn.user          turn, text, rule (why the turn ended), value (the configuration behind it), delay_s, language,
                    source (speech, text)
-reply.started      reply, turn, purpose (answer, greeting, say, idle, filler, bridge, goodbye)
-segment.started    reply, segment, text (handed to synthesis)
+speech.wordless    (the recogniser found no words in the utterance)
+reply.started      reply, turn, purpose (answer, greeting, say, idle, filler, bridge, goodbye),
+                   generate (whether the model is asked)
+reply.written      reply (the model has finished: what is not heard yet stands in the segments)
+segment.started    reply, segment, text (handed to synthesis), draft (number of the message in the reply that it
+                   belongs to), before_calls (that message stands ahead of the calls under way), opening (not said
+                   again by a later incarnation)
 segment.heard      reply, segment, text (what was played of it), interrupted (cut before its end)
 turn.agent         reply, turn, text (all that was heard), interrupted, purpose,
                    latencies {eou, stt, llm_ttft, tts_ttfb, e2e} in seconds

@@ -11,43 +11,25 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal
 
 from agentd.aio import Channel, now
 from agentd.audio import AudioFrame, Resampler
 from agentd.errors import ProviderError
-from agentd.providers.llm import TextDelta, ToolCall, ToolResult, Usage
+from agentd.providers.llm import LLM, TextDelta, ToolCall, ToolResult, Usage
 from agentd.providers.tts import SpeechChunk, TTSSettings
 from agentd.session import resilience
 from agentd.session.captions import Captions
 from agentd.session.conversation import Conversation
-from agentd.session.events import CommitTurn
 from agentd.session.history import Draft, ToolRound
 from agentd.session.phrases import phrase
+from agentd.session.plan import GO_ON, Plan
 from agentd.session.playout import Playback
 from agentd.session.room import Room
 from agentd.session.segmenter import Segmenter, pronounce
+from agentd.session.setup import Candidate
 from agentd.tools.spec import EndCall, Say, SetVariables, ToolOutcome
 
-Purpose = Literal["answer", "greeting", "say", "idle", "bridge", "goodbye"]
-
 SEGMENTS_CAPACITY = 64  # sentences that the model may be ahead of synthesis
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a reply is to be: `texts` spoken as they are, then, if `generate`, the model's answer.
-
-    `turn`: the caller's turn that it answers. `end_call`: the reason for which the call ends after it.
-    """
-
-    purpose: Purpose
-    texts: tuple[str, ...] = ()
-    generate: bool = False
-    instruction: str | None = None
-    interruptible: bool = True
-    turn: CommitTurn | None = None
-    end_call: str | None = None
 
 
 @dataclass(slots=True)
@@ -80,6 +62,7 @@ class Reply:
         self.number = conversation.next_reply()
         self._segments: Channel[str] = Channel(SEGMENTS_CAPACITY)
         self._drafts: list[Draft] = []
+        self._before_calls: list[bool] = []  # by draft: whether it stands ahead of the calls that were running
         self._draft_of: list[Draft] = []  # by segment
         self._texts: list[str] = []  # by segment
         self._heard: list[str] = []
@@ -95,7 +78,9 @@ class Reply:
     async def run(self) -> None:
         """Until the last sound is heard. Raises CancelledError when interrupted, and nothing that a provider does."""
         turn = self._conversation.turns if self.plan.turn else None
-        self._conversation.record("reply.started", reply=self.number, turn=turn, purpose=self.plan.purpose)
+        self._conversation.record(
+            "reply.started", reply=self.number, turn=turn, purpose=self.plan.purpose, generate=self.plan.generate
+        )
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._captions.run())
@@ -140,10 +125,10 @@ class Reply:
 
     async def _think(self) -> None:
         try:
-            if self.plan.texts:
-                await self.say(" ".join(self.plan.texts))
+            await self._say_given()
             if self.plan.generate:
                 await self._generate()
+                self._conversation.record("reply.written", reply=self.number)
         except ProviderError as error:
             self.failed = True
             self._conversation.record("error", where=f"llm {error.provider}", message=error.message)
@@ -158,21 +143,48 @@ class Reply:
         draft.text = text
         await self._add_segments([*segmenter.push(text), *segmenter.flush()], draft)
 
+    async def _say_given(self) -> None:
+        plan = self.plan
+        if plan.text:
+            await self.say(plan.text)
+        if plan.opening:
+            draft = self._new_draft()
+            draft.text = " ".join((plan.opening, *plan.unsaid))
+            segmenter = Segmenter()
+            await self._add_segments([*segmenter.push(plan.opening), *segmenter.flush()], draft, opening=True)
+            await self._add_segments(plan.unsaid, draft)
+
     async def _generate(self) -> None:
         steps = self._conversation.definition.limits.max_tool_steps
         for step in range(steps + 1):
-            calls = await self._ask_model(last=step == steps)
-            if not calls or not await self._run_tools(calls):
+            calls = await self._answer(last=step == steps)
+            if not calls or self._settled or not await self._run_tools(calls):
                 return
 
-    async def _ask_model(self, *, last: bool) -> list[ToolCall]:
-        """One answer of the model: its words become segments, its calls are returned."""
+    async def _answer(self, *, last: bool) -> list[ToolCall]:
+        """One answer of the model; one that breaks off is gone on with once, after its last whole sentence, and by
+        another model if there is one. Raises ProviderError."""
+        models = self._conversation.providers.llm
+        draft = self._new_draft()
+        try:
+            return await self._ask_model(draft, models, self.plan.instruction, last=last)
+        except ProviderError as error:
+            if not draft.text:
+                raise
+            self._conversation.record("error", where=f"llm {error.provider}", message=error.message)
+        said = [text for text, of in zip(self._texts, self._draft_of, strict=True) if of is draft]
+        draft.text = " ".join(said)
+        instruction = GO_ON if said else self.plan.instruction
+        return await self._ask_model(self._new_draft(), (*models[1:], models[0]), instruction, last=last)
+
+    async def _ask_model(
+        self, draft: Draft, models: tuple[Candidate[LLM], ...], instruction: str | None, *, last: bool
+    ) -> list[ToolCall]:
+        """One request: the answer's words become segments, its calls are returned."""
         conversation = self._conversation
-        request = conversation.request(
-            instruction=self.plan.instruction, tool_choice="none" if last or self.end_call else "auto"
-        )
-        draft, segmenter, calls = self._new_draft(), Segmenter(), list[ToolCall]()
-        async with aclosing(resilience.chat(conversation.providers.llm, request, conversation.record)) as deltas:
+        request = conversation.request(instruction=instruction, tool_choice="none" if last or self.end_call else "auto")
+        segmenter, calls = Segmenter(), list[ToolCall]()
+        async with aclosing(resilience.chat(models, request, conversation.record)) as deltas:
             async for delta in deltas:
                 match delta:
                     case TextDelta(text):
@@ -197,15 +209,29 @@ class Reply:
     def _new_draft(self) -> Draft:
         draft = self._conversation.history.draft(before=self._running)
         self._drafts.append(draft)
+        self._before_calls.append(self._running is not None)
+        if self._settled:  # cut before this task had begun, or while it takes its time to end
+            draft.settle(interrupted=True)
         return draft
 
-    async def _add_segments(self, texts: Iterable[str], draft: Draft) -> None:
+    async def _add_segments(self, texts: Iterable[str], draft: Draft, *, opening: bool = False) -> None:
         for text in texts:
+            if self._settled:
+                return
             index = len(self._texts)
             self._texts.append(text)
             self._draft_of.append(draft)
             self._marks.first_segment = self._marks.first_segment or now()
-            self._conversation.record("segment.started", reply=self.number, segment=index, text=text)
+            number = self._drafts.index(draft)
+            self._conversation.record(
+                "segment.started",
+                reply=self.number,
+                segment=index,
+                text=text,
+                draft=number,
+                before_calls=self._before_calls[number],
+                opening=opening,
+            )
             self._playback.begin(index, text)
             await self._segments.send(pronounce(text, self._pronunciations))
 
@@ -214,13 +240,17 @@ class Reply:
     async def _run_tools(self, calls: list[ToolCall]) -> bool:
         """Runs the calls side by side; answers whether the model is to be asked for words about the results."""
         tool_round = self._running = self._conversation.history.begin_tools(calls)
+        for call in calls:  # in one go: that they stand side by side in the journal says that they are one round
+            self._conversation.record(
+                "tool.called", reply=self.number, id=call.id, name=call.name, arguments=call.arguments
+            )
         tasks = [self._background.create_task(self._run_tool(tool_round, call)) for call in calls]
         try:
             await self._wait_with_filler(calls, tasks)
         except asyncio.CancelledError:
             for call, task in zip(calls, tasks, strict=True):
-                if self._conversation.tools.cancels_on_interrupt(call.name):
-                    task.cancel()
+                if self._conversation.tools.cancels_on_interrupt(call.name) and task.cancel():
+                    self._complete(tool_round, _cancelled(call))  # here, as a task that has not begun never will
             raise
         self._running = None
         outcomes = [task.result() for task in tasks]
@@ -238,7 +268,6 @@ class Reply:
     async def _run_tool(self, tool_round: ToolRound, call: ToolCall) -> ToolOutcome:
         """One call, to its end, whatever becomes of the reply."""
         conversation = self._conversation
-        conversation.record("tool.called", reply=self.number, id=call.id, name=call.name, arguments=call.arguments)
         try:
             outcome = await conversation.tools.run(call, conversation.tool_context(self._say_for_tool))
         except asyncio.CancelledError:
@@ -263,6 +292,8 @@ class Reply:
 
     def _complete(self, tool_round: ToolRound, outcome: ToolOutcome) -> None:
         result = outcome.result
+        if tool_round.has_result(result.call_id):
+            return
         tool_round.complete(result)
         self._conversation.record(
             "tool.completed",

@@ -7,6 +7,7 @@ All attempts of a request share one time budget, because the caller is waiting.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol, TypeVar, cast
@@ -14,13 +15,15 @@ from typing import Any, Protocol, TypeVar, cast
 from agentd.aio import Channel, Closed, now
 from agentd.audio import AudioFrame
 from agentd.errors import ProviderError, ProviderTimeout, ProviderUnavailable
-from agentd.providers.llm import LLM, ChatRequest, LLMDelta
-from agentd.providers.tts import TTS, SpeechChunk
+from agentd.providers.llm import LLM, ChatRequest, LLMDelta, TextDelta
+from agentd.providers.tts import TTS, SpeechChunk, TimedWord
+from agentd.session.alignment import heard_text
 from agentd.session.setup import Candidate
 
 ROUNDS = 4  # a first attempt and three retries, as livekit-agents 1.8.9
 RETRY_AFTER_S = 2.0
 ATTEMPT_S = 10.0
+"""For one attempt's answer; of a stream for each of its words, for the sound of what it was given."""
 BUDGET_S = 20.0
 
 P = TypeVar("P")
@@ -39,6 +42,7 @@ class Attempts:
         self._left = list(candidates)
         self._record = record
         self._deadline = now() + BUDGET_S
+        self._failing = False
         self._last: ProviderError = ProviderUnavailable(kind, "no provider was left to try")
 
     async def __aiter__(self) -> AsyncIterator[Candidate[Any]]:
@@ -66,6 +70,13 @@ class Attempts:
         self._record(
             "provider", kind=self._kind, provider=candidate.name, outcome=outcome, duration_s=duration_s, **more
         )
+
+    def renew_budget(self, *, still_silent: bool) -> None:
+        """For a stream that lasts as long as the reply: the budget counts from the first failure in a row, and not
+        through the minutes in which there was nothing to fail at."""
+        if not (still_silent and self._failing):
+            self._deadline = now() + BUDGET_S
+        self._failing = True
 
     def timeout_s(self) -> float:
         return max(0.1, min(ATTEMPT_S, self._deadline - now()))
@@ -101,35 +112,51 @@ async def request(
 async def chat(
     candidates: Sequence[Candidate[LLM]], chat_request: ChatRequest, record: Recorder
 ) -> AsyncGenerator[LLMDelta, None]:
-    """The deltas of the first candidate that begins an answer. What fails in mid-answer is raised as it is:
-    the caller has heard the beginning."""
+    """The deltas of the first candidate that begins an answer: with words or a call, not with keep-alives. What fails
+    in mid-answer is raised as it is, and so is ProviderTimeout when the answer stands still for `ATTEMPT_S`: the
+    caller has heard the beginning."""
     attempts = Attempts("llm", candidates, record)
     async for candidate in attempts:
         began = now()
         stream = cast("AsyncGenerator[LLMDelta, None]", candidate.provider.chat(chat_request))
         async with aclosing(stream):
             try:
-                async with asyncio.timeout(attempts.timeout_s()):
-                    delta = await anext(stream, None)
-            except TimeoutError:
-                attempts.failed(candidate, ProviderTimeout(candidate.name, "no first token in time"), began)
-                continue
+                deltas = await _next_useful(stream, candidate.name, attempts.timeout_s())
             except ProviderError as error:
                 attempts.failed(candidate, error, began)
                 continue
             attempts.done(candidate, began)
-            if delta is not None:
-                yield delta
-            async for delta in stream:
-                yield delta
+            while deltas:
+                for delta in deltas:
+                    yield delta
+                try:
+                    deltas = await _next_useful(stream, candidate.name, ATTEMPT_S)
+                except ProviderError as error:
+                    attempts.failed(candidate, error, began)
+                    raise
             return
+
+
+async def _next_useful(stream: AsyncGenerator[LLMDelta, None], name: str, within_s: float) -> list[LLMDelta]:
+    """What comes up to the next word or call; what is left, or nothing, at the end. Raises ProviderError."""
+    deltas: list[LLMDelta] = []
+    try:
+        async with asyncio.timeout(within_s):
+            async for delta in stream:
+                deltas.append(delta)
+                if not isinstance(delta, TextDelta) or delta.text.strip():
+                    break
+    except TimeoutError:
+        raise ProviderTimeout(name, f"no useful token for {within_s:g} s") from None
+    return deltas
 
 
 async def synthesize(
     candidates: Sequence[Candidate[TTS]], segments: Channel[str], language: str | None, record: Recorder
 ) -> AsyncGenerator[SpeechChunk, None]:
-    """The sound of all segments. When a synthesiser fails, the segments that it has not begun are given to the
-    next attempt; the one that it broke off is ended where it broke."""
+    """The sound of all segments. When a synthesiser fails, ends early or makes no sound for `ATTEMPT_S` although it has
+    a segment, the next attempt is given what is left: the segments that it had not begun, and of the one that it broke
+    off the words that had not come."""
     feed = _Feed(segments)
     attempts = Attempts("tts", candidates, record)
     async for candidate in attempts:
@@ -140,15 +167,18 @@ async def synthesize(
         )
         try:
             async with aclosing(stream):
-                async for chunk in stream:
+                while (chunk := await feed.patiently(stream, candidate.name)) is not None:
                     if first:
                         attempts.done(candidate, began)
                         first = False
-                    yield feed.renumbered(chunk)
+                    yield feed.placed(chunk)
+            if feed.unfinished:
+                raise ProviderUnavailable(candidate.name, "the sound ended before the text")
         except ProviderError as error:
+            attempts.renew_budget(still_silent=first)
             attempts.failed(candidate, error, began)
-            for chunk in feed.broken_off(candidate.provider.sample_rate_hz):
-                yield chunk
+            if (ending := feed.ending(candidate.provider.sample_rate_hz)) is not None:
+                yield ending
             continue
         return
 
@@ -160,36 +190,84 @@ class _Feed:
         self._source = segments
         self._texts: list[str] = []
         self._done = 0  # segments whose last chunk was given on
-        self._begun = False  # whether sound of segment number `_done` was given on
         self._offset = 0  # the synthesiser's segment 0 is this one
+        self._handed = 0  # segments that the synthesiser has taken
+        self._patience: asyncio.Timeout | None = None
+        # Of segment number `_done`:
+        self._given_s = 0.0  # sound given on
+        self._words: list[TimedWord] = []
+        self._before_s = 0.0  # sound by synthesisers that broke off
+        self._before_text = ""  # and the words that they said
+
+    @property
+    def unfinished(self) -> bool:
+        """The synthesiser has a segment whose sound is not complete."""
+        return self._handed > self._done
 
     async def replay(self) -> AsyncIterator[str]:
-        self._offset = self._done
-        for text in self._texts[self._done :]:
+        self._offset = self._handed = self._done
+        while True:
+            if self._handed == len(self._texts) and not await self._fetch():
+                return
+            text = self._texts[self._handed]
+            if self._handed == self._done and self._before_text:
+                text = text[len(self._before_text) :]
+            self._handed += 1
+            self._wait_again()
             yield text
-        while (new := await self._next()) is not None:
-            yield new
 
-    async def _next(self) -> str | None:
+    async def _fetch(self) -> bool:
         """Not by iterating the channel: an iterator that was cancelled with a failed attempt could not go on."""
         try:
-            text = await self._source.receive()
+            self._texts.append(await self._source.receive())
         except Closed:
-            return None
-        self._texts.append(text)
-        return text
+            return False
+        return True
 
-    def renumbered(self, chunk: SpeechChunk) -> SpeechChunk:
+    async def patiently(self, stream: AsyncGenerator[SpeechChunk, None], name: str) -> SpeechChunk | None:
+        """The next chunk, None at the end. Waits for ever for the next segment, but not for the sound of one."""
+        try:
+            async with asyncio.timeout(ATTEMPT_S if self.unfinished else None) as self._patience:
+                return await anext(stream, None)
+        except TimeoutError:
+            raise ProviderTimeout(name, f"no sound for {ATTEMPT_S:g} s") from None
+        finally:
+            self._patience = None
+
+    def _wait_again(self) -> None:
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(now() + ATTEMPT_S)
+
+    def placed(self, chunk: SpeechChunk) -> SpeechChunk:
+        """With the number and the times that it has in the whole reply."""
         segment = chunk.segment + self._offset
-        self._begun = not chunk.last
-        self._done = segment + chunk.last
-        return SpeechChunk(segment=segment, frame=chunk.frame, words=chunk.words, last=chunk.last)
+        words = chunk.words
+        if self._before_s:
+            shift = self._before_s
+            words = tuple(TimedWord(text=w.text, start_s=w.start_s + shift, end_s=w.end_s + shift) for w in chunk.words)
+        self._given_s += chunk.frame.duration_s
+        self._words += words
+        if chunk.last:
+            self._next_segment()
+        return SpeechChunk(segment=segment, frame=chunk.frame, words=words, last=chunk.last)
 
-    def broken_off(self, sample_rate_hz: int) -> list[SpeechChunk]:
-        """Ends the segment that was being synthesised, if any of it was given on."""
-        if not self._begun:
-            return []
-        ending = SpeechChunk(segment=self._done, frame=AudioFrame(b"", sample_rate_hz), last=True)
+    def _next_segment(self) -> None:
         self._done += 1
-        self._begun = False
-        return [ending]
+        self._given_s = self._before_s = 0.0
+        self._before_text = ""
+        self._words = []
+
+    def ending(self, sample_rate_hz: int) -> SpeechChunk | None:
+        """Notes which words of a segment were given on by a synthesiser that failed; if all, the segment's end."""
+        if not self._given_s:
+            return None
+        text = self._texts[self._done]
+        self._before_s = self._given_s
+        begun = heard_text(text, self._given_s, None, self._words)
+        if begun != text:
+            *whole, _cut = re.findall(r"\S+\s*", begun) or [""]
+            self._before_text = "".join(whole)
+            return None
+        ending = SpeechChunk(segment=self._done, frame=AudioFrame(b"", sample_rate_hz), last=True)
+        self._next_segment()
+        return ending

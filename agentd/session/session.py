@@ -10,10 +10,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import NoReturn
 
-from agentd.aio import Channel, Closed, cancel_and_wait, now
+from agentd.aio import Channel, Closed, now
 from agentd.session.conversation import Conversation
 from agentd.session.events import (
     CommitTurn,
@@ -33,10 +32,12 @@ from agentd.session.events import (
     Tick,
     TurnEvent,
 )
+from agentd.session.inbox import End, InboxEvent, InterruptNow, ReplyDone, ReplySounds, SessionEvent, Speak
 from agentd.session.listening import Listening
 from agentd.session.phrases import phrase
+from agentd.session.plan import Plan, bridge, goodbye, greeting
 from agentd.session.quiet import QuietCaller
-from agentd.session.reply import Plan, Reply
+from agentd.session.reply import Reply
 from agentd.session.room import (
     AgentState,
     CallerLeft,
@@ -46,40 +47,19 @@ from agentd.session.room import (
     RoomEvent,
     TextReceived,
 )
+from agentd.session.room_writer import RoomWriter
 from agentd.session.setup import SessionSetup
 from agentd.session.turns import Agent, TurnMachine
 
 log = logging.getLogger(__name__)
 
 INBOX_CAPACITY = 1_000  # events of a call that waits for a reply to be cut: far more than it can make in that time
-OUTBOX_CAPACITY = 200
 NO_CALLER_S = 300.0  # LiveKit's own limit for an empty room
 AWAY_S = 60.0  # a caller whose connection failed is waited for this long
 PLAYED_OUT_S = 0.4  # transport and jitter buffer between our last sample and the caller's ear
+CLOSE_S = 1.0  # a provider may take its time to close what was cut; the caller's next words do not wait for it
+GOODBYE_S = 30.0  # what the agent still says may delay the end this long
 FAILURES_IN_A_ROW = 3  # then the session ends, as livekit-agents 1.8.9's does
-
-
-@dataclass(frozen=True, slots=True)
-class _ReplyDone:
-    reply: Reply
-
-
-@dataclass(frozen=True, slots=True)
-class _Speak:
-    plan: Plan
-
-
-@dataclass(frozen=True, slots=True)
-class _InterruptNow:
-    rule: str
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    reason: str
-
-
-_Event = TurnEvent | RoomEvent | _ReplyDone | _Speak | _InterruptNow | _End
 
 
 class _Ended(Exception):
@@ -95,45 +75,40 @@ class Session:
     def __init__(self, setup: SessionSetup) -> None:
         self._setup = setup
         self._room = setup.room
-        self._inbox: Channel[_Event] = Channel(INBOX_CAPACITY)
-        self._outbox: Channel[Callable[[], Awaitable[None]]] = Channel(OUTBOX_CAPACITY)
+        started_at = setup.restored.started_at if setup.restored else 0.0
+        self._conversation = Conversation(setup, started_at or time.time())
+        self._writer = RoomWriter(self._conversation, setup.room)
+        self._inbox: Channel[InboxEvent] = Channel(INBOX_CAPACITY)
         self._plans: deque[Plan] = deque()
         self._reply: Reply | None = None
         self._reply_task: asyncio.Task[None] | None = None
-        self._state: AgentState = "initializing"
         self._caller_there = False
         self._met = False  # the greeting or the bridge is on its way
         self._failures = 0
-        self._caption = 0
+        self._end_by: tuple[float, str] | None = None  # a goodbye was asked for: when the call ends without it, and why
 
     @property
     def state(self) -> AgentState:
         """What front ends see."""
-        return self._state
+        return self._writer.state
 
     def say(self, text: str, *, interruptible: bool = True) -> None:
         """Speaks this after what is being said."""
-        self._inbox.force(_Speak(Plan(purpose="say", texts=(text,), interruptible=interruptible)))
+        self._inbox.force(Speak(Plan(purpose="say", text=text, interruptible=interruptible)))
 
     def interrupt(self) -> None:
         """Cuts what is being said."""
-        self._inbox.force(_InterruptNow("operator"))
+        self._inbox.force(InterruptNow("operator"))
 
     def end(self, reason: str, *, goodbye: str | None = None) -> None:
-        """Ends the call: at once, or after the goodbye."""
-        if goodbye:
-            plan = Plan(purpose="goodbye", texts=(goodbye,), interruptible=False, end_call=reason)
-            self._inbox.force(_Speak(plan))
-        else:
-            self._inbox.force(_End(reason))
+        """Ends the call: at once, or after what is being said and the goodbye, if the caller is there to hear it and
+        it does not take longer than `GOODBYE_S`."""
+        self._inbox.force(End(reason, goodbye or ""))
 
     async def run(self) -> str:
         """Until the call ends; the reason why: caller_left, ended_by_agent, room_deleted, idle, max_duration,
         no_caller, caller_lost, error, or what `end` was given."""
         self._began = now()
-        restored = self._setup.restored
-        record_time = restored.started_at if restored else 0.0
-        self._conversation = Conversation(self._setup, record_time or time.time())
         self._listening = Listening(self._conversation, self._inbox.force)
         self._machine = TurnMachine(self._setup.definition.turn, self._listening.streaming)
         self._quiet = QuietCaller(self._setup.definition.limits, self._began, self._began)
@@ -166,7 +141,7 @@ class Session:
         try:
             async with asyncio.TaskGroup() as group:
                 self._tasks = group
-                group.create_task(self._write_to_room())
+                group.create_task(self._writer.run())
                 group.create_task(self._watch_room())
                 group.create_task(self._listening.run(self._room.audio_in()))
                 group.create_task(self._converse())
@@ -180,23 +155,6 @@ class Session:
         async for event in self._room.events():
             self._inbox.force(event)
 
-    async def _write_to_room(self) -> None:
-        async for write in self._outbox:
-            await write()
-
-    def _set_state(self, state: AgentState) -> None:
-        if state == self._state:
-            return
-        self._state = state
-        self._conversation.record("state", state=state)
-        self._outbox.force(lambda: self._room.set_state(state))
-
-    def _show_user(self, text: str, *, final: bool) -> None:
-        segment = f"{self._setup.id}-{self._setup.incarnation}-user-{self._caption}"
-        self._outbox.force(lambda: self._room.user_caption(segment, text, final=final))
-        if final:
-            self._caption += 1
-
     # The conversation.
 
     async def _converse(self) -> None:
@@ -206,11 +164,12 @@ class Session:
                 await self._turn_event(event)
             else:
                 await self._other_event(event)
-            self._check_time()
+            await self._check_time()
             self._start_next_reply()
 
-    async def _next_event(self) -> _Event:
-        times = (self._machine.deadline, self._quiet.deadline(silent=self._silent()), self._wait_until)
+    async def _next_event(self) -> InboxEvent:
+        end_by = self._end_by[0] if self._end_by else None
+        times = (self._machine.deadline, self._quiet.deadline(silent=self._silent()), self._wait_until, end_by)
         deadline = min((t for t in times if t is not None), default=None)
         try:
             async with asyncio.timeout_at(deadline):
@@ -221,10 +180,10 @@ class Session:
     async def _turn_event(self, event: TurnEvent) -> None:
         match event:
             case Interim(text) if text:
-                self._show_user(text, final=False)
+                self._writer.show_user(text, final=False)
             case Recognized(text) if text:
                 self._quiet.spoke(now())
-                self._show_user(text, final=True)
+                self._writer.show_user(text, final=True)
             case SpeechStarted() | SpeechEnded():
                 self._quiet.touched(now())
         for decision in self._machine.step(event, now()):
@@ -260,22 +219,27 @@ class Session:
         )
         self._quiet.spoke(now())
         self._plans.append(Plan(purpose="answer", generate=True, turn=turn))
-        self._set_state("thinking")
+        if self._reply is None and self._met:
+            self._writer.set_state("thinking")
 
     async def _interrupt(self) -> None:
         reply, task = self._reply, self._reply_task
         self._reply = self._reply_task = None
         if reply is not None:
             reply.cut()
-        await cancel_and_wait(task)
+        if task is not None and not task.done():
+            task.cancel()
+            _, closing = await asyncio.wait([task], timeout=CLOSE_S)
+            if closing:  # the session's task group still owns it
+                log.warning("reply_closes_slowly", extra={"after_s": CLOSE_S})
         self._quiet.touched(now())
-        self._set_state("listening")
+        self._writer.set_state("listening")
 
     def _start_next_reply(self) -> None:
-        if self._reply is not None or not self._plans:
+        if self._reply is not None or not self._plans or not self._met:
             return
         plan = self._plans.popleft()
-        reply = Reply(self._conversation, self._room, plan, self._tasks, self._audible)
+        reply = Reply(self._conversation, self._room, plan, self._tasks, lambda on: self._audible(reply, on))
         self._reply = reply
         self._reply_task = self._tasks.create_task(self._run_reply(reply))
         for decision in self._machine.step(ReplyStarted(plan.interruptible), now()):
@@ -284,29 +248,31 @@ class Session:
         if not self._caller_there:
             reply.hold()
         if plan.generate:
-            self._set_state("thinking")
+            self._writer.set_state("thinking")
 
     async def _run_reply(self, reply: Reply) -> None:
         await reply.run()
-        self._inbox.force(_ReplyDone(reply))
+        self._inbox.force(ReplyDone(reply))
 
-    def _audible(self, sounding: bool) -> None:
+    def _audible(self, reply: Reply, sounding: bool) -> None:
+        if reply is not self._reply:
+            return
         if sounding:
-            self._inbox.force(ReplyAudible())
-        self._set_state("speaking" if sounding else "thinking")
+            self._inbox.force(ReplySounds(reply))
+        self._writer.set_state("speaking" if sounding else "thinking")
 
-    async def _other_event(self, event: RoomEvent | _ReplyDone | _Speak | _InterruptNow | _End) -> None:
+    async def _other_event(self, event: RoomEvent | SessionEvent) -> None:
         match event:
-            case _ReplyDone(reply) if reply is self._reply:
+            case ReplyDone(reply) if reply is self._reply:
                 await self._reply_done(reply)
-            case _Speak(plan):
+            case ReplySounds(reply) if reply is self._reply:  # and was not cut since: a dead reply would sound for ever
+                await self._turn_event(ReplyAudible())
+            case Speak(plan):
                 self._plans.append(plan)
-            case _InterruptNow(rule):
-                self._conversation.record("decision", rule=rule, action="Interrupt", value="")
-                await self._interrupt()
-                await self._turn_event(ReplyEnded())
-            case _End(reason):
-                await self._finish(reason)
+            case InterruptNow(rule):
+                await self._interrupt_now(rule)
+            case End(reason, text):
+                await self._end(reason, text)
             case CallerLinked():
                 self._caller_linked(event)
             case CallerLeft():
@@ -327,14 +293,28 @@ class Session:
             await self._finish(reply.end_call)
         if self._failures >= FAILURES_IN_A_ROW:
             await self._finish("error")
-        self._set_state("listening")
+        self._writer.set_state("listening")
         await self._turn_event(ReplyEnded())
 
-    async def _finish(self, reason: str) -> None:
+    async def _interrupt_now(self, rule: str) -> None:
+        """An operator cuts what is being said; where the call was to end with it, it ends."""
+        self._conversation.record("decision", rule=rule, action="Interrupt", value="")
+        end_call = self._reply.end_call if self._reply is not None else None
+        await self._interrupt()
+        if end_call is not None:
+            await self._finish(end_call)
+        await self._turn_event(ReplyEnded())
+
+    async def _end(self, reason: str, text: str) -> None:
+        if not text or not self._caller_there:
+            await self._finish(reason)
+        self._say_goodbye(text, reason)
+
+    async def _finish(self, reason: str) -> NoReturn:
         """The agent ends the call."""
         await self._interrupt()
         delete = self._setup.definition.room.on_end == "delete_room"
-        await self._room.end(delete=delete)
+        await self._writer.end(delete=delete)
         raise _Ended(reason)
 
     # The caller comes and goes.
@@ -352,36 +332,17 @@ class Session:
             self._reply.release()
         if not self._met:
             self._met = True
-            self._set_state("listening")
-            plan = self._bridge() if self._setup.restored else self._greeting()
+            self._writer.set_state("listening")
+            restored, conversation = self._setup.restored, self._conversation
+            plan = bridge(restored, conversation.language) if restored else greeting(conversation)
             if plan is not None:
-                self._plans.append(plan)
-
-    def _greeting(self) -> Plan | None:
-        greeting = self._setup.definition.greeting
-        if greeting is None:
-            return None
-        if greeting.say:
-            text = self._conversation.render(greeting.say)
-            return Plan(purpose="greeting", texts=(text,), interruptible=greeting.interruptible)
-        return Plan(
-            purpose="greeting", generate=True, instruction=greeting.generate, interruptible=greeting.interruptible
-        )
-
-    def _bridge(self) -> Plan:
-        """What is said first after the process of an earlier incarnation died: never again what was heard."""
-        restored, language = self._setup.restored, self._conversation.language
-        assert restored is not None
-        if restored.caller_was_speaking:
-            return Plan(purpose="bridge", texts=(phrase("bridge_say_again", language),))
-        texts = (phrase("bridge", language), *restored.unsaid)
-        return Plan(purpose="bridge", texts=texts, generate=restored.reply_owed)
+                self._plans.appendleft(plan)
 
     async def _caller_left(self, event: CallerLeft) -> None:
         self._conversation.record("caller.left", identity=event.identity, reason=event.reason, final=event.final)
         if event.final:
             await self._interrupt()
-            await self._room.end(delete=False)
+            await self._writer.end(delete=False)
             raise _Ended("caller_left")
         self._caller_there = False
         self._wait_until = now() + AWAY_S
@@ -394,19 +355,22 @@ class Session:
         """Neither side speaks or is about to, and the caller is there."""
         return self._caller_there and self._reply is None and not self._plans and not self._machine.user_speaking
 
-    def _check_time(self) -> None:
+    async def _check_time(self) -> None:
         if self._wait_until is not None and now() >= self._wait_until:
             raise _Ended("caller_lost" if self._met else "no_caller")
+        if self._end_by is not None and now() >= self._end_by[0]:
+            await self._finish(self._end_by[1])
         due = self._quiet.due(now(), silent=self._silent())
         prompt = self._setup.definition.limits.idle_prompt
         language = self._conversation.language
         if due == "prompt" and prompt is not None:
-            self._plans.append(Plan(purpose="idle", texts=(self._conversation.render(prompt.say),)))
+            self._plans.append(Plan(purpose="idle", text=self._conversation.render(prompt.say)))
         elif due == "give_up":
-            self._goodbye(phrase("goodbye_idle", language), "idle")
+            self._say_goodbye(phrase("goodbye_idle", language), "idle")
         elif due == "time_up":
             self._quiet.limits = type(self._quiet.limits)()  # once is enough
-            self._goodbye(phrase("goodbye_time", language), "max_duration")
+            self._say_goodbye(phrase("goodbye_time", language), "max_duration")
 
-    def _goodbye(self, text: str, reason: str) -> None:
-        self._plans.append(Plan(purpose="goodbye", texts=(text,), interruptible=False, end_call=reason))
+    def _say_goodbye(self, text: str, reason: str) -> None:
+        self._plans.append(goodbye(text, reason))
+        self._end_by = self._end_by or (now() + GOODBYE_S, reason)

@@ -11,8 +11,9 @@ from agentd.providers.llm import LLM
 from agentd.providers.stt import STT
 from agentd.providers.tts import TTS
 from agentd.providers.vad import VAD
-from agentd.session.journal import Journal, Restored
+from agentd.session.journal import Journal
 from agentd.session.records import Record
+from agentd.session.restore import Restored
 from agentd.session.room import Room
 from agentd.tools.spec import ToolRunner
 

@@ -15,8 +15,9 @@ from agentd.providers.llm import LLM, Message, ToolCall, ToolResult, ToolSchema
 from agentd.providers.stt import STT, STTSettings
 from agentd.providers.tts import TTS, TTSSettings
 from agentd.providers.vad import VADSettings
-from agentd.session.journal import Journal, Restored
+from agentd.session.journal import Journal
 from agentd.session.records import Record
+from agentd.session.restore import Restored
 from agentd.session.session import Session
 from agentd.session.setup import Candidate, Providers, SessionSetup
 from agentd.tools.spec import ToolContext, ToolOutcome
@@ -133,6 +134,7 @@ async def calling(
     fallback_tts: TTS | None = None,
     fallback_stt: STT | None = None,
     restored: Restored | None = None,
+    incarnation: int = 1,
     link: bool = True,
 ) -> AsyncIterator[Call]:
     """A call under way; the caller is linked. Cancelled at the end if it still runs."""
@@ -157,6 +159,7 @@ async def calling(
             journal=journal,
             observe=records.append,
             restored=restored,
+            incarnation=incarnation,
         )
         session = Session(setup)
         task = asyncio.create_task(session.run())

@@ -11,7 +11,7 @@ from agentd.config.definition import Filler, Greeting, IdlePrompt, Interruption,
 from agentd.errors import ProviderRefused, ProviderUnavailable
 from agentd.providers.fields import Duration
 from agentd.providers.llm import TextDelta, ToolCall, ToolResult
-from agentd.session.journal import Restored
+from agentd.session.restore import Restored
 from agentd.tools.spec import EndCall, SetVariables, ToolOutcome
 from tests.fakes.call import FakeTools, calling, definition
 from tests.fakes.clock import run_virtual

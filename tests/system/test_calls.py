@@ -19,8 +19,9 @@ from aiohttp import web
 from agentd.audio import INPUT_HZ, AudioFrame, resample
 from agentd.providers.llm import Message, ToolCall, ToolResult
 from agentd.registry import installed
-from agentd.session.journal import read_journal, restore
+from agentd.session.journal import read_journal
 from agentd.session.records import Record
+from agentd.session.restore import restore
 from agentd.transport.tokens import LiveKitCredentials
 from bench.caller import EAR_HZ, Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent

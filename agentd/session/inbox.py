@@ -1,0 +1,50 @@
+"""What the one task of a session takes in order: the caller's turns, the room, and the session's own events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentd.session.events import TurnEvent
+from agentd.session.plan import Plan
+from agentd.session.reply import Reply
+from agentd.session.room import RoomEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDone:
+    """The task of this reply has ended by itself."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class ReplySounds:
+    """The first sound of this reply goes out, which may have been cut since."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """Somebody wants this said after what is being said."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptNow:
+    """Somebody cuts what is being said."""
+
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Somebody ends the call, after the goodbye if there is one."""
+
+    reason: str
+    goodbye: str = ""
+
+
+SessionEvent = ReplyDone | ReplySounds | Speak | InterruptNow | End
+InboxEvent = TurnEvent | RoomEvent | SessionEvent

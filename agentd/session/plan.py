@@ -1,0 +1,67 @@
+"""What a reply is to be, before it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agentd.session.conversation import Conversation
+from agentd.session.events import CommitTurn
+from agentd.session.phrases import phrase
+from agentd.session.restore import Restored
+
+Purpose = Literal["answer", "greeting", "say", "idle", "bridge", "goodbye"]
+
+GO_ON = (
+    "A technical fault cut your last answer off after the words that stand last in this conversation. "
+    "Go on from exactly there. Do not repeat anything of it, do not greet and do not mention the fault."
+)
+"""What the model is told to finish an answer that it, or the process, broke off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a reply is to be: the `opening`, `text` spoken as it is, `unsaid`, then, if `generate`, the model's answer.
+
+    `opening`: a sentence that is not said again when the process dies. `unsaid`: segments of an earlier incarnation.
+    `turn`: the caller's turn that it answers. `end_call`: the reason for which the call ends after it.
+    """
+
+    purpose: Purpose
+    opening: str = ""
+    text: str = ""
+    unsaid: tuple[str, ...] = ()
+    generate: bool = False
+    instruction: str | None = None
+    interruptible: bool = True
+    turn: CommitTurn | None = None
+    end_call: str | None = None
+
+
+def greeting(conversation: Conversation) -> Plan | None:
+    """What the agent says first, if the file has it greet."""
+    greeting = conversation.definition.greeting
+    if greeting is None:
+        return None
+    if greeting.say:
+        text = conversation.render(greeting.say)
+        return Plan(purpose="greeting", text=text, interruptible=greeting.interruptible)
+    return Plan(purpose="greeting", generate=True, instruction=greeting.generate, interruptible=greeting.interruptible)
+
+
+def bridge(restored: Restored, language: str) -> Plan:
+    """What is said first after the process of an earlier incarnation died: never again what was heard."""
+    if restored.caller_was_speaking:
+        return Plan(purpose="bridge", opening=phrase("bridge_say_again", language))
+    return Plan(
+        purpose="bridge",
+        opening=phrase("bridge", language),
+        unsaid=restored.unsaid,
+        generate=restored.reply_owed,
+        instruction=GO_ON if restored.reply_begun else None,
+    )
+
+
+def goodbye(text: str, reason: str) -> Plan:
+    """The last words; the call ends with them for this reason."""
+    return Plan(purpose="goodbye", text=text, interruptible=False, end_call=reason)

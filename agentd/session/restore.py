@@ -1,0 +1,204 @@
+"""A conversation rebuilt from its journal's records, for the incarnation that goes on with it. Pure.
+
+The records are folded through the same `History` that wrote them, so what comes out is what the session had:
+only what was heard, every call with its result beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentd.providers.llm import ChatItem, ToolCall, ToolResult
+from agentd.session.history import Draft, History, ToolRound
+from agentd.session.records import Record
+
+LOST_CALL = "The outcome of this call is unknown: the process that made it ended. Do not assume that it failed."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """A conversation as its journal tells it.
+
+    `unsaid`: sentences of the reply under way that the caller has not heard to their end.
+    `caller_was_speaking`: words may have been lost with the process.
+    `reply_owed`: the model is to be asked: it had not answered the caller's last turn, or not to the end.
+    `reply_begun`: then it is to go on after what was heard and `unsaid`, instead of answering anew.
+    """
+
+    items: tuple[ChatItem, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    turns: int = 0
+    replies: int = 0
+    unsaid: tuple[str, ...] = ()
+    caller_was_speaking: bool = False
+    reply_owed: bool = False
+    reply_begun: bool = False
+    last_record_at: float = 0.0
+    started_at: float = 0.0
+    ended: bool = False
+
+
+def restore(records: Iterable[Record]) -> Restored:
+    """Rebuilds the conversation: only what was heard is in it, and every tool call has its result."""
+    restoring = _Restoring()
+    for record in records:
+        restoring.take(record)
+    return restoring.result()
+
+
+@dataclass(slots=True)
+class _Restoring:
+    """The fold over the records.
+
+    `pending` are the sentences of the current reply that are not yet heard, `carried` those of the reply that an
+    earlier death cut short and that the bridge has not come to. `generating`: the model is writing the current reply.
+    """
+
+    history: History = field(default_factory=History)
+    drafts: dict[tuple[int, int], Draft] = field(default_factory=dict)  # by reply and number of the draft
+    draft_of: dict[tuple[int, int], Draft] = field(default_factory=dict)  # by reply and segment
+    tool_round: ToolRound | None = None  # the last one
+    open_calls: dict[tuple[int, str], tuple[ToolRound, str]] = field(default_factory=dict)  # and the tool's name
+    last_kind: str = ""
+    variables: dict[str, Any] = field(default_factory=dict)
+    pending: dict[tuple[int, int], str] = field(default_factory=dict)
+    carried: list[str] = field(default_factory=list)
+    turns: int = 0
+    replies: int = 0
+    speaking: bool = False
+    owed: bool = False
+    generating: bool = False
+    begun: bool = False
+    last_at: float = 0.0
+    started_at: float = 0.0
+    ended: bool = False
+
+    def take(self, record: Record) -> None:
+        self.last_at = record.at
+        handler = getattr(self, "on_" + record.kind.replace(".", "_"), None)
+        if handler is not None:
+            handler(record.data)
+        self.last_kind = record.kind
+
+    def on_session_started(self, data: Mapping[str, Any]) -> None:
+        self.started_at = self.last_at
+        self.variables.update(data.get("variables", {}))
+
+    def on_session_ended(self, data: Mapping[str, Any]) -> None:
+        self.ended = True
+
+    def on_variables(self, data: Mapping[str, Any]) -> None:
+        self.variables.update(data["values"])
+
+    # The caller.
+
+    def on_speech_started(self, data: Mapping[str, Any]) -> None:
+        self.speaking = True
+
+    def on_speech_wordless(self, data: Mapping[str, Any]) -> None:
+        self.speaking = False
+
+    def on_decision(self, data: Mapping[str, Any]) -> None:
+        if data["action"] in ("Ignore", "ResumeSpeech"):  # it was a cough, an "uh-huh", or noise
+            self.speaking = False
+
+    def on_turn_user(self, data: Mapping[str, Any]) -> None:
+        self.speaking = False
+        self.turns = data["turn"]
+        self.history.add_user(data["text"])
+        self.owed = True
+
+    # The agent.
+
+    def on_reply_started(self, data: Mapping[str, Any]) -> None:
+        self.replies = data["reply"]
+        bridge = data["purpose"] == "bridge"
+        goes_on = bridge and not self.speaking  # a caller who is asked to say it again is not told the rest
+        unsaid = [*self.pending.values(), *self.carried]
+        self.carried = unsaid if goes_on else []
+        self.pending.clear()
+        generate = data.get("generate", data["purpose"] == "answer")
+        self.begun = goes_on and generate and (self.begun or bool(unsaid))
+        self.generating = generate
+        if generate or bridge:
+            self.owed = False
+        if bridge:
+            self.speaking = False
+
+    def on_reply_written(self, data: Mapping[str, Any]) -> None:
+        self.generating = False
+
+    def on_segment_started(self, data: Mapping[str, Any]) -> None:
+        reply, segment, text = data["reply"], data["segment"], data["text"]
+        self.draft_of[reply, segment] = self._draft(
+            reply, data.get("draft", 0), before_calls=data.get("before_calls", False)
+        )
+        if data.get("opening", False):
+            return
+        if self.carried and self.carried[0] == text:
+            self.carried.pop(0)
+        self.pending[reply, segment] = text
+        self.begun = True
+
+    def _draft(self, reply: int, number: int, *, before_calls: bool) -> Draft:
+        draft = self.drafts.get((reply, number))
+        if draft is None:
+            draft = self.history.draft(before=self.tool_round if before_calls else None)
+            self.drafts[reply, number] = draft
+        return draft
+
+    def on_segment_heard(self, data: Mapping[str, Any]) -> None:
+        key = (data["reply"], data["segment"])
+        self.pending.pop(key, None)
+        draft = self.draft_of.get(key) or self._draft(data["reply"], data.get("draft", 0), before_calls=False)
+        draft.hear(data["text"])
+
+    def on_turn_agent(self, data: Mapping[str, Any]) -> None:
+        self.pending.clear()
+        self.carried.clear()
+        self.generating = self.begun = False
+        for (reply, _), draft in self.drafts.items():
+            if reply == data["reply"]:
+                draft.settle(interrupted=data["interrupted"])
+
+    # Tools.
+
+    def on_tool_called(self, data: Mapping[str, Any]) -> None:
+        """Calls made side by side are recorded one right after the other."""
+        call = ToolCall(id=data["id"], name=data["name"], arguments=data["arguments"])
+        if self.last_kind == "tool.called" and self.tool_round is not None:
+            self.tool_round.add(call)
+        else:
+            self.tool_round = self.history.begin_tools([call])
+        self.open_calls[data["reply"], call.id] = (self.tool_round, call.name)
+
+    def on_tool_completed(self, data: Mapping[str, Any]) -> None:
+        open_call = self.open_calls.pop((data["reply"], data["id"]), None)
+        if open_call is None:  # the record of the call was lost on a full disk
+            return
+        tool_round, name = open_call
+        tool_round.complete(
+            ToolResult(call_id=data["id"], name=name, content=data["content"], is_error=data["is_error"])
+        )
+
+    def result(self) -> Restored:
+        for (_, call_id), (tool_round, name) in self.open_calls.items():
+            tool_round.complete(ToolResult(call_id=call_id, name=name, content=LOST_CALL, is_error=True))
+        for draft in self.drafts.values():
+            if not draft.settled:
+                draft.settle(interrupted=False)
+        return Restored(
+            items=self.history.items(),
+            variables=self.variables,
+            turns=self.turns,
+            replies=self.replies,
+            unsaid=(*self.pending.values(), *self.carried),
+            caller_was_speaking=self.speaking,
+            reply_owed=self.owed or self.generating,
+            reply_begun=self.generating and self.begun,
+            last_record_at=self.last_at,
+            started_at=self.started_at,
+            ended=self.ended,
+        )
