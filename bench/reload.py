@@ -144,8 +144,8 @@ async def main(arguments: argparse.Namespace) -> None:
         print(f"  edit to serving                 {ms(taken)}")
         print(f"  {arguments.mass} files at once            {1000 * mass_s:.0f} ms in {generations} generation(s)")
         print(f"  calls still running             {alive} of {arguments.calls}")
-        print(f"  gaps over {1000 * GAP_S:.0f} ms, edits         {ms(quiet)}")
-        print(f"  gaps over {1000 * GAP_S:.0f} ms, mass          {ms(during_mass)}")
+        print(f"  gaps over {1000 * GAP_S:.0f} ms, edits         {ms(quiet) if quiet else 'none'}")
+        print(f"  gaps over {1000 * GAP_S:.0f} ms, mass          {ms(during_mass) if during_mass else 'none'}")
 
 
 if __name__ == "__main__":

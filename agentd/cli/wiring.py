@@ -6,12 +6,12 @@ import asyncio
 import os
 from collections.abc import AsyncIterable, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import aiohttp
 from livekit.api import ListRoomsRequest, LiveKitAPI, TwirpError
 
 from agentd.admin.settings import AdminSettings, TokenEndpointSettings
+from agentd.cli.setting import Setting
 from agentd.config.load import load
 from agentd.runtime.calls import Calls
 from agentd.runtime.messages import WorkerSettings
@@ -23,9 +23,6 @@ from agentd.runtime.systemd import notify
 from agentd.transport.protocol import LoadReport
 from agentd.transport.registration import Registration
 from agentd.transport.tokens import LiveKitCredentials
-
-if TYPE_CHECKING:
-    from agentd.cli.serve import Setting
 
 REQUIRE_LIVEKIT_S = 15.0
 ROOM_QUERY_TIMEOUT_S = 5.0

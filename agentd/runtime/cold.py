@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from agentd.aio import now
 from agentd.config.definition import AgentDefinition
@@ -13,9 +12,6 @@ from agentd.runtime.jobs import Session
 from agentd.runtime.journals import Unfinished, mark_ended
 from agentd.transport.protocol import agent_identity
 
-if TYPE_CHECKING:
-    from agentd.runtime.supervisor import SupervisorSettings
-
 logger = logging.getLogger(__name__)
 
 
@@ -23,7 +19,7 @@ async def recover_calls(
     left: Sequence[Unfinished],
     calls: Calls,
     agents: Mapping[str, AgentDefinition],
-    settings: SupervisorSettings,
+    livekit_url: str,
     mint: Mint,
     room_exists: Callable[[str], Awaitable[bool]],
 ) -> None:
@@ -33,7 +29,7 @@ async def recover_calls(
         room = str(found.started.data.get("room", ""))
         definition = agents.get(agent)
         if definition is not None and room and await room_exists(room):
-            session = left_behind(found, definition, settings.livekit_url)
+            session = left_behind(found, definition, livekit_url)
             logger.warning("session recovered", extra={"session": session.id, "agent": agent, "room": room})
             calls.adopt(session, token=mint(room, session.identity, agent))
         else:

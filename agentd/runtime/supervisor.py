@@ -202,9 +202,8 @@ class Supervisor:
         if self._settings.require_livekit_s is not None:
             await self._registered_within(self._settings.require_livekit_s)
         if self._room_exists is not None:
-            recovery = recover_calls(
-                left, self.calls, self.rollout.agents, self._settings, self._mint, self._room_exists
-            )
+            url = self._settings.livekit_url
+            recovery = recover_calls(left, self.calls, self.rollout.agents, url, self._mint, self._room_exists)
             others.append(group.create_task(recovery, name="cold recovery"))
         self._started = True
         self._notify("ready")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentd.providers.llm import ChatItem, Message, ToolCall, ToolResult
-from agentd_scripted.config import Response, ToolUse
+from agentd_scripted.dialogue import Response, ToolUse
 from agentd_scripted.listening import Heard, matching_result, understand
 from agentd_scripted.script import Script
 from agentd_scripted.slots import Value

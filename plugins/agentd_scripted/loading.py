@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from agentd_scripted.config import Dialogue
+from agentd_scripted.dialogue import Dialogue
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from agentd_scripted.config import Dialogue, Response, State
+from agentd_scripted.dialogue import Dialogue, Response, State
 from agentd_scripted.likeness import Router
 from agentd_scripted.templates import Template, parse
 

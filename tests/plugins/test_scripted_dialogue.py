@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from agentd_scripted.config import Dialogue, Response, State, ToolUse
+from agentd_scripted.dialogue import Dialogue, Response, State, ToolUse
 from agentd_scripted.engine import Engine
 from agentd_scripted.loading import DialogueInvalid, read_dialogue
 from agentd_scripted.script import compile_script
