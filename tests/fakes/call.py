@@ -136,6 +136,7 @@ async def calling(
     restored: Restored | None = None,
     incarnation: int = 1,
     link: bool = True,
+    observe: Callable[[Record], None] = lambda record: None,
 ) -> AsyncIterator[Call]:
     """A call under way; the caller is linked. Cancelled at the end if it still runs."""
     agent = agent or definition()
@@ -143,6 +144,11 @@ async def calling(
     stt, tts, tools = stt or FakeSTT(), tts or FakeTTS(), tools or FakeTools()
     llm = FakeLLM(script or says("Fine."))
     records: list[Record] = []
+
+    def seen(record: Record) -> None:
+        records.append(record)
+        observe(record)
+
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal.create(Path(folder) / "call.journal")
         setup = SessionSetup(
@@ -157,7 +163,7 @@ async def calling(
             tools=tools,
             room=room,
             journal=journal,
-            observe=records.append,
+            observe=seen,
             restored=restored,
             incarnation=incarnation,
         )

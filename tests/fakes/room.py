@@ -101,12 +101,15 @@ class FakeRoom:
     def close(self, reason: str = "room_deleted") -> None:
         self._events.force(RoomClosed(reason=reason))
 
+    def hear(self, frame: AudioFrame) -> None:
+        self._frames.force(frame)
+
     async def speak(self, value: int, seconds: float) -> None:
         """Sound whose samples are `value`; 0 is silence. Takes its time."""
         data = value.to_bytes(2, "little") * FRAME_SAMPLES
         for _ in range(round(seconds * INPUT_HZ / FRAME_SAMPLES)):
             await asyncio.sleep(FRAME_SAMPLES / INPUT_HZ)
-            self._frames.force(AudioFrame(data, INPUT_HZ))
+            self.hear(AudioFrame(data, INPUT_HZ))
 
     async def silent(self, seconds: float) -> None:
         await self.speak(0, seconds)

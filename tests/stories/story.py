@@ -1,0 +1,124 @@
+"""Turn-taking stories: what a caller does, and the timeline that must follow, to the millisecond (see README.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Says:
+    """Sound of the caller's: `text` "" is sound without words."""
+
+    at_s: float
+    text: str
+    lasts_s: float
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Does:
+    """`what`: types, leaves, drops, returns, mutes, unmutes, interrupts, tells, ends, commits, clears."""
+
+    at_s: float
+    what: str
+    text: str = ""
+
+
+Act = Says | Does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """`agent`: YAML of an agent file, less its providers. `then`: the timeline as lines of text."""
+
+    name: str
+    file: str
+    agent: Mapping[str, Any]
+    replies: tuple[str, ...]
+    recogniser: Mapping[str, Any]
+    model_s: float
+    voice: Mapping[str, Any]
+    tools: Mapping[str, Any]
+    acts: tuple[Act, ...]
+    until_s: float
+    then: tuple[str, ...]
+
+
+_ACT = re.compile(
+    r'^(?P<at>[\d.]+) (?P<what>\w+)(?: "(?P<text>[^"]*)")?(?: for (?P<lasts>[\d.]+))?(?: in (?P<language>[\w-]+))?$'
+)
+_SOUNDS = frozenset({"says", "coughs", "hums"})
+TAIL_S = 6.0  # of silence after the caller's last act, unless the story says `until`
+
+
+def stories(path: Path) -> Iterator[Story]:
+    """All stories of a file; a `common` section at its head holds for each of them."""
+    documents = list(yaml.load_all(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
+    common: Mapping[str, Any] = {}
+    for document in documents:
+        if "common" in document:
+            common = document["common"]
+            continue
+        for variant in _variants(document):
+            yield _story({**common, **variant}, path.name)
+
+
+def _variants(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """`each: {x: [1, 2]}` makes a story of every value, with `$x` replaced everywhere, computed as `$(x + 0.5)`."""
+    each: Mapping[str, list[Any]] = document.get("each", {})
+    if not each:
+        yield document
+        return
+    (name, values) = next(iter(each.items()))
+    rest = {key: value for key, value in each.items() if key != name}
+    for value in values:
+        filled = {key: _filled(content, name, value) for key, content in document.items() if key != "each"}
+        yield from _variants({**filled, "each": {key: _filled(content, name, value) for key, content in rest.items()}})
+
+
+def _filled(content: Any, name: str, value: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _filled(each, name, value) for key, each in content.items()}
+    if isinstance(content, list):
+        return [_filled(each, name, value) for each in content]
+    if not isinstance(content, str):
+        return content
+    if content == f"${name}":
+        return value
+    return re.sub(rf"\${name}\b", str(value), content)
+
+
+def _story(told: Mapping[str, Any], file: str) -> Story:
+    acts = tuple(sorted((_act(line) for line in told.get("caller", ())), key=lambda act: act.at_s))
+    last = max((act.at_s + (act.lasts_s if isinstance(act, Says) else 0.0) for act in acts), default=0.0)
+    return Story(
+        name=str(told["story"]),
+        file=file,
+        agent=told.get("agent", {}),
+        replies=tuple(told.get("replies", ("Fine.",))),
+        recogniser=told.get("recogniser", {}),
+        model_s=float(told.get("model_s", 0.1)),
+        voice=told.get("voice", {}),
+        tools=told.get("tools", {}),
+        acts=acts,
+        until_s=float(told.get("until", last + TAIL_S)),
+        then=tuple(told.get("then", ())),
+    )
+
+
+def _act(line: str) -> Act:
+    found = _ACT.match(line)
+    if found is None:
+        raise ValueError(f"no act of a caller: {line!r}")
+    at_s, what, text = float(found["at"]), found["what"], found["text"] or ""
+    if what in _SOUNDS:
+        return Says(at_s=at_s, text=text, lasts_s=float(found["lasts"] or 1.0), language=found["language"])
+    return Does(at_s=at_s, what=what, text=text)

@@ -1,0 +1,194 @@
+"""Runs a story against a whole session in virtual time, and tells what happened as lines of text."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from agentd.aio import now
+from agentd.audio import INPUT_HZ, AudioFrame
+from agentd.config.definition import AgentDefinition, Filler
+from agentd.errors import ProviderUnavailable
+from agentd.providers.fields import Duration
+from agentd.providers.llm import ChatRequest, TextDelta, ToolCall, ToolResult
+from agentd.session.records import Record
+from agentd.tools.spec import ToolContext, ToolOutcome
+from tests.config.files import agent as agent_of
+from tests.fakes.call import Call, FakeTools, calling
+from tests.fakes.clock import run_virtual
+from tests.fakes.providers import Answer, FakeStreamingSTT, FakeSTT, FakeTTS
+from tests.fakes.room import FRAME_SAMPLES
+from tests.stories.story import Does, Says, Story
+
+FRAME_S = FRAME_SAMPLES / INPUT_HZ
+SOUND_GAP_S = 0.02  # shorter silences in the agent's sound are the seam of two frames
+
+
+def tell(story: Story) -> list[str]:
+    """The timeline: `MS what happened`, in order."""
+    return run_virtual(_tell(story))
+
+
+async def _tell(story: Story) -> list[str]:
+    seen: list[tuple[float, str]] = []
+    tools = FakeTools(
+        run_tool={name: _tool(settings) for name, settings in story.tools.items()},
+        fillers={n: _filler(s["filler"]) for n, s in story.tools.items() if "filler" in s},
+        cancelling=frozenset(name for name, settings in story.tools.items() if settings.get("cancels")),
+    )
+    async with calling(
+        agent=_definition(yaml.safe_dump(dict(story.agent)) if story.agent else ""),
+        script=_model(story.replies),
+        stt=_recogniser(story.recogniser),
+        tts=FakeTTS(aligned=bool(story.voice.get("aligned", False)), first_sound_s=story.voice.get("delay_s", 0.05)),
+        tools=tools,
+        observe=lambda record: seen.extend((now(), line) for line in lines_of(record)),
+        link=not any(isinstance(act, Does) and act.what == "joins" for act in story.acts),
+    ) as call:
+        call.llm.first_token_s = story.model_s
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_microphone(call, story))
+            group.create_task(_acts(call, story))
+        sounding = _sounding(call)
+    return [f"{round(1000 * at)} {line}" for at, line in sorted([*seen, *sounding], key=lambda each: each[0])]
+
+
+# The caller.
+
+
+async def _microphone(call: Call, story: Story) -> None:
+    """One frame after the other, as a track brings them; muted, it brings none."""
+    sounds = [(act, call.learn(act.text)) for act in story.acts if isinstance(act, Says)]
+    mutes = [act for act in story.acts if isinstance(act, Does) and act.what in ("mutes", "unmutes")]
+    frames = round(story.until_s / FRAME_S)
+    for number in range(frames):
+        await asyncio.sleep(FRAME_S)
+        at = number * FRAME_S
+        value = next((value for act, value in sounds if act.at_s <= at + 1e-6 < act.at_s + act.lasts_s), 0)
+        switched = [act.what for act in mutes if act.at_s <= at]
+        if not switched or switched[-1] == "unmutes":
+            call.room.hear(AudioFrame(value.to_bytes(2, "little") * FRAME_SAMPLES, INPUT_HZ))
+
+
+async def _acts(call: Call, story: Story) -> None:
+    for act in story.acts:
+        if isinstance(act, Does):
+            await asyncio.sleep(max(0.0, act.at_s - now()))
+            _do(call, act)
+
+
+def _do(call: Call, act: Does) -> None:
+    room, session = call.room, call.session
+    match act.what:
+        case "types":
+            room.type(act.text)
+        case "joins":
+            room.link()
+        case "leaves":
+            room.leave()
+        case "drops":
+            room.leave(final=False)
+        case "returns":
+            room.link(returned=True)
+        case "tells":  # an operator
+            session.say(act.text)
+        case "insists":
+            session.say(act.text, interruptible=False)
+        case "interrupts":
+            session.interrupt()
+        case "ends":
+            session.end("ended_by_operator", goodbye=act.text or None)
+        case "mutes" | "unmutes":
+            pass  # the microphone's
+        case _:
+            raise ValueError(f"nobody can do this: {act.what}")
+
+
+# The agent.
+
+
+@cache
+def _definition(text: str) -> AgentDefinition:
+    """Through the real loader, so that a story's settings are what a user writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        return agent_of(Path(folder), f"name: story\n{text}")
+
+
+def _model(replies: tuple[Any, ...]) -> Any:
+    """`replies`: text, or `{calls: [name, ...]}`, or `{fails: true}`; the last one again and again."""
+    left = list(replies)
+
+    def script(request: ChatRequest) -> Answer:
+        reply = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(reply, str):
+            return [TextDelta(word + " ") for word in reply.split(" ")]
+        if "fails" in reply:
+            return [ProviderUnavailable("fake", "down")]
+        said = [TextDelta(word + " ") for word in reply.get("says", "").split(" ") if word]
+        return [*said, *(ToolCall(id=f"{name}-1", name=name, arguments="{}") for name in reply["calls"])]
+
+    return script
+
+
+def _recogniser(settings: Mapping[str, Any]) -> FakeSTT:
+    delay_s = float(settings.get("delay_s", 0.14))
+    if settings.get("streaming"):
+        return FakeStreamingSTT(delay_s=delay_s, end_of_turn=bool(settings.get("end_of_turn", False)))
+    return FakeSTT(delay_s=delay_s)
+
+
+def _tool(settings: Mapping[str, Any]) -> Any:
+    async def run(call: ToolCall, context: ToolContext) -> Any:
+        await asyncio.sleep(float(settings.get("takes_s", 0.1)))
+        if not settings.get("fails"):
+            return settings.get("answers", "done")
+        result = ToolResult(call_id=call.id, name=call.name, content="it failed", is_error=True)
+        return ToolOutcome(result=result, outcome="error")
+
+    return run
+
+
+def _filler(text: str) -> Filler:
+    return Filler(after=Duration(1.2), say=(text,))
+
+
+# What happened.
+
+
+def lines_of(record: Record) -> list[str]:
+    """The lines of a record; most kinds tell nothing that a story is about."""
+    data = record.data
+    match record.kind:
+        case "turn.user":
+            return [f'turn "{data["text"]}" by {data["rule"]}']
+        case "turn.agent" if data["text"]:
+            return [f'said "{data["text"]}"' + (" (cut)" if data["interrupted"] else "")]
+        case "decision" if data["action"] in _DECISIONS:
+            return [f"{_DECISIONS[data['action']]} by {data['rule']}"]
+        case "tool.called":
+            return [f"calls {data['name']}"]
+        case "tool.completed":
+            return [f"{data['name']}: {data['content']}"]
+        case "session.ended" if data["reason"] != "cancelled":
+            return [f"ends by {data['reason']}"]
+    return []
+
+
+_DECISIONS = {"PauseSpeech": "holds", "ResumeSpeech": "resumes", "Interrupt": "cuts", "Ignore": "ignores"}
+
+
+def _sounding(call: Call) -> list[tuple[float, str]]:
+    """When the agent began to be heard, and when it fell silent."""
+    spans: list[list[float]] = []
+    for begin, end, _ in sorted(call.room.audio_out.played):
+        if spans and begin - spans[-1][1] < SOUND_GAP_S:
+            spans[-1][1] = max(end, spans[-1][1])
+        elif end > begin:
+            spans.append([begin, end])
+    return [line for begin, end in spans for line in ((begin, "agent heard"), (end, "agent silent"))]
