@@ -13,8 +13,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from agentd.errors import JournalError
 from agentd.providers.llm import ChatRequest, Message, ToolChoice
+from agentd.session.echo import EchoWatch
 from agentd.session.history import History
 from agentd.session.setup import SessionSetup
+from agentd.session.voice import WatchedVoice
 from agentd.tools.spec import Caller, ToolContext
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,8 @@ class Conversation:
         self.turns = restored.turns if restored else 0
         self.replies = restored.replies if restored else 0
         self.started_at = started_at
+        self.echo = EchoWatch()
+        self.voice = WatchedVoice(setup.room.audio_out, self.echo)
         self._journal_ok = True
         self._fillers = random.Random(setup.id)
 

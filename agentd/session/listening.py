@@ -84,8 +84,21 @@ class Listening:
             self._frames.force(frame)
         else:
             self._keep(frame)
-        for change in self._activity.push(await self._vad.push(frame), self._last_frame):
+        probabilities = await self._vad.push(frame)
+        if self._is_echo(frame):
+            probabilities = [0.0] * len(probabilities)
+        for change in self._activity.push(probabilities, self._last_frame):
             self._changed(change)
+
+    def _is_echo(self, frame: AudioFrame) -> bool:
+        """Whether this is no more than the agent's own voice, coming back."""
+        echo = self._conversation.echo
+        known = echo.path is not None
+        is_echo = echo.heard(frame, self._last_frame)
+        if (echo.path is not None) != known:
+            found = {"delay_s": echo.path.delay_s, "loss_db": round(echo.path.loss_db, 1)} if echo.path else {}
+            self._conversation.record("echo", **found)
+        return is_echo
 
     def _keep(self, frame: AudioFrame) -> None:
         """Sound for a batch recogniser: the padding before speech, or the utterance up to its limit."""

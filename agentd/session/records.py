@@ -10,6 +10,7 @@ caller.linked      identity, name, kind, returned
 caller.left        identity, reason, final
 caller.muted       muted
 state              state (what front ends see: initializing, listening, thinking, speaking)
+echo               delay_s, loss_db (the agent's own voice comes back; without them: no more)
 speech.started     at_s (session time of the first speech window)
 speech.ended       duration_s
 transcript         text, final, language, stt_s (from the end of speech to the text)

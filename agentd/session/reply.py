@@ -68,9 +68,9 @@ class Reply:
         self._heard: list[str] = []
         self._running: ToolRound | None = None  # the calls whose results are awaited
         self._marks = _Marks(now())
-        self._playback = Playback(room.audio_out, self)
+        self._playback = Playback(conversation.voice, self)
         self._captions = Captions(room, f"{conversation.setup.id}-{conversation.setup.incarnation}-{self.number}")
-        self._rate = room.audio_out.sample_rate_hz
+        self._rate = conversation.voice.sample_rate_hz
         self._settled = False
         tts = conversation.definition.tts.settings
         self._pronunciations = tts.pronunciations if isinstance(tts, TTSSettings) else {}
