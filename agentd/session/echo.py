@@ -92,7 +92,7 @@ class EchoWatch:
 
     def _expected_db(self, slot: int, path: EchoPath) -> float:
         sent = slot - path.lag_slots
-        loudest = max(self._played_at(each) for each in range(sent - AFTER_SLOTS, sent + BEFORE_SLOTS + 1))
+        loudest = self._played_in(sent - AFTER_SLOTS, sent + BEFORE_SLOTS + 1).max()
         if loudest <= FLOOR_DB:
             return -np.inf
         return float(loudest) - path.loss_db + MARGIN_DB
@@ -110,17 +110,17 @@ class EchoWatch:
         self._heard[slot % MEMORY_SLOTS] = level_db
         self._slot = max(self._slot, slot)
 
-    def _played_at(self, slot: int) -> float:
+    def _played_in(self, first: int, end: int) -> np.ndarray:
         """Silence where nothing was played, or too long ago to be known."""
-        known = self._played_until - MEMORY_SLOTS < slot <= self._played_until
-        return float(self._played[slot % MEMORY_SLOTS]) if known else FLOOR_DB
+        slots = np.arange(first, end)
+        known = (slots > self._played_until - MEMORY_SLOTS) & (slots <= self._played_until)
+        return np.where(known, self._played[slots % MEMORY_SLOTS], FLOOR_DB)
 
     def _learn(self, slot: int) -> None:
         """Compares the last seconds at every delay; keeps the best if it is convincing, forgets one that is refuted."""
-        slots = np.arange(slot - COMPARED_SLOTS + 1, slot + 1)
-        heard = self._heard[slots % MEMORY_SLOTS]
-        span = range(int(slots[0]) - LAG_SLOTS, slot + 1)
-        played = np.array([self._played_at(each) for each in span])
+        first = slot - COMPARED_SLOTS + 1
+        heard = self._heard[np.arange(first, slot + 1) % MEMORY_SLOTS]
+        played = self._played_in(first - LAG_SLOTS, slot + 1)
         if np.count_nonzero(played > LOUD_DB) < COMPARED_SLOTS // 2:
             return  # the agent hardly spoke: nothing is to be learned
         windows = np.lib.stride_tricks.sliding_window_view(played, COMPARED_SLOTS)[::-1]  # row k: delayed by k slots
