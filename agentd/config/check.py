@@ -319,7 +319,7 @@ class Checker:
                 pointer,
                 "bad-duration",
                 f'"{name_of(pointer)}" cannot be {as_shown(node)}',
-                near_duration(text),
+                near_duration(text, setting.maximum),
             )
         return self._within(node, seconds, setting, pointer, format_duration)
 

@@ -87,12 +87,13 @@ def unset_hint(variable: str) -> str:
     return f"set it, or write ${{{variable}:-default}}"
 
 
-def near_duration(text: str) -> str:
-    """What was meant by "15", "15 minutes" or "1h30m"."""
+def near_duration(text: str, longest_s: float | None = None) -> str:
+    """What was meant by "15", "15 minutes" or "1h30m"; a number without unit that is more than `longest_s` was in ms."""
     general = "durations are written 250ms, 0.5s, 15m or 1h"
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)", text.strip())
     if found:
-        unit = _UNIT_WORDS.get(found[2].lower())
+        too_long = longest_s is not None and not found[2] and float(found[1]) > longest_s
+        unit = "ms" if too_long else _UNIT_WORDS.get(found[2].lower())
         return f'did you mean "{found[1]}{unit}"?' if unit else general
     parts = re.findall(r"[0-9]{1,9}(?:ms|s|m|h)", text)
     if parts and "".join(parts) == text.replace(" ", ""):
