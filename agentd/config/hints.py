@@ -88,7 +88,7 @@ def unset_hint(variable: str) -> str:
 
 
 def near_duration(text: str, longest_s: float | None = None) -> str:
-    """What was meant by "15", "15 minutes" or "1h30m"; a number without unit that is more than `longest_s` was in ms."""
+    """What was meant by "15", "15 minutes" or "1h30m"; a bare number that is more than `longest_s` was in ms."""
     general = "durations are written 250ms, 0.5s, 15m or 1h"
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)", text.strip())
     if found:

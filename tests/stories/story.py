@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import math
+import operator
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.fakes.providers import CHARS_PER_S
 
 HERE = Path(__file__).parent
 
@@ -72,7 +77,7 @@ def stories(path: Path) -> Iterator[Story]:
 
 
 def _variants(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """`each: {x: [1, 2]}` makes a story of every value, with `$x` replaced everywhere, computed as `$(x + 0.5)`."""
+    """`each: {x: [1, 2]}` makes a story of every value, with `<x>` replaced everywhere."""
     each: Mapping[str, list[Any]] = document.get("each", {})
     if not each:
         yield document
@@ -91,9 +96,66 @@ def _filled(content: Any, name: str, value: Any) -> Any:
         return [_filled(each, name, value) for each in content]
     if not isinstance(content, str):
         return content
-    if content == f"${name}":
-        return value
-    return re.sub(rf"\${name}\b", str(value), content)
+    return value if content == f"<{name}>" else content.replace(f"<{name}>", str(value))
+
+
+_FORMULA = re.compile(r"^=(?P<formula>[^:]+): ")
+
+
+def _computed(line: str) -> str:
+    """`=formula: what` with the formula's value, as whole milliseconds."""
+    found = _FORMULA.match(line)
+    if found is None:
+        return line
+    tree = ast.parse(found["formula"].strip(), mode="eval")
+    return f"{round(_value(tree.body))} {line[found.end() :]}"
+
+
+def _value(node: ast.expr) -> float:
+    """Arithmetic, and the moments that are given in windows of the voice activity detector."""
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            return float(number)
+        case ast.BinOp(left=left, op=op, right=right):
+            return float(_OPERATORS[type(op)](_value(left), _value(right)))
+        case ast.Call(func=ast.Name(id=name), args=arguments):
+            return _MOMENTS[name](*map(_value, arguments))
+    raise ValueError(f"no formula of a story: {ast.unparse(node)}")
+
+
+WINDOW_MS = 32
+MIN_SPEECH_MS = 50
+
+
+def heard_ms(at_s: float) -> float:
+    """When the first window that holds a sound from `at_s` on has come."""
+    return (math.ceil(1000 * at_s / WINDOW_MS - 1e-6) + 1) * WINDOW_MS
+
+
+def onset_ms(at_s: float) -> float:
+    """When the voice activity detector is sure of it."""
+    return heard_ms(at_s) + (math.ceil(MIN_SPEECH_MS / WINDOW_MS) - 1) * WINDOW_MS
+
+
+def over_ms(at_s: float, lasts_s: float) -> float:
+    """When the last window of a sound has come: where the caller's silence begins."""
+    return math.ceil(1000 * (at_s + lasts_s) / WINDOW_MS - 1e-6) * WINDOW_MS
+
+
+def spoken_ms(characters: float) -> float:
+    """How long the synthesiser takes for so many characters."""
+    return 1000 * characters / CHARS_PER_S
+
+
+_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+_MOMENTS = {
+    "heard": heard_ms,
+    "onset": onset_ms,
+    "over": over_ms,
+    "spoken": spoken_ms,
+    "min": min,
+    "max": max,
+}
 
 
 def _story(told: Mapping[str, Any], file: str) -> Story:
@@ -110,7 +172,7 @@ def _story(told: Mapping[str, Any], file: str) -> Story:
         tools=told.get("tools", {}),
         acts=acts,
         until_s=float(told.get("until", last + TAIL_S)),
-        then=tuple(told.get("then", ())),
+        then=tuple(map(_computed, told.get("then", ()))),
     )
 
 
