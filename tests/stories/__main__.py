@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.stories.story import stories
+from tests.stories.story import filled, stories
 from tests.stories.telling import tell
 
 
@@ -13,8 +13,12 @@ def main(path: str, word: str = "") -> None:
     for story in stories(Path(path)):
         if word in story.name:
             print(f"\n{story.name}")
-            for line in tell(story):
-                print(f"  {' ' if line in story.then else '!'} {line}")
+            told = tell(story)
+            wanted = filled(story.then, told)
+            for line in told:
+                print(f"  {' ' if line in wanted else '+'} {line}")
+            for line in [each for each in wanted if each not in told]:
+                print(f"  - {line}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import ast
 import math
 import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,22 @@ def stories(path: Path) -> Iterator[Story]:
             yield _story({**common, **variant}, path.name)
 
 
+def filled(then: Sequence[str], told: Sequence[str]) -> list[str]:
+    """`then` with every `...` replaced by the lines told in its place: any, up to the line that follows it."""
+    lines: list[str] = []
+    rest = list(told)
+    for number, line in enumerate(then):
+        if line != "...":
+            lines.append(line)
+            rest = rest[1:]
+            continue
+        following = then[number + 1 : number + 2]
+        until = next((at for at, each in enumerate(rest) if [each] == list(following)), len(rest))
+        lines += rest[:until]
+        rest = rest[until:]
+    return lines
+
+
 def _variants(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """`each: {x: [1, 2]}` makes a story of every value, with `<x>` replaced everywhere."""
     each: Mapping[str, list[Any]] = document.get("each", {})
@@ -143,8 +159,8 @@ def over_ms(at_s: float, lasts_s: float) -> float:
 
 
 def spoken_ms(characters: float) -> float:
-    """How long the synthesiser takes for so many characters."""
-    return 1000 * characters / CHARS_PER_S
+    """How long so many characters are heard, in the playout's steps of 20 ms."""
+    return math.ceil(1000 * characters / CHARS_PER_S / 20) * 20
 
 
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
@@ -177,6 +193,7 @@ def _story(told: Mapping[str, Any], file: str) -> Story:
 
 
 def _act(line: str) -> Act:
+    line = _FORMULA.sub(lambda found: f"{_value(ast.parse(found['formula'].strip(), mode='eval').body):g} ", line)
     found = _ACT.match(line)
     if found is None:
         raise ValueError(f"no act of a caller: {line!r}")
