@@ -187,9 +187,14 @@ def _story(told: Mapping[str, Any], file: str) -> Story:
         voice=told.get("voice", {}),
         tools=told.get("tools", {}),
         acts=acts,
-        until_s=float(told.get("until", last + TAIL_S)),
+        until_s=_seconds(told.get("until", last + TAIL_S)),
         then=tuple(map(_computed, told.get("then", ()))),
     )
+
+
+def _seconds(value: Any) -> float:
+    text = str(value)
+    return _value(ast.parse(text[1:].strip(), mode="eval").body) if text.startswith("=") else float(text)
 
 
 def _act(line: str) -> Act:
