@@ -193,6 +193,9 @@ class Listening:
 
     async def _use(self, stream: STTStream) -> None:
         """Raises ProviderError when the stream is lost."""
+        lost: ProviderError = ProviderUnavailable(
+            self._conversation.providers.stt[0].name, "the stream ended by itself"
+        )
         try:
             async with asyncio.TaskGroup() as group:
                 sender = group.create_task(self._send_frames(stream))
@@ -200,10 +203,10 @@ class Listening:
                     self._heard(event)
                 sender.cancel()
         except* ProviderError as group_error:
-            raise _first(group_error) from group_error
+            lost = _first(group_error)  # raised below: here, Python before 3.11.4 wraps it in a group
         finally:
             await stream.aclose()
-        raise ProviderUnavailable(self._conversation.providers.stt[0].name, "the stream ended by itself")
+        raise lost
 
     async def _send_frames(self, stream: STTStream) -> None:
         """Raises ProviderTimeout when the recogniser takes no more: its connection is half open."""
