@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PROVIDER = "hibari"
+HOP = OUTPUT_HZ // 100
+AUDIBLE = 10 ** (-50 / 20)  # of full scale: the voice peaks 30 dB above it, and rests 20 dB below it
+ONSET_S = 0.02  # kept before the first sound: the model gives 0.3 s, which a caller would wait for
+REST_S = 0.2  # kept after the last: the model gives 0.4 s, which between two segments is a halt
 
 
 class HibariTTS:
@@ -62,7 +66,18 @@ class HibariTTS:
             raise ProviderRefused(PROVIDER, f'speaks English only, not "{language}"')
 
     def _sound(self, sentence: str) -> AudioFrame:
-        return pcm(self._voice(sentence, speed=self._settings.speed, seed=self._settings.seed))
+        return pcm(without_silence(self._voice(sentence, speed=self._settings.speed, seed=self._settings.seed)))
+
+
+def without_silence(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sound without what silence around it is longer than ONSET_S and REST_S."""
+    hops = samples[: len(samples) // HOP * HOP].reshape(-1, HOP)
+    audible = np.flatnonzero(np.sqrt(np.square(hops).mean(axis=1)) > AUDIBLE)
+    if not len(audible):
+        return samples[: round(REST_S * OUTPUT_HZ)]
+    first = audible[0] * HOP - round(ONSET_S * OUTPUT_HZ)
+    last = (audible[-1] + 1) * HOP + round(REST_S * OUTPUT_HZ)
+    return samples[max(0, first) : last]
 
 
 def pcm(samples: NDArray[np.float32]) -> AudioFrame:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from agentd_local import hibari_tts, whisper
 from agentd_local.config import HibariSettings, WhisperSettings
@@ -65,6 +66,19 @@ async def test_segments_come_in_order_each_with_one_last_chunk(tts: hibari_tts.H
     assert all(chunk.frame.sample_rate_hz == 24_000 and not chunk.words for chunk in found)
     assert all(level_dbfs(chunk.frame) > -40 for chunk in found if not chunk.last)
     assert not tts.aligned
+
+
+async def test_it_speaks_at_once_and_does_not_halt_between_segments(tts: hibari_tts.HibariTTS) -> None:
+    for chunk in await chunks(tts, "Is there a car park,", "near the house? Please tell me."):
+        if chunk.frame.data:
+            loud = np.flatnonzero(np.abs(chunk.frame.array()) > 500) / 24_000
+            assert loud[0] < 0.1
+            assert chunk.frame.duration_s - loud[-1] < 0.3
+
+
+def test_silence_alone_stays_short_silence() -> None:
+    assert len(hibari_tts.without_silence(np.zeros(24_000, np.float32))) == 4_800
+    assert len(hibari_tts.without_silence(np.zeros(0, np.float32))) == 0
 
 
 async def test_the_first_segment_sounds_before_the_second_is_written(tts: hibari_tts.HibariTTS) -> None:
