@@ -33,6 +33,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "provider_requests_total": ("Requests to providers, by outcome.", ("kind", "provider", "outcome")),
     "usage_tokens_total": ("Tokens of the language model.", ("agent", "type")),
     "usage_characters_total": ("Characters that were synthesised.", ("agent",)),
+    "preemptions_total": ("Answers begun before the turn had ended, by outcome.", ("agent", "outcome")),
     "interruptions_total": ("Replies that the caller cut.", ("agent",)),
     "event_deliveries_total": ("Events sent to webhooks, by outcome.", ("agent", "outcome")),
     "worker_restarts_total": ("Workers that died or hung and were replaced.", ()),

@@ -94,12 +94,14 @@ class Interruption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preemptive:
-    """Making the reply before the turn has surely ended."""
+    """Making the reply before the turn has surely ended; nothing of it is heard, and no tool runs, before it has."""
 
-    llm: bool = setting("Start the model early.", default=True, planned=True)
-    tts: bool = setting("Start synthesis early too.", default=False, planned=True)
-    max_speech: Duration = setting("Not for utterances longer than this.", default=Duration(10.0), planned=True)
-    max_retries: int = setting("Early starts in one turn.", default=3, minimum=0, planned=True)
+    llm: bool = setting("Ask the model as soon as the caller's words are known.", default=True)
+    tts: bool = setting("Make the sound of it early too.", default=False)
+    max_speech: Duration = setting("Not for utterances longer than this.", default=Duration(10.0), minimum=0)
+    max_retries: int = setting(
+        "Early starts in one turn; what the caller goes on from is thrown away.", default=3, minimum=0
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,7 @@ class Turn:
     )
     endpointing: Endpointing = setting("When a turn ends.", default_factory=Endpointing)
     interruption: Interruption = setting("When the agent stops.", default_factory=Interruption)
-    preemptive: Preemptive = setting("Early replies.", default_factory=Preemptive)
+    preemptive: Preemptive = setting("Making the reply early.", default_factory=Preemptive)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,7 +192,8 @@ class Calls:
         session = self._current(message.session, message.incarnation)
         if session is not None:
             caller, turns = message.caller or session.caller, max(message.turns, session.turns)
-            self.table.update(session.id, state=message.state, turns=turns, caller=caller)
+            latencies = message.latencies or session.latencies
+            self.table.update(session.id, state=message.state, turns=turns, caller=caller, latencies=latencies)
 
     def ended(self, message: JobEnded) -> None:
         session = self._current(message.session, message.incarnation)

@@ -45,6 +45,7 @@ class Session:
     state: str = "initializing"
     caller: str = ""
     turns: int = 0
+    latencies: Mapping[str, float] = field(default_factory=dict)
     rescues: tuple[float, ...] = ()  # when, on the loop's clock
     lost_at: float | None = None  # on the loop's clock; None while it is heard
 

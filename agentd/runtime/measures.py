@@ -10,8 +10,7 @@ from typing import Any
 
 from agentd.runtime.status import Measure
 from agentd.session.records import Record
-
-STAGES = ("eou", "stt", "llm_ttft", "tts_ttfb", "e2e")
+from agentd.session.timing import STAGES, TOTAL
 
 
 def measures(record: Record, agent: str) -> list[Measure]:
@@ -21,15 +20,20 @@ def measures(record: Record, agent: str) -> list[Measure]:
 
 
 def _turn(data: Mapping[str, Any], agent: str) -> list[Measure]:
+    """The stages of an answer to a turn: those of a greeting would be parts of no silence."""
     latencies = data.get("latencies") or {}
+    told = [stage for stage in (*STAGES, TOTAL) if stage in latencies] if TOTAL in latencies else []
     steps = [
         Measure(name="turn_latency_seconds", value=float(latencies[stage]), labels={"agent": agent, "stage": stage})
-        for stage in STAGES
-        if latencies.get(stage) is not None
+        for stage in told
     ]
     if data.get("interrupted"):
         steps.append(Measure(name="interruptions_total", labels={"agent": agent}))
     return steps
+
+
+def _preemption(data: Mapping[str, Any], agent: str) -> list[Measure]:
+    return [Measure(name="preemptions_total", labels={"agent": agent, "outcome": str(data["outcome"])})]
 
 
 def _tool(data: Mapping[str, Any], agent: str) -> list[Measure]:
@@ -59,6 +63,7 @@ def _usage(data: Mapping[str, Any], agent: str) -> list[Measure]:
 
 _BY_KIND: Mapping[str, Callable[[Mapping[str, Any], str], list[Measure]]] = {
     "turn.agent": _turn,
+    "preemption": _preemption,
     "tool.completed": _tool,
     "provider": _provider,
     "usage": _usage,

@@ -156,6 +156,7 @@ class SessionChanged:
     state: str = "initializing"
     turns: int = 0
     caller: str = ""
+    latencies: Mapping[str, float] = field(default_factory=dict)  # of the last answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

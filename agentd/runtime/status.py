@@ -53,6 +53,7 @@ class SessionStatus:
     started_at: float  # unix time
     caller: str = ""
     turns: int = 0
+    latencies: Mapping[str, float] = field(default_factory=dict)  # of the last answer, by stage, in seconds
     incarnation: int = 1
 
 

@@ -99,6 +99,7 @@ def session(session: Session) -> SessionStatus:
         started_at=session.started_at,
         caller=session.caller,
         turns=session.turns,
+        latencies=session.latencies,
         incarnation=session.incarnation,
     )
 

@@ -41,6 +41,7 @@ from agentd.runtime.prepared import PreparedAgent, PreparedAgents
 from agentd.runtime.status import Measure
 from agentd.runtime.vitals import Vitals
 from agentd.session.records import Record
+from agentd.session.timing import TOTAL
 
 logger = logging.getLogger(__name__)
 
@@ -228,6 +229,8 @@ def visible_changes(record: Record) -> Mapping[str, Any]:
             return {"state": str(record.data["state"])}
         case "turn.user":
             return {"turns": int(record.data["turn"])}
+        case "turn.agent" if TOTAL in record.data["latencies"]:
+            return {"latencies": dict(record.data["latencies"])}
         case "caller.linked":
             return {"caller": str(record.data.get("name") or record.data["identity"])}
     return {}

@@ -13,6 +13,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from agentd.errors import JournalError
 from agentd.providers.llm import ChatRequest, Message, ToolChoice
+from agentd.providers.tts import TTSSettings
 from agentd.session.echo import EchoWatch
 from agentd.session.history import History
 from agentd.session.setup import SessionSetup
@@ -44,6 +45,9 @@ class Conversation:
         self.started_at = started_at
         self.echo = EchoWatch()
         self.voice = WatchedVoice(setup.room.audio_out, self.echo)
+        self.agent_silent: float | None = None  # when the agent was heard last, on the session's clock
+        tts = setup.definition.tts.settings
+        self.pronunciations = tts.pronunciations if isinstance(tts, TTSSettings) else {}
         self._journal_ok = True
         self._fillers = random.Random(setup.id)
 

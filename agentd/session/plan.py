@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentd.session.conversation import Conversation
+from agentd.session.early import EarlyAnswer
 from agentd.session.events import CommitTurn
 from agentd.session.phrases import phrase
 from agentd.session.restore import Restored
+from agentd.session.timing import TurnTiming
 
 Purpose = Literal["answer", "greeting", "say", "idle", "bridge", "goodbye"]
 
@@ -24,7 +26,8 @@ class Plan:
     """What a reply is to be: the `opening`, `text` spoken as it is, `unsaid`, then, if `generate`, the model's answer.
 
     `opening`: a sentence that is not said again when the process dies. `unsaid`: segments of an earlier incarnation.
-    `turn`: the caller's turn that it answers. `end_call`: the reason for which the call ends after it.
+    `turn`: the caller's turn that it answers, `timing`: when that ended, `early`: what was made of the answer by then.
+    `end_call`: the reason for which the call ends after it.
     """
 
     purpose: Purpose
@@ -35,6 +38,8 @@ class Plan:
     instruction: str | None = None
     interruptible: bool = True
     turn: CommitTurn | None = None
+    timing: TurnTiming | None = None
+    early: EarlyAnswer | None = None
     end_call: str | None = None
 
 

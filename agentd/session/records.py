@@ -25,13 +25,17 @@ segment.started    reply, segment, text (handed to synthesis), draft (number of 
                    again by a later incarnation)
 segment.heard      reply, segment, text (what was played of it), interrupted (cut before its end)
 turn.agent         reply, turn, text (all that was heard), interrupted, purpose,
-                   latencies {eou, stt, llm_ttft, tts_ttfb, e2e} in seconds
+                   latencies {eou, stt, llm_ttft, tools, tts_ttfb, hold, e2e} in seconds (see `agentd.session.timing`)
 decision           rule, action (commit_turn, interrupt, pause, resume, ignore ...), value, detail
 tool.called        reply, id, name, arguments
 tool.completed     reply, id, name, content, is_error, outcome, duration_s
 variables          values (merged into the session's)
-usage              prompt_tokens, completion_tokens, cached_tokens, characters
-provider           kind, provider, outcome (ok, timeout, unavailable, refused, error), duration_s
+preemption         attempt (of the turn that was expected to end), outcome (used, dropped), ran_s, characters
+                   (written by then); used: reply; dropped: rule, value
+usage              prompt_tokens, completion_tokens, cached_tokens, characters; discarded (true: of an attempt that was
+                   dropped)
+provider           kind, provider, outcome (ok, timeout, unavailable, refused, error), duration_s, message; preemptive
+                   (the attempt that asked)
 error              where, message
 """
 

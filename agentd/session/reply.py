@@ -8,18 +8,19 @@ still reach the history.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agentd.aio import Channel, now
 from agentd.audio import AudioFrame, Resampler
 from agentd.errors import ProviderError
-from agentd.providers.llm import LLM, TextDelta, ToolCall, ToolResult, Usage
-from agentd.providers.tts import SpeechChunk, TTSSettings
-from agentd.session import resilience
+from agentd.providers.llm import LLM, ChatRequest, LLMDelta, TextDelta, ToolCall, ToolResult, Usage
+from agentd.providers.tts import SpeechChunk
+from agentd.session import resilience, timing
 from agentd.session.captions import Captions
 from agentd.session.conversation import Conversation
+from agentd.session.early import SEGMENTS_CAPACITY, usable
 from agentd.session.history import Draft, ToolRound
 from agentd.session.phrases import phrase
 from agentd.session.plan import GO_ON, Plan
@@ -29,16 +30,31 @@ from agentd.session.segmenter import Segmenter, pronounce
 from agentd.session.setup import Candidate
 from agentd.tools.spec import EndCall, Say, SetVariables, ToolOutcome
 
-SEGMENTS_CAPACITY = 64  # sentences that the model may be ahead of synthesis
-
 
 @dataclass(slots=True)
 class _Marks:
-    """Moments of the reply on the session's clock, for its latencies."""
+    """Moments of the reply on the session's clock, for its latencies; see ReplyTiming."""
 
     began: float
+    agent_silent: float | None
     first_segment: float | None = None
     first_sound: float | None = None
+    held_until: float | None = None
+    audible: float | None = None
+    held: float | None = None  # its sound is held since then
+    tools: list[tuple[float, float]] = field(default_factory=list)
+
+    def latencies(self, turn: timing.TurnTiming | None) -> dict[str, float]:
+        reply = timing.ReplyTiming(
+            began=self.began,
+            agent_silent=self.agent_silent,
+            first_segment=self.first_segment,
+            first_sound=self.first_sound,
+            held_until=self.held_until,
+            audible=self.audible,
+            tools=tuple(self.tools),
+        )
+        return timing.stages(turn, reply)
 
 
 class Reply:
@@ -60,20 +76,23 @@ class Reply:
         self._background = background
         self._on_audible = audible
         self.number = conversation.next_reply()
-        self._segments: Channel[str] = Channel(SEGMENTS_CAPACITY)
+        self._early = usable(plan.early, conversation)
+        if self._early is not None:
+            self._early.take(self.number)
+        self._voiced = self._early if self._early is not None and self._early.voiced else None
+        self._segments: Channel[str] = self._voiced.segments if self._voiced else Channel(SEGMENTS_CAPACITY)
         self._drafts: list[Draft] = []
         self._before_calls: list[bool] = []  # by draft: whether it stands ahead of the calls that were running
         self._draft_of: list[Draft] = []  # by segment
         self._texts: list[str] = []  # by segment
         self._heard: list[str] = []
+        self._asked = False
         self._running: ToolRound | None = None  # the calls whose results are awaited
-        self._marks = _Marks(now())
+        self._marks = _Marks(now(), conversation.agent_silent)
         self._playback = Playback(conversation.voice, self)
         self._captions = Captions(room, f"{conversation.setup.id}-{conversation.setup.incarnation}-{self.number}")
         self._rate = conversation.voice.sample_rate_hz
         self._settled = False
-        tts = conversation.definition.tts.settings
-        self._pronunciations = tts.pronunciations if isinstance(tts, TTSSettings) else {}
 
     async def run(self) -> None:
         """Until the last sound is heard. Raises CancelledError when interrupted, and nothing that a provider does."""
@@ -93,9 +112,12 @@ class Reply:
             self.cut()
 
     def hold(self) -> None:
+        self._marks.held = self._marks.held or now()
         self._playback.hold()
 
     def release(self) -> None:
+        if self._marks.held is not None:
+            self._marks.held, self._marks.held_until = None, now()
         self._playback.release()
 
     def cut(self) -> None:
@@ -103,11 +125,13 @@ class Reply:
         if not self._settled:
             self._playback.cut()
             self._settle(interrupted=True)
+            if self._early is not None:
+                self._early.stop()
 
     # What the playout reports.
 
     def audible(self, sounding: bool) -> None:
-        self._marks.first_sound = self._marks.first_sound or now()
+        self._marks.audible = self._marks.audible or now()
         self._on_audible(sounding)
 
     def words_heard(self, segment: int, delta: str) -> None:
@@ -184,7 +208,7 @@ class Reply:
         conversation = self._conversation
         request = conversation.request(instruction=instruction, tool_choice="none" if last or self.end_call else "auto")
         segmenter, calls = Segmenter(), list[ToolCall]()
-        async with aclosing(resilience.chat(models, request, conversation.record)) as deltas:
+        async with aclosing(self._deltas(models, request)) as deltas:
             async for delta in deltas:
                 match delta:
                     case TextDelta(text):
@@ -196,6 +220,12 @@ class Reply:
                         self._record_usage(delta)
         await self._add_segments(segmenter.flush(), draft)
         return calls
+
+    def _deltas(self, models: tuple[Candidate[LLM], ...], request: ChatRequest) -> AsyncGenerator[LLMDelta, None]:
+        """Of the first request what was made early, if it was."""
+        early, first = self._early, not self._asked
+        self._asked = True
+        return early.deltas() if early and first else resilience.chat(models, request, self._conversation.record)
 
     def _record_usage(self, usage: Usage) -> None:
         self._conversation.record(
@@ -233,7 +263,8 @@ class Reply:
                 opening=opening,
             )
             self._playback.begin(index, text)
-            await self._segments.send(pronounce(text, self._pronunciations))
+            if self._voiced is None or index >= self._voiced.segmented:
+                await self._segments.send(pronounce(text, self._conversation.pronunciations))
 
     # Tools.
 
@@ -245,8 +276,10 @@ class Reply:
                 "tool.called", reply=self.number, id=call.id, name=call.name, arguments=call.arguments
             )
         tasks = [self._background.create_task(self._run_tool(tool_round, call)) for call in calls]
+        began = now()
         try:
             await self._wait_with_filler(calls, tasks)
+            self._marks.tools.append((began, now()))
         except asyncio.CancelledError:
             for call, task in zip(calls, tasks, strict=True):
                 if self._conversation.tools.cancels_on_interrupt(call.name) and task.cancel():
@@ -315,9 +348,11 @@ class Reply:
         ended = 0
         resampler: Resampler | None = None
         try:
-            stream = resilience.synthesize(candidates, self._segments, language, conversation.record)
+            made = self._voiced and self._voiced.sound()
+            stream = made or resilience.synthesize(candidates, self._segments, language, conversation.record)
             async with aclosing(stream) as chunks:
                 async for chunk in chunks:
+                    self._marks.first_sound = self._marks.first_sound or now()
                     if chunk.frame.sample_rate_hz != self._rate:
                         resampler = resampler or Resampler(chunk.frame.sample_rate_hz, self._rate)
                         chunk = _resampled(chunk, resampler, self._rate)
@@ -344,6 +379,8 @@ class Reply:
 
     def _settle(self, *, interrupted: bool) -> None:
         self._settled = True
+        if self._marks.audible is not None:
+            self._conversation.agent_silent = self._marks.held or now()
         for draft in self._drafts:
             draft.settle(interrupted=interrupted)
         self._conversation.record(
@@ -353,23 +390,8 @@ class Reply:
             purpose=self.plan.purpose,
             text=" ".join(self._heard),
             interrupted=interrupted,
-            latencies=self._latencies(),
+            latencies=self._marks.latencies(self.plan.timing),
         )
-
-    def _latencies(self) -> dict[str, float]:
-        """Stages of the silence before this reply, in seconds; eou + llm_ttft + tts_ttfb = e2e. stt is part of eou."""
-        marks, turn = self._marks, self.plan.turn
-        if marks.first_segment is None or marks.first_sound is None:
-            return {}
-        stages = {
-            "llm_ttft": marks.first_segment - marks.began,
-            "tts_ttfb": marks.first_sound - marks.first_segment,
-        }
-        if turn is not None:
-            stages["eou"] = marks.began - turn.ended_at
-            stages["stt"] = max(0.0, turn.words_at - turn.ended_at)
-            stages["e2e"] = marks.first_sound - turn.ended_at
-        return {name: round(seconds, 4) for name, seconds in stages.items()}
 
 
 def _cancelled(call: ToolCall) -> ToolOutcome:

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from agentd.aio import Channel, Closed, now
 from agentd.session.conversation import Conversation
+from agentd.session.early import EarlyAnswers
 from agentd.session.events import (
     CommitTurn,
     Decision,
@@ -49,6 +50,7 @@ from agentd.session.room import (
 )
 from agentd.session.room_writer import RoomWriter
 from agentd.session.setup import SessionSetup
+from agentd.session.timing import TurnTiming
 from agentd.session.turns import Agent, TurnMachine
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,7 @@ class Session:
         self._reply: Reply | None = None
         self._reply_task: asyncio.Task[None] | None = None
         self._caller_there = False
+        self._speech_ended: float | None = None
         self._met = False  # the greeting or the bridge is on its way
         self._failures = 0
         self._end_by: tuple[float, str] | None = None  # a goodbye was asked for: when the call ends without it, and why
@@ -118,6 +121,7 @@ class Session:
         try:
             reason = await self._run_tasks()
         finally:
+            self._early.end()
             self._conversation.record("session.ended", reason=reason, duration_s=round(now() - self._began, 3))
         return reason
 
@@ -141,6 +145,7 @@ class Session:
         try:
             async with asyncio.TaskGroup() as group:
                 self._tasks = group
+                self._early = EarlyAnswers(self._conversation, group)
                 group.create_task(self._writer.run())
                 group.create_task(self._watch_room())
                 group.create_task(self._listening.run(self._room.audio_in()))
@@ -186,8 +191,10 @@ class Session:
                 self._writer.show_user(text, final=True)
             case SpeechStarted() | SpeechEnded():
                 self._quiet.touched(now())
+                self._speech_ended = now()
         for decision in self._machine.step(event, now()):
             await self._carry_out(decision)
+        self._early.follow(self._machine)
 
     async def _carry_out(self, decision: Decision) -> None:
         action = type(decision).__name__
@@ -218,7 +225,11 @@ class Session:
             language=turn.language,
         )
         self._quiet.spoke(now())
-        self._plans.append(Plan(purpose="answer", generate=True, turn=turn))
+        timing = TurnTiming(
+            last_speech=turn.ended_at, speech_ended=self._speech_ended, words_at=turn.words_at, committed=now()
+        )
+        early = self._early.committed(turn.text)
+        self._plans.append(Plan(purpose="answer", generate=True, turn=turn, timing=timing, early=early))
         if self._reply is None and self._met:
             self._writer.set_state("thinking")
 
