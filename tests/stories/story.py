@@ -61,6 +61,9 @@ _ACT = re.compile(
     r'^(?P<at>[\d.]+) (?P<what>\w+)(?: "(?P<text>[^"]*)")?(?: for (?P<lasts>[\d.]+))?(?: in (?P<language>[\w-]+))?$'
 )
 _SOUNDS = frozenset({"says", "coughs", "hums"})
+PATIENT: Mapping[str, Any] = {"turn": {"preemptive": {"llm": False}}}
+"""The model is asked only when the turn has ended: what is told of turns is then not told of early answers."""
+
 TAIL_S = 6.0  # of silence after the caller's last act, unless the story says `until`
 
 
@@ -73,7 +76,16 @@ def stories(path: Path) -> Iterator[Story]:
             common = document["common"]
             continue
         for variant in _variants(document):
-            yield _story({**common, **variant}, path.name)
+            agent = _over(_over(PATIENT, common.get("agent", {})), variant.get("agent", {}))
+            yield _story({**common, **variant, "agent": agent}, path.name)
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = _over(under, value) if isinstance(value, Mapping) and isinstance(under, Mapping) else value
+    return merged
 
 
 def filled(then: Sequence[str], told: Sequence[str]) -> list[str]:
