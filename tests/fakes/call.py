@@ -135,10 +135,12 @@ async def calling(
     fallback_stt: STT | None = None,
     restored: Restored | None = None,
     incarnation: int = 1,
+    outbound: bool = True,
     link: bool = True,
     observe: Callable[[Record], None] = lambda record: None,
 ) -> AsyncIterator[Call]:
-    """A call under way; the caller is linked. Cancelled at the end if it still runs."""
+    """A call under way; the caller is linked. `outbound`: without the echo warm-up. Cancelled at the end if it still
+    runs."""
     agent = agent or definition()
     room = FakeRoom()
     stt, tts, tools = stt or FakeSTT(), tts or FakeTTS(), tools or FakeTools()
@@ -166,6 +168,7 @@ async def calling(
             observe=seen,
             restored=restored,
             incarnation=incarnation,
+            outbound=outbound,
         )
         session = Session(setup)
         task = asyncio.create_task(session.run())

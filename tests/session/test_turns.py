@@ -17,6 +17,7 @@ from agentd.session.events import (
     Ignore,
     Interim,
     Interrupt,
+    Overlap,
     PauseSpeech,
     ProviderEndOfTurn,
     Recognized,
@@ -36,14 +37,15 @@ TURN = Turn()
 
 
 def play(machine: TurnMachine, *steps: tuple[float, TurnEvent]) -> list[tuple[float, Decision]]:
-    """Steps at their times, with Ticks where the machine asks for them; decisions with the time they were made."""
+    """Steps at their times, with Ticks where the machine asks for them; decisions with the time they were made.
+    That both speak is no decision, and has tests of its own."""
     made: list[tuple[float, Decision]] = []
     for at, event in steps:
         while machine.deadline is not None and machine.deadline < at:
             due = machine.deadline
             made += [(due, d) for d in machine.step(Tick(), due)]
         made += [(at, d) for d in machine.step(event, at)]
-    return made
+    return [(at, d) for at, d in made if not isinstance(d, Overlap)]
 
 
 def utterance(begin: float, end: float, text: str, *, recognized_after: float = 0.4) -> list[tuple[float, TurnEvent]]:
@@ -58,8 +60,8 @@ def kinds(made: list[tuple[float, Decision]]) -> list[str]:
     return [type(decision).__name__ for _, decision in made]
 
 
-def machine(turn: Turn = TURN, *, streaming: bool = False) -> TurnMachine:
-    return TurnMachine(turn, streaming)
+def machine(turn: Turn = TURN, *, streaming: bool = False, warm: bool = True) -> TurnMachine:
+    return TurnMachine(turn, streaming, warm=warm)
 
 
 def test_a_turn_is_committed_min_delay_after_the_last_speech() -> None:
@@ -140,7 +142,7 @@ def test_min_words_lets_fewer_words_pass_and_their_turn_waits() -> None:
     turn = Turn(interruption=Interruption(min_words=3))
     made = play(machine(turn), *SPEAKING, *utterance(12, 13, "wait a minute"), (20, Tick()))
     assert kinds(made)[:1] == ["Interrupt"]
-    few = play(machine(turn), *SPEAKING, *utterance(12, 13, "wait"), (13.45, ReplyEnded()), (20, Tick()))
+    few = play(machine(turn), *SPEAKING, *utterance(12, 13, "not sure"), (13.45, ReplyEnded()), (20, Tick()))
     assert "PauseSpeech" not in kinds(few)
     assert kinds(few) == ["CommitTurn"]
 
@@ -177,7 +179,7 @@ def test_typed_text_is_a_turn_at_once() -> None:
 
 def test_words_that_are_too_few_do_not_end_a_turn_in_mid_speech() -> None:
     turn = Turn(interruption=Interruption(min_words=3, resume_false=False))
-    steps = [(12.06, SpeechStarted(12)), (12.3, Interim("wait")), (14, Tick())]
+    steps = [(12.06, SpeechStarted(12)), (12.3, Interim("maybe")), (14, Tick())]
     tested = machine(turn, streaming=True)
     assert play(tested, *SPEAKING, *steps) == []
     assert tested.deadline is None or tested.deadline > 14
@@ -196,7 +198,7 @@ def test_an_acknowledgement_that_was_first_an_interim_is_ignored_too() -> None:
     turn = Turn(interruption=Interruption(acknowledgements=("okay",)))
     heard = [(12.06, SpeechStarted(12)), (12.2, Interim("okay")), (12.5, SpeechEnded(12.3, 0.3, recognizing=False))]
     made = play(machine(turn, streaming=True), *SPEAKING, *heard, (12.7, Recognized("Okay.")), (20, Tick()))
-    assert kinds(made) == ["PauseSpeech", "Ignore", "ResumeSpeech"]
+    assert [(at, type(d)) for at, d in made] == [(12.06, PauseSpeech), (12.5, ResumeSpeech), (12.7, Ignore)]
 
 
 def test_noise_too_short_for_a_batch_recogniser_lets_the_agent_go_on_at_once() -> None:
