@@ -103,10 +103,18 @@ def is_unfinished(text: str, book: Phrasebook) -> bool:
 
 def digits_missing(heard: Heard, words: tuple[str, ...], book: Phrasebook) -> bool:
     """A number is being dictated that has fewer digits than its kind has."""
-    if not words or not book.is_digits(words[-1]):
+    if not _is_dictating(words, book):
         return False
     expected = [n.digits for n in book.numbers if n.asks.search(heard.asked) or n.says.search(heard.text)]
     return bool(expected) and book.count_digits(words) < expected[0]
+
+
+def _is_dictating(words: tuple[str, ...], book: Phrasebook) -> bool:
+    """The words end in digits; "one" alone at the end of others is none."""
+    if not words or not book.is_digits(words[-1]):
+        return False
+    before = words[-2] if len(words) > 1 else ""
+    return len(words) == 1 or words[-1].isdecimal() or book.is_digits(before) or before in book.repeats
 
 
 def _matching(asked: str, endpointing: Endpointing, book: Phrasebook) -> Iterator[tuple[int, EndpointingRule]]:
@@ -125,6 +133,8 @@ def _dictated(
     value = f"turn.endpointing.rules[{index}].digits={rule.digits}"
     if count >= rule.digits:
         return Wait(seconds=endpointing.min_delay, rule="slot_filled", value=value)
+    if not _is_dictating(words, book):
+        return None
     return Wait(seconds=max(endpointing.min_delay, endpointing.max_delay), rule="digits_missing", value=value)
 
 

@@ -19,7 +19,8 @@ ECHO_SHORT_LATE_S = 0.6
 ECHO_SHARE = 0.7
 """Of an utterance's words that must be the agent's; recognisers mishear an echo more than a voice."""
 
-WORDS_PER_S = 7.0
+WORDS_PER_S = 8.0
+SPARE_WORDS = 3  # the detector misses the quiet ends of an utterance
 """Nobody speaks faster; recognisers that make words up do not care."""
 
 SHORT_SPEECH_S = 0.2
@@ -68,7 +69,7 @@ def is_made_up(text: str, sound: Sound | None, book: Phrasebook) -> bool:
         return True
     if sound is None:
         return False
-    if count_words(text) > 2 + WORDS_PER_S * sound.speech_s:
+    if count_words(text) > SPARE_WORDS + WORDS_PER_S * sound.speech_s:
         return True
     faint = sound.speech_s < FAINT_SPEECH_S and sound.probability < FAINT
     return words in book.made_up_when_short and (sound.speech_s < SHORT_SPEECH_S or faint)

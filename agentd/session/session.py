@@ -119,7 +119,7 @@ class Session:
             self._setup.definition.turn,
             self._listening.streaming,
             language=self._conversation.language,
-            warm=self._setup.outbound or self._setup.restored is not None,
+            warm=self._setup.restored is not None,
         )
         self._quiet = QuietCaller(self._setup.definition.limits, self._began, self._began)
         self._wait_until: float | None = self._began + NO_CALLER_S
@@ -360,6 +360,7 @@ class Session:
         self._conversation.record(
             "caller.linked", identity=caller.identity, name=caller.name, kind=caller.kind, returned=event.returned
         )
+        self._machine.warm |= event.outbound
         self._caller_there = True
         self._wait_until = None
         self._quiet.touched(now())

@@ -47,7 +47,6 @@ def _ignore(record: Record) -> None:
 class SessionSetup:
     """One call. `observe` sees every record right after it was journaled; it must not block.
 
-    `outbound`: the agent called, as on a telephone line: there is no echo to get used to.
     `restored`: what an earlier incarnation's journal says, when the call outlived its process.
     """
 
@@ -63,4 +62,3 @@ class SessionSetup:
     observe: Callable[[Record], None] = _ignore
     restored: Restored | None = None
     incarnation: int = 1
-    outbound: bool = False

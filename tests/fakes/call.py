@@ -168,12 +168,11 @@ async def calling(
             observe=seen,
             restored=restored,
             incarnation=incarnation,
-            outbound=outbound,
         )
         session = Session(setup)
         task = asyncio.create_task(session.run())
         if link:
-            room.link()
+            room.link(outbound=outbound)
         await asyncio.sleep(0)
         try:
             yield Call(room, session, stt, llm, tts, tools, records, task, journal)

@@ -8,15 +8,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentd.config.definition import Endpointing, Interruption, Turn
+from agentd.config.definition import (
+    Endpointing,
+    Interruption,
+    InterruptionProfile,
+    InterruptionProfiles,
+    MaxSpeech,
+    Turn,
+    WakePhrase,
+)
 from agentd.providers.fields import Duration
 from agentd.session.events import (
+    AgentWords,
     CommitRequested,
     CommitTurn,
     Decision,
     Ignore,
     Interim,
     Interrupt,
+    LanguageSet,
     Overlap,
     PauseSpeech,
     ProviderEndOfTurn,
@@ -29,7 +39,11 @@ from agentd.session.events import (
     SpeechStarted,
     TextTyped,
     Tick,
+    ToolsRunning,
+    TurnBegun,
+    TurnDropped,
     TurnEvent,
+    TurnJudged,
 )
 from agentd.session.turns import LATE_WORDS_S, NOISE_S, Agent, TurnMachine
 
@@ -249,14 +263,21 @@ def test_typed_text_does_not_cut_what_must_not_be_cut() -> None:
 
 _EVENTS = st.one_of(
     st.just(SpeechStarted(0.0)),
-    st.builds(SpeechEnded, st.just(0.0), st.floats(0.05, 5), st.booleans()),
+    st.builds(SpeechEnded, st.just(0.0), st.floats(0.05, 5), st.booleans(), st.booleans()),
     st.builds(Interim, st.sampled_from(["", "hello", "hello there"])),
-    st.builds(Recognized, st.sampled_from(["", "hello", "stop it now", "okay"]), st.none(), st.booleans()),
+    st.builds(Recognized, st.sampled_from(["", "hello", "stop it now", "okay", "and"]), st.none(), st.booleans()),
     st.just(ProviderEndOfTurn()),
     st.just(TextTyped("typed")),
     st.builds(ReplyStarted, st.booleans()),
     st.just(ReplyAudible()),
     st.just(ReplyEnded()),
+    st.builds(AgentWords, st.sampled_from(["hello there", "what is your phone number?"])),
+    st.builds(ToolsRunning, st.booleans()),
+    st.builds(TurnJudged, st.sampled_from([None, 0.1, 0.9])),
+    st.just(TurnBegun()),
+    st.just(CommitRequested()),
+    st.just(TurnDropped()),
+    st.just(LanguageSet("de")),
     st.just(Tick()),
 )
 _TURNS = st.sampled_from(
@@ -268,6 +289,13 @@ _TURNS = st.sampled_from(
         Turn(interruption=Interruption(resume_false=False, min_words=2)),
         Turn(interruption=Interruption(enabled=False)),
         Turn(interruption=Interruption(acknowledgements=("okay",))),
+        Turn(interruption=Interruption(acknowledgements=(), phrases=(), uninterruptible="keep")),
+        Turn(interruption=Interruption(while_=InterruptionProfiles(tool=InterruptionProfile(enabled=False)))),
+        Turn(endpointing=Endpointing(mode="dynamic")),
+        Turn(max_speech=MaxSpeech(after=Duration(2.0))),
+        Turn(max_speech=MaxSpeech(after=Duration(2.0), say="One moment.")),
+        Turn(wake_phrase=WakePhrase(phrases=("hello",), awake=Duration(3.0))),
+        Turn(detection="manual"),
     ]
 )
 
@@ -283,11 +311,11 @@ def _at(event: TurnEvent, now: float) -> TurnEvent:
 
 
 @settings(max_examples=300, deadline=None)
-@given(_TURNS, st.lists(st.tuples(st.floats(0.0, 1.5), _EVENTS), max_size=40))
+@given(_TURNS, st.booleans(), st.lists(st.tuples(st.floats(0.0, 1.5), _EVENTS), max_size=40))
 def test_no_sequence_of_events_spins_loses_words_or_leaves_the_agent_held(
-    turn: Turn, steps: list[tuple[float, TurnEvent]]
+    turn: Turn, warm: bool, steps: list[tuple[float, TurnEvent]]
 ) -> None:
-    tested = machine(turn, streaming=True)
+    tested = machine(turn, streaming=True, warm=warm)
     now, spoken, committed, held = 0.0, 0, 0, False
     for wait, event in steps:
         now += wait
@@ -305,10 +333,16 @@ def test_no_sequence_of_events_spins_loses_words_or_leaves_the_agent_held(
         if isinstance(event, Recognized) and event.text:
             spoken += 1
         assert held == (tested.state.held and tested.state.agent is not Agent.SILENT)
+        paused_s = now - tested.state.held_since if tested.state.held else 0.0
+        assert paused_s <= NOISE_S, "the agent is silent for longer than any noise is waited for"
     tested.step(ReplyEnded(), now)
     tested.step(SpeechEnded(now, 1.0, recognizing=False), now)
     while tested.state.recognizing:
         tested.step(Recognized("", batch=True), now)
+    while tested.state.judging:
+        tested.step(TurnJudged(None), now)
+    if turn.detection == "manual":
+        tested.step(CommitRequested(), now)
     end = tested.step(Tick(), now + 60)
     assert not tested.state.finals, "words were never committed"
     assert committed + len([d for d in end if isinstance(d, CommitTurn)]) <= spoken + len(steps)
