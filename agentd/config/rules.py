@@ -15,6 +15,7 @@ from agentd.config.definition import (
     AgentDefinition,
     ClientTool,
     Endpointing,
+    EndpointingRule,
     EventSink,
     Filler,
     Greeting,
@@ -84,9 +85,15 @@ def _endpointing(endpointing: Endpointing) -> Iterable[Finding]:
     if endpointing.min_delay > endpointing.max_delay:
         shown = format_duration(endpointing.min_delay), format_duration(endpointing.max_delay)
         yield Finding("min_delay", "delay-order", f'"min_delay" ({shown[0]}) is longer than "max_delay" ({shown[1]})')
-    if endpointing.mode == "dynamic":
-        message = '"mode: dynamic" has no effect in this version of agentd'
-        yield Finding("mode", "no-effect-yet", message, "it is taken as fixed", warning=True)
+
+
+def _endpointing_rule(rule: EndpointingRule) -> Iterable[Finding]:
+    try:
+        re.compile(rule.when_agent)
+    except re.error as error:
+        yield Finding("when_agent", "bad-pattern", f"no regular expression: {error}")
+    if rule.min_delay is None and rule.digits is None:
+        yield Finding("", "missing-key", 'a rule needs "min_delay" or "digits"')
 
 
 def _turn(turn: Turn) -> Iterable[Finding]:
@@ -223,6 +230,7 @@ def _shorten(text: str) -> str:
 _RULES: dict[type[Any], Callable[[Any], Iterable[Finding]]] = {
     Greeting: _greeting,
     Endpointing: _endpointing,
+    EndpointingRule: _endpointing_rule,
     Turn: _turn,
     AgentDefinition: _agent,
     PythonTool: _filler,

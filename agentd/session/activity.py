@@ -20,10 +20,13 @@ class Onset:
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """Silence since `last_speech`; `speech_s` of speech windows in the utterance."""
+    """Silence since `last_speech`; `speech_s` of speech windows in the utterance that began at `since`; `probability`:
+    the mean over them."""
 
     last_speech: float
     speech_s: float
+    since: float = 0.0
+    probability: float = 1.0
 
 
 class VoiceActivity:
@@ -35,6 +38,8 @@ class VoiceActivity:
         self._speaking = False
         self._run_s = 0.0  # speech windows in a row, before the onset; speech of the utterance after it
         self._last_speech = 0.0
+        self._since = 0.0
+        self._sum = 0.0  # of the probabilities of the windows in `_run_s`
 
     @property
     def speaking(self) -> bool:
@@ -58,17 +63,20 @@ class VoiceActivity:
         threshold = self._settings.activation - (RELEASE_MARGIN if self._speaking else 0.0)
         if probability >= threshold:
             self._run_s += self._window_s
+            self._sum += probability
             self._last_speech = at
             if not self._speaking and self._run_s >= self._settings.min_speech:
                 self._speaking = True
-                return Onset(at - self._run_s)
+                self._since = at - self._run_s
+                return Onset(self._since)
         elif not self._speaking:
-            self._run_s = 0.0
+            self._run_s = self._sum = 0.0
         elif at - self._last_speech >= self._settings.min_silence - 1e-6:
             return self._offset()
         return None
 
     def _offset(self) -> Offset:
-        offset = Offset(self._last_speech, self._run_s)
-        self._speaking, self._run_s = False, 0.0
+        probability = self._sum * self._window_s / self._run_s
+        offset = Offset(self._last_speech, self._run_s, self._since, probability)
+        self._speaking, self._run_s, self._sum = False, 0.0, 0.0
         return offset

@@ -19,6 +19,18 @@ class SpeechEnded:
     last_speech: float
     duration_s: float
     recognizing: bool  # the utterance was handed to a batch recogniser, which will answer with Recognized
+    judging: bool = False  # and to a turn detector, which will answer with TurnJudged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sound:
+    """The utterance in which words were found. `speech_s`: speech windows in it; `probability`: the VAD's mean over
+    them."""
+
+    since: float
+    until: float
+    speech_s: float
+    probability: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +42,13 @@ class Interim:
 
 @dataclass(frozen=True, slots=True)
 class Recognized:
-    """Final words. Empty text: the recogniser heard none. `batch`: the answer to one SpeechEnded."""
+    """Final words. Empty text: the recogniser heard none. `batch`: the answer to one SpeechEnded, whose `sound` it
+    is."""
 
     text: str
     language: str | None = None
     batch: bool = False
+    sound: Sound | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +64,32 @@ class TextTyped:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnJudged:
+    """A turn detector's answer to one SpeechEnded: the probability that the turn is complete; None: it has failed."""
+
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBegun:
+    """The caller begins a turn by hand: what was heard before does not belong to it."""
+
+
+@dataclass(frozen=True, slots=True)
 class CommitRequested:
-    """Somebody ended the caller's turn by hand."""
+    """Somebody ended the caller's turn by hand. Words that are still being recognised are waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDropped:
+    """Somebody threw the caller's turn away."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageSet:
+    """The conversation goes on in this language."""
+
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +102,20 @@ class ReplyStarted:
 @dataclass(frozen=True, slots=True)
 class ReplyAudible:
     """The first sound of the reply goes out."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWords:
+    """These words of the reply have begun to sound."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsRunning:
+    """The reply waits for tools, or they have answered."""
+
+    running: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +135,15 @@ TurnEvent = (
     | Recognized
     | ProviderEndOfTurn
     | TextTyped
+    | TurnJudged
+    | TurnBegun
     | CommitRequested
+    | TurnDropped
+    | LanguageSet
     | ReplyStarted
     | ReplyAudible
+    | AgentWords
+    | ToolsRunning
     | ReplyEnded
     | Tick
 )
@@ -130,3 +188,22 @@ class Ignore(Decision):
     """Words were heard that are no turn."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SayOver(Decision):
+    """Say this, whether the caller speaks or not; the caller keeps the turn."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap(Decision):
+    """Both spoke from `since` to `until`; `rule`: what became of it, "interruption" or why the agent goes on."""
+
+    since: float
+    until: float
+
+    @property
+    def duration_s(self) -> float:
+        return round(max(0.0, self.until - self.since), 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentd.session.events import TurnEvent
+from agentd.session.events import AgentWords, ToolsRunning, TurnEvent
 from agentd.session.plan import Plan
 from agentd.session.reply import Reply
 from agentd.session.room import RoomEvent
@@ -22,6 +22,14 @@ class ReplySounds:
     """The first sound of this reply goes out, which may have been cut since."""
 
     reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTells:
+    """What this reply does that turn-taking must know, if it was not cut since."""
+
+    reply: Reply
+    event: AgentWords | ToolsRunning
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +54,5 @@ class End:
     goodbye: str = ""
 
 
-SessionEvent = ReplyDone | ReplySounds | Speak | InterruptNow | End
+SessionEvent = ReplyDone | ReplySounds | ReplyTells | Speak | InterruptNow | End
 InboxEvent = TurnEvent | RoomEvent | SessionEvent

@@ -19,6 +19,7 @@ from agentd.session.events import (
     Interim,
     ProviderEndOfTurn,
     Recognized,
+    Sound,
     SpeechEnded,
     SpeechStarted,
     TurnEvent,
@@ -40,7 +41,7 @@ PENDING_FRAMES = 500  # 16 s at 32 ms: what a recogniser's reconnect may take
 @dataclass(frozen=True, slots=True)
 class _Utterance:
     audio: AudioFrame
-    ended_at: float
+    sound: Sound
 
 
 class Listening:
@@ -121,7 +122,7 @@ class Listening:
         if self.streaming:
             self._frames.force(None)
         elif recognizing:
-            utterance = _Utterance(concat(self._recent, INPUT_HZ), change.last_speech)
+            utterance = _Utterance(concat(self._recent, INPUT_HZ), _sound(change))
             if not self._utterances.send_nowait(utterance):
                 # Every SpeechEnded that promised an answer must get one, or the turn would never end.
                 self._conversation.record("error", where="stt", message="too many utterances wait: one was dropped")
@@ -146,8 +147,8 @@ class Listening:
         async for utterance in self._utterances:
             transcript = await self._recognize(utterance.audio)
             text = transcript.text.strip()
-            self._record(transcript, final=True, since=utterance.ended_at)
-            self._emit(Recognized(text, transcript.language, batch=True))
+            self._record(transcript, final=True, since=utterance.sound.until)
+            self._emit(Recognized(text, transcript.language, batch=True, sound=utterance.sound))
 
     async def _recognize(self, audio: AudioFrame) -> Transcript:
         conversation = self._conversation
@@ -227,6 +228,10 @@ class Listening:
                 self._emit(Recognized(event.transcript.text.strip(), event.transcript.language))
             case "end_of_turn":
                 self._emit(ProviderEndOfTurn())
+
+
+def _sound(offset: Offset) -> Sound:
+    return Sound(since=offset.since, until=offset.last_speech, speech_s=offset.speech_s, probability=offset.probability)
 
 
 def _first(group: BaseExceptionGroup[ProviderError]) -> ProviderError:

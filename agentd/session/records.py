@@ -13,6 +13,7 @@ state              state (what front ends see: initializing, listening, thinking
 echo               delay_s, loss_db (the agent's own voice comes back; without them: no more)
 speech.started     at_s (session time of the first speech window)
 speech.ended       duration_s
+speech.overlapped  outcome (interruption, or why the agent goes on: acknowledgement, no_words, own_echo ...), duration_s
 transcript         text, final, language, stt_s (from the end of speech to the text)
 turn.user          turn, text, rule (why the turn ended), value (the configuration behind it), delay_s, language,
                    source (speech, text)

@@ -21,6 +21,7 @@ from agentd.session import resilience, timing
 from agentd.session.captions import Captions
 from agentd.session.conversation import Conversation
 from agentd.session.early import SEGMENTS_CAPACITY, usable
+from agentd.session.events import AgentWords, ToolsRunning
 from agentd.session.history import Draft, ToolRound
 from agentd.session.phrases import phrase
 from agentd.session.plan import GO_ON, Plan
@@ -59,7 +60,7 @@ class _Marks:
 
 class Reply:
     """`background` owns the tool calls: they outlive an interruption. `audible` is told when sound begins,
-    and when it stops because more is still being made."""
+    and when it stops because more is still being made. `tell`: what turn-taking must know."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Reply:
         plan: Plan,
         background: asyncio.TaskGroup,
         audible: Callable[[bool], None],
+        tell: Callable[[AgentWords | ToolsRunning], None],
     ) -> None:
         self.plan = plan
         self.failed = False
@@ -75,6 +77,7 @@ class Reply:
         self._conversation = conversation
         self._background = background
         self._on_audible = audible
+        self._tell = tell
         self.number = conversation.next_reply()
         self._early = usable(plan.early, conversation)
         if self._early is not None:
@@ -136,6 +139,7 @@ class Reply:
 
     def words_heard(self, segment: int, delta: str) -> None:
         self._captions.write(segment, delta)
+        self._tell(AgentWords(delta))
 
     def segment_heard(self, segment: int, text: str, *, interrupted: bool) -> None:
         self._captions.close(segment)
@@ -277,6 +281,7 @@ class Reply:
             )
         tasks = [self._background.create_task(self._run_tool(tool_round, call)) for call in calls]
         began = now()
+        self._tell(ToolsRunning(True))
         try:
             await self._wait_with_filler(calls, tasks)
             self._marks.tools.append((began, now()))
@@ -286,6 +291,7 @@ class Reply:
                     self._complete(tool_round, _cancelled(call))  # here, as a task that has not begun never will
             raise
         self._running = None
+        self._tell(ToolsRunning(False))
         outcomes = [task.result() for task in tasks]
         return self.end_call is None and any(outcome.reply for outcome in outcomes)
 

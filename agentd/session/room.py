@@ -14,10 +14,12 @@ AgentState = Literal["initializing", "idle", "listening", "thinking", "speaking"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerLinked:
-    """The participant that the agent talks with is there. Also sent when the same identity returns."""
+    """The participant that the agent talks with is there. Also sent when the same identity returns. `outbound`: the
+    agent called them."""
 
     caller: Caller
     returned: bool = False
+    outbound: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,19 +21,21 @@ from agentd.session.events import (
     Ignore,
     Interim,
     Interrupt,
+    Overlap,
     PauseSpeech,
     Recognized,
     ReplyAudible,
     ReplyEnded,
     ReplyStarted,
     ResumeSpeech,
+    SayOver,
     SpeechEnded,
     SpeechStarted,
     TextTyped,
     Tick,
     TurnEvent,
 )
-from agentd.session.inbox import End, InboxEvent, InterruptNow, ReplyDone, ReplySounds, SessionEvent, Speak
+from agentd.session.inbox import End, InboxEvent, InterruptNow, ReplyDone, ReplySounds, ReplyTells, SessionEvent, Speak
 from agentd.session.listening import Listening
 from agentd.session.phrases import phrase
 from agentd.session.plan import Plan, bridge, goodbye, greeting
@@ -113,7 +115,12 @@ class Session:
         no_caller, caller_lost, error, or what `end` was given."""
         self._began = now()
         self._listening = Listening(self._conversation, self._inbox.force)
-        self._machine = TurnMachine(self._setup.definition.turn, self._listening.streaming)
+        self._machine = TurnMachine(
+            self._setup.definition.turn,
+            self._listening.streaming,
+            language=self._conversation.language,
+            warm=self._setup.restored is not None,
+        )
         self._quiet = QuietCaller(self._setup.definition.limits, self._began, self._began)
         self._wait_until: float | None = self._began + NO_CALLER_S
         self._record_start()
@@ -197,6 +204,9 @@ class Session:
         self._early.follow(self._machine)
 
     async def _carry_out(self, decision: Decision) -> None:
+        if isinstance(decision, Overlap):
+            self._conversation.record("speech.overlapped", outcome=decision.rule, duration_s=decision.duration_s)
+            return
         action = type(decision).__name__
         self._conversation.record("decision", rule=decision.rule, action=action, value=decision.value)
         match decision:
@@ -208,6 +218,8 @@ class Session:
                 self._reply.hold()
             case ResumeSpeech() if self._reply is not None and self._caller_there:
                 self._reply.release()
+            case SayOver(text=text):
+                self._plans.append(Plan(purpose="say", text=self._conversation.render(text), interruptible=False))
             case Ignore(text=text):
                 log.info("speech_ignored", extra={"rule": decision.rule, "characters": len(text)})
 
@@ -229,7 +241,10 @@ class Session:
             last_speech=turn.ended_at, speech_ended=self._speech_ended, words_at=turn.words_at, committed=now()
         )
         early = self._early.committed(turn.text)
-        self._plans.append(Plan(purpose="answer", generate=True, turn=turn, timing=timing, early=early))
+        takes_turn = turn.rule == "max_speech"  # from a caller who goes on talking
+        self._plans.append(
+            Plan(purpose="answer", generate=True, turn=turn, timing=timing, early=early, interruptible=not takes_turn)
+        )
         if self._reply is None and self._met:
             self._writer.set_state("thinking")
 
@@ -250,7 +265,14 @@ class Session:
         if self._reply is not None or not self._plans or not self._met:
             return
         plan = self._plans.popleft()
-        reply = Reply(self._conversation, self._room, plan, self._tasks, lambda on: self._audible(reply, on))
+        reply = Reply(
+            self._conversation,
+            self._room,
+            plan,
+            self._tasks,
+            lambda on: self._audible(reply, on),
+            lambda event: self._inbox.force(ReplyTells(reply, event)),
+        )
         self._reply = reply
         self._reply_task = self._tasks.create_task(self._run_reply(reply))
         for decision in self._machine.step(ReplyStarted(plan.interruptible), now()):
@@ -278,6 +300,8 @@ class Session:
                 await self._reply_done(reply)
             case ReplySounds(reply) if reply is self._reply:  # and was not cut since: a dead reply would sound for ever
                 await self._turn_event(ReplyAudible())
+            case ReplyTells(reply, told) if reply is self._reply:
+                await self._turn_event(told)
             case Speak(plan):
                 self._plans.append(plan)
             case InterruptNow(rule):
@@ -336,6 +360,7 @@ class Session:
         self._conversation.record(
             "caller.linked", identity=caller.identity, name=caller.name, kind=caller.kind, returned=event.returned
         )
+        self._machine.warm |= event.outbound
         self._caller_there = True
         self._wait_until = None
         self._quiet.touched(now())

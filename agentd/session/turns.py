@@ -2,25 +2,31 @@
 
 `step(event, now)` answers decisions; it has no clock, no I/O and no task. `deadline` says when it wants a Tick.
 
-The caller's turn collects utterances. It is committed when the last speech is `endpointing.min_delay` ago, no
+The caller's turn collects utterances. It is committed when the last speech is as long ago as `endpointing` says, no
 recognition is outstanding and there are words. The agent's sound is held at the onset of speech, long before it
 is certain that the caller means to interrupt: words confirm the interruption, their absence lets the agent go on
 from where it stopped. So barge-in is heard at once and a cough costs a short pause.
+
+The policies stand by themselves: `endpointing` (how long to wait), `interruption` (what words do), `false_words` (what
+nobody said), `waking` (what is a turn at all). `situation` reads the state, this file changes it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum, auto
 
 from agentd.config.definition import Turn
+from agentd.session import endpointing, false_words, waking
 from agentd.session.events import (
+    AgentWords,
     CommitRequested,
     CommitTurn,
     Decision,
     Ignore,
     Interim,
     Interrupt,
+    LanguageSet,
+    Overlap,
     PauseSpeech,
     ProviderEndOfTurn,
     Recognized,
@@ -28,114 +34,153 @@ from agentd.session.events import (
     ReplyEnded,
     ReplyStarted,
     ResumeSpeech,
+    SayOver,
     SpeechEnded,
     SpeechStarted,
     TextTyped,
     Tick,
+    ToolsRunning,
+    TurnBegun,
+    TurnDropped,
     TurnEvent,
+    TurnJudged,
 )
-from agentd.session.words import count_words, same_phrase
+from agentd.session.situation import LATE_WORDS_S, NOISE_S, Situation
+from agentd.session.turn_state import Agent, Aside, TurnState
 
-LATE_WORDS_S = 2.0
-"""How long after the endpointing delay a streaming recogniser may take to finalise words that it has shown as
-interim ones, before the turn is committed with those. From Deepgram's and ElevenLabs' usual finals (0.2 to 1 s)."""
+ASKED_CHARACTERS = 300
+"""Of what the agent said last, kept to see what it asked for."""
 
-NOISE_S = 10.0
-"""Sound that brings no word for this long is none of the caller's words, whatever the VAD says: people who talk pause
-for breath well before, which ends an utterance and has it recognised."""
-
-
-class Agent(Enum):
-    SILENT = auto()
-    THINKING = auto()
-    SPEAKING = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class TurnState:
-    """All that the machine remembers; replaced, never changed."""
-
-    agent: Agent = Agent.SILENT
-    interruptible: bool = True
-    held: bool = False  # the agent's sound is paused
-    held_since: float = 0.0
-    hold_until: float | None = None  # then a pause without words was a false interruption
-    noisy: bool = False  # what the VAD takes for speech is noise: only words count, until there are some
-    speaking_since: float | None = None  # of the caller
-    last_speech: float = 0.0
-    last_duration_s: float = 0.0
-    finals: tuple[str, ...] = ()
-    interim: str = ""
-    words_at: float = 0.0
-    language: str | None = None
-    recognizing: int = 0  # utterances handed to a batch recogniser and not yet answered
-    provider_ended: bool = False
-    late_final: bool = False  # interim words were committed, and their final has not come yet
-    spoken: bool = False  # the VAD heard speech since the last turn; without, words alone tell the time
-    deaf_to_speech: bool = False  # the utterance began while the agent could not be interrupted
+__all__ = ["LATE_WORDS_S", "NOISE_S", "Agent", "TurnMachine", "TurnState"]
 
 
 @dataclass(slots=True)
 class TurnMachine:
-    """One session's turns under `turn` settings. `streaming`: the recogniser sends interims and finals by itself."""
+    """One session's turns under `turn` settings. `streaming`: the recogniser sends interims and finals by itself.
+    `language`: the agent's; what the recogniser hears goes before it. `warm`: the caller's echo canceller has heard
+    this agent before."""
 
     turn: Turn
     streaming: bool
+    language: str = "en"
+    warm: bool = False
     state: TurnState = field(default_factory=TurnState)
+    now: float = 0.0  # of the last step
 
     def step(self, event: TurnEvent, now: float) -> list[Decision]:
         """Takes one event; answers what is to be done, in order."""
-        decisions = self._take(event, now)
-        return decisions + self._passed(now)
+        self.now = now
+        decisions = self._take(event)
+        return decisions + self._passed()
 
     @property
     def deadline(self) -> float | None:
         """When the machine wants to be stepped although nothing happened."""
-        due = (self._interrupt_at(), self._resume_at(), self._commit_at())
+        here = self._here
+        ends_at = here.ending[0] if here.ending else None
+        due = (here.interrupt_at, here.resume_at, here.limit_at, ends_at)
         return min((t for t in due if t is not None), default=None)
 
     @property
     def user_speaking(self) -> bool:
         return self.state.speaking_since is not None
 
-    def _take(self, event: TurnEvent, now: float) -> list[Decision]:
+    @property
+    def _here(self) -> Situation:
+        return Situation(self.turn, self.state, self.language, self.now)
+
+    def _take(self, event: TurnEvent) -> list[Decision]:
         match event:
             case SpeechStarted(since):
-                return self._speech_started(since, now)
+                return self._speech_started(since)
             case SpeechEnded():
                 return self._speech_ended(event)
             case Interim(text):
-                return self._interim(text, now)
+                return self._interim(text)
             case Recognized():
-                return self._recognized(event, now)
+                return self._recognized(event)
             case ProviderEndOfTurn():
                 self._set(provider_ended=True)
+            case TurnJudged(probability):
+                probability = None if self.user_speaking else probability
+                self._set(judging=max(0, self.state.judging - 1), probability=probability)
             case TextTyped(text):
-                return self._text_typed(text, now)
+                return self._text_typed(text)
+            case TurnBegun():
+                return self._turn_begun()
             case CommitRequested():
-                return self._commit("manual", "", now)
-            case ReplyStarted(interruptible):
-                held = self.user_speaking and interruptible and self.turn.interruption.enabled and not self.state.noisy
-                self._set(agent=Agent.THINKING, interruptible=interruptible, held=held, hold_until=None, held_since=now)
-                return [PauseSpeech(rule="caller_is_speaking")] if held else []
-            case ReplyAudible():
-                self._set(agent=Agent.SPEAKING)
-            case ReplyEnded():
-                self._set(agent=Agent.SILENT, held=False, hold_until=None, interruptible=True)
+                self._set(commit_asked=self.now, pushing=False)
+            case TurnDropped():
+                return self._turn_dropped()
+            case LanguageSet(language):
+                self.language = language
             case Tick():
                 pass
+            case _:
+                return self._agent_event(event)
         return []
 
-    def _speech_started(self, since: float, now: float) -> list[Decision]:
-        deaf = self._must_finish()
-        self._set(speaking_since=since, provider_ended=False, deaf_to_speech=deaf, hold_until=None)
-        self._set(late_final=False, spoken=True)
-        interruption = self.turn.interruption
-        if deaf or self.state.agent is Agent.SILENT or self.state.held or self.state.noisy:
+    # The agent.
+
+    def _agent_event(self, event: TurnEvent) -> list[Decision]:
+        match event:
+            case ReplyStarted(interruptible):
+                return self._reply_started(interruptible=interruptible)
+            case ReplyAudible():
+                warm_s = 0.0 if self.warm else self.turn.interruption.echo_warmup
+                warm_until = self.state.warm_until
+                self._set(agent=Agent.SPEAKING, warm_until=self.now + warm_s if warm_until is None else warm_until)
+            case AgentWords(text):
+                self._agent_words(text)
+            case ToolsRunning(running):
+                self._set(tools=running and self.state.agent is not Agent.SILENT)
+            case ReplyEnded():
+                return self._reply_ended()
+        return []
+
+    def _reply_started(self, *, interruptible: bool) -> list[Decision]:
+        self._set(agent=Agent.THINKING, interruptible=interruptible, tools=False, false_holds=0, aside=None)
+        self._set(replying_anew=True, hold_until=None, held_since=self.now)
+        self._set(held=self.user_speaking and self._here.can_interrupt and not self.state.noisy)
+        return [PauseSpeech(rule="caller_is_speaking")] if self.state.held else []
+
+    def _agent_words(self, text: str) -> None:
+        before = "" if self.state.replying_anew else self.state.asked
+        gap = "" if not before or text[:1].isspace() else " "
+        said = false_words.remember(self.state.said, text, self.now)
+        self._set(asked=(before + gap + text)[-ASKED_CHARACTERS:], replying_anew=False, said=said)
+
+    def _reply_ended(self) -> list[Decision]:
+        """An acknowledgement that came with the last words is the answer to them."""
+        aside, boundary = self.state.aside, self.turn.interruption.backchannel_boundary
+        decisions = self._overlapped("outlasted") if self.user_speaking else []
+        self._silent()
+        if aside is not None and not self.state.finals and self.now - aside.at <= boundary:
+            self._set(finals=(aside.text,), words_at=self.now, answered_aside=True, spoken=True)
+        return decisions
+
+    def _silent(self) -> None:
+        awake_until = self.state.awake_until
+        if awake_until is not None:
+            awake_until = self._here.awake_until()
+        self._set(agent=Agent.SILENT, held=False, hold_until=None, interruptible=True, tools=False, aside=None)
+        self._set(awake_until=awake_until, overlap_since=None)
+
+    # The caller's sound.
+
+    def _speech_started(self, since: float) -> list[Decision]:
+        state = self.state
+        if self._here.goes_on(since):
+            self._set(pause_s=endpointing.next_pause(state.pause_s, since - state.last_speech, self.turn.endpointing))
+        begins = not self._here.text and not state.recognizing
+        self._set(turn_since=since if begins or state.turn_since is None else state.turn_since)
+        self._set(speaking_since=since, utterance_since=since, provider_ended=False, probability=None, hold_until=None)
+        self._set(late_final=False, spoken=True, deaf_to_speech=self._here.must_finish)
+        if state.agent is Agent.SPEAKING:
+            self._set(overlap_since=since)
+        if not self._here.may_hold:
             return []
-        if interruption.min_words or not interruption.resume_false:
-            return []
-        self._set(held=True, held_since=now)
+        self._set(held=True, held_since=self.now)
         return [PauseSpeech(rule="speech_onset", value="turn.interruption.resume_false=true")]
 
     def _speech_ended(self, event: SpeechEnded) -> list[Decision]:
@@ -144,146 +189,165 @@ class TurnMachine:
             last_speech=event.last_speech,
             last_duration_s=event.duration_s,
             recognizing=self.state.recognizing + event.recognizing,
+            judging=self.state.judging + event.judging,
         )
-        if not self.state.held:
-            return []
-        self._set(hold_until=event.last_speech + self.turn.interruption.false_timeout)
+        if self.state.held:
+            self._set(hold_until=event.last_speech + self.turn.interruption.false_timeout)
+            return self._resume_if_acknowledged()
         return []
 
-    def _interim(self, text: str, now: float) -> list[Decision]:
-        if self._is_deaf() or self.state.late_final:
+    def _interim(self, text: str) -> list[Decision]:
+        if self._here.is_deaf or self.state.late_final or not self._here.is_awake:
             return []
-        if text:
-            self._set(words_at=now, noisy=False)
-        self._set(interim=text)
-        return self._words_heard()
+        if text and not self._here.is_own(text, self.state.utterance_since, self.now):
+            self._set(words_at=self.now, noisy=False, interim=text)
+            return self._words_heard() or self._resume_if_acknowledged()
+        self._set(interim="" if not text else self.state.interim)
+        return []
 
-    def _recognized(self, event: Recognized, now: float) -> list[Decision]:
+    def _resume_if_acknowledged(self) -> list[Decision]:
+        """The agent need not wait for the final words of what can only be an "uh-huh"."""
+        text = self.state.interim
+        if not text or self.state.finals or not self._here.is_quiet or self._here.verdict(text) != "acknowledgement":
+            return []
+        self._set(interim="", aside=Aside(text, self.now))
+        return self._resume("acknowledgement", self._value("acknowledgements"))
+
+    def _recognized(self, event: Recognized) -> list[Decision]:
         if event.batch:
             self._set(recognizing=max(0, self.state.recognizing - 1))
+            if self.state.dropped:
+                self._set(dropped=self.state.dropped - 1)
+                return [Ignore(rule="turn_dropped", text=event.text)]
         text = event.text.strip()
-        if self._is_deaf():
-            return [Ignore(rule="not_interruptible", text=text)] if text else []
-        if self.state.late_final:
-            self._set(late_final=False)
-            return [Ignore(rule="late_words", text=text)] if text else []
+        if rule := self._deafness(event, text):
+            ignored: list[Decision] = [Ignore(rule=rule, text=text)] if text else []
+            return ignored if rule in ("not_interruptible", "late_words") else [*ignored, *self._no_words(rule)]
         if not text:
-            return self._no_words()
-        if self._acknowledges(text):
-            self._set(interim="")
-            ignored = Ignore(rule="acknowledgement", value="turn.interruption.acknowledgements", text=text)
-            return [ignored, *self._resume("acknowledgement")]
-        self._set(finals=(*self.state.finals, text), interim="", words_at=now, noisy=False, language=event.language)
+            return self._no_words("no_words")
+        return self._taken(text, event.language)
+
+    def _deafness(self, event: Recognized, text: str) -> str:
+        """Why these words are not taken; "" when they are."""
+        state, sound = self.state, event.sound
+        if self._here.is_deaf:
+            return "not_interruptible"
+        if state.late_final:
+            self._set(late_final=False)
+            return "late_words"
+        if false_words.is_made_up(text, sound, self._here.book):
+            return "made_up"
+        since, until = (sound.since, sound.until) if sound else (state.utterance_since, self.now)
+        if self._here.is_own(text, since, until):
+            self._set(echoing=True, interim="")
+            return "own_echo"
+        return ""
+
+    def _taken(self, text: str, language: str | None) -> list[Decision]:
+        woken = waking.listen(text, self.turn, awake=self._here.is_awake)
+        if woken.wakes or (self.turn.wake_phrase and woken.text):
+            self._set(awake_until=self._here.awake_until())
+        if not woken.text:
+            return [Ignore(rule=woken.rule, value="turn.wake_phrase", text=text)]
+        text = woken.text
+        if self._here.agent_has_turn and not self.state.finals and self._here.verdict(text) == "acknowledgement":
+            return self._acknowledged(text)
+        self._set(finals=(*self.state.finals, text), interim="", words_at=self.now, noisy=False, aside=None)
+        self._set(language=language or self.state.language)
         return self._words_heard()
 
-    def _is_deaf(self) -> bool:
-        """Words of an utterance that lies within speech that cannot be interrupted are not taken."""
-        return self.state.deaf_to_speech and self._must_finish()
+    def _acknowledged(self, text: str) -> list[Decision]:
+        """Heard, and ignored entirely; but the last one counts if the agent ends right then."""
+        state = self.state
+        at = self.now if state.held else state.utterance_since
+        self._set(interim="", aside=Aside(text, at) if state.agent is Agent.SPEAKING else None)
+        value = self._value("acknowledgements")
+        ignored = Ignore(rule="acknowledgement", value=value, text=text)
+        return [ignored, *(self._resume("acknowledgement", value) if self._here.is_quiet else [])]
 
-    def _must_finish(self) -> bool:
-        return self.state.agent is not Agent.SILENT and not self._can_interrupt()
+    def _no_words(self, rule: str) -> list[Decision]:
+        """A batch recogniser found none or was not asked, as the sound was too short; or nobody said what it found."""
+        if self.streaming and rule == "no_words":
+            return []
+        return self._resume(rule) if self._here.is_quiet and not self._here.text else []
 
-    def _no_words(self) -> list[Decision]:
-        """A batch recogniser found none, or was not asked because the sound was too short to hold any."""
-        idle = not self.user_speaking and not self.state.recognizing
-        return self._resume("no_words") if not self.streaming and idle and not self._text() else []
-
-    def _acknowledges(self, text: str) -> bool:
-        if self.state.agent is Agent.SILENT or self.state.finals:
-            return False
-        return any(same_phrase(text, phrase) for phrase in self.turn.interruption.acknowledgements)
+    # What the words do.
 
     def _words_heard(self) -> list[Decision]:
         """Words confirm an interruption, if there are enough of them."""
-        if self.state.agent is Agent.SILENT or not self._can_interrupt():
+        if not self._here.agent_has_turn or not self._here.can_interrupt or not self._here.listens:
             return []
-        text = self._text()
-        if self._acknowledges_so_far(text):
-            return []
-        needed = self.turn.interruption.min_words
-        if count_words(text) < max(needed, 1):
-            return []
-        return self._interrupt("words", f"turn.interruption.min_words={needed}")
+        policy = self._here.policy
+        match self._here.verdict(self._here.text):
+            case "phrase":
+                return self._interrupt("phrase", self._value("phrases"))
+            case "words":
+                return self._interrupt("words", f"{policy.where}.min_words={policy.settings.min_words}")
+        return []
 
-    def _acknowledges_so_far(self, text: str) -> bool:
-        return not self.state.finals and any(
-            same_phrase(text, phrase) for phrase in self.turn.interruption.acknowledgements
-        )
-
-    def _text_typed(self, text: str, now: float) -> list[Decision]:
+    def _text_typed(self, text: str) -> list[Decision]:
         """Cuts the agent, or waits like speech until it has said what must not be cut."""
-        heard = self.state.agent is not Agent.SILENT and self._can_interrupt()
+        heard = self._here.agent_has_turn and self._here.can_interrupt
         decisions = self._interrupt("text_received", "room.text_input=true") if heard else []
-        commit = CommitTurn(rule="text_received", text=text, ended_at=now, words_at=now, source="text")
+        commit = CommitTurn(rule="text_received", text=text, ended_at=self.now, words_at=self.now, source="text")
         return [*decisions, commit]
 
-    def _passed(self, now: float) -> list[Decision]:
+    def _turn_begun(self) -> list[Decision]:
+        self._forget()
+        self._set(pushing=True)
+        cut = self._here.agent_has_turn and self._here.can_interrupt
+        return self._interrupt("turn_begun", "turn.detection=manual") if cut else []
+
+    def _turn_dropped(self) -> list[Decision]:
+        self._forget()
+        return self._resume("turn_dropped") if self._here.is_quiet else []
+
+    def _forget(self) -> None:
+        """What was said so far is no turn. A batch recogniser's answers to it are still to come."""
+        state = self.state
+        late = self.streaming and bool(state.interim)
+        self._set(finals=(), interim="", dropped=state.recognizing, late_final=late, commit_asked=None, pushing=False)
+        self._set(turn_since=None, monologue=False, answered_aside=False, spoken=self.user_speaking)
+
+    # Time.
+
+    def _passed(self) -> list[Decision]:
         """What is due because time went by."""
         decisions: list[Decision] = []
-        if _is_due(self._interrupt_at(), now):
-            seconds = self.turn.interruption.min_duration
-            decisions += self._interrupt("speech_duration", f"turn.interruption.min_duration={seconds}")
-        if _is_due(self.state.hold_until, now):
+        if self._is_due(self._here.interrupt_at):
+            policy = self._here.policy
+            decisions += self._interrupt(
+                "speech_duration", f"{policy.where}.min_duration={policy.settings.min_duration}"
+            )
+        if self._is_due(self.state.hold_until):
             timeout = self.turn.interruption.false_timeout
             decisions += self._resume("false_interruption", f"turn.interruption.false_timeout={timeout}")
-        elif _is_due(self._resume_at(), now):
+        elif self._is_due(self._here.resume_at):
             self._set(noisy=True)
             decisions += self._resume("noise")
-        if _is_due(self._commit_at(), now):
-            rule, value = self._commit_rule()
-            decisions += self._commit(rule, value, now)
+        if self._is_due(self._here.limit_at):
+            decisions += self._limit_reached()
+        ending = self._here.ending
+        if ending is not None and self._is_due(ending[0]):
+            decisions += self._commit(ending[1].rule, ending[1].value)
         return decisions
 
-    def _interrupt_at(self) -> float | None:
-        """When the length of the speech alone interrupts: where the agent's sound was not held at its onset."""
-        interruption = self.turn.interruption
-        since = self.state.speaking_since
-        if since is None or interruption.resume_false or interruption.min_words:
-            return None
-        if self.state.agent is Agent.SILENT or not self._can_interrupt():
-            return None
-        return since + interruption.min_duration
+    def _limit_reached(self) -> list[Decision]:
+        limit = self.turn.max_speech
+        assert limit is not None
+        value = f"turn.max_speech.after={limit.after}"
+        if limit.say:
+            self._set(monologue=True)
+            return [SayOver(rule="max_speech", value=value, text=limit.say)]
+        return self._commit("max_speech", value)
 
-    def _resume_at(self) -> float | None:
-        """When the agent goes on because no words came."""
-        if not self.state.held:
-            return None
-        noise_at = self.state.held_since + NOISE_S
-        return noise_at if self.state.hold_until is None else min(noise_at, self.state.hold_until)
+    # Decisions that change the state.
 
-    def _commit_at(self) -> float | None:
-        """When the caller's turn ends, as far as is known now."""
-        state = self.state
-        if not self._text() or self.turn.detection == "manual" or self._must_finish():
-            return None
-        if state.speaking_since is not None:
-            return max(state.words_at, state.speaking_since) + NOISE_S
-        if state.recognizing:
-            return None
-        delay: float = self.turn.endpointing.min_delay
-        if self.turn.detection == "stt" and not state.provider_ended:
-            delay = self.turn.endpointing.max_delay
-        if state.interim:
-            delay += LATE_WORDS_S
-        return (state.last_speech if state.spoken else state.words_at) + delay
-
-    def _commit_rule(self) -> tuple[str, str]:
-        endpointing = self.turn.endpointing
-        if self.user_speaking:
-            return "noise", ""
-        if self.state.interim:
-            return "late_words", f"turn.endpointing.min_delay={endpointing.min_delay}"
-        if self.turn.detection == "stt":
-            if self.state.provider_ended:
-                return "provider_end_of_turn", "turn.detection=stt"
-            return "max_delay", f"turn.endpointing.max_delay={endpointing.max_delay}"
-        return "silence", f"turn.endpointing.min_delay={endpointing.min_delay}"
-
-    def _commit(self, rule: str, value: str, now: float) -> list[Decision]:
-        text = self._text()
+    def _commit(self, rule: str, value: str) -> list[Decision]:
+        state, text = self.state, self._here.text
         if not text:
+            self._set(commit_asked=None)
             return []
-        state = self.state
         commit = CommitTurn(
             rule=rule,
             value=value,
@@ -292,29 +356,35 @@ class TurnMachine:
             words_at=state.words_at,
             language=state.language,
         )
-        interrupted = [] if state.agent is Agent.SILENT else self._interrupt("turn_committed", "")
+        interrupted = self._interrupt("turn_committed", "") if self._here.agent_has_turn else []
         self._set(late_final=bool(state.interim) and self.streaming, spoken=self.user_speaking)
-        self._set(finals=(), interim="", provider_ended=False, language=None)
+        self._set(finals=(), interim="", provider_ended=False, language=None, commit_asked=None, pushing=False)
+        self._set(turn_since=state.speaking_since, monologue=False, answered_aside=False, probability=None)
         return [*interrupted, commit]
 
     def _interrupt(self, rule: str, value: str) -> list[Decision]:
-        self._set(agent=Agent.SILENT, held=False, hold_until=None, interruptible=True)
-        return [Interrupt(rule=rule, value=value)]
+        overlapped = self._overlapped("interruption")
+        self._silent()
+        return [Interrupt(rule=rule, value=value), *overlapped]
 
     def _resume(self, rule: str, value: str = "") -> list[Decision]:
-        held = self.state.held
-        self._set(held=False, hold_until=None)
-        return [ResumeSpeech(rule=rule, value=value)] if held else []
+        held, overlapped = self.state.held, self._overlapped(rule)
+        false_holds = self.state.false_holds + (held and rule != "acknowledgement")
+        self._set(held=False, hold_until=None, false_holds=false_holds)
+        return [*([ResumeSpeech(rule=rule, value=value)] if held else []), *overlapped]
 
-    def _can_interrupt(self) -> bool:
-        return self.state.interruptible and self.turn.interruption.enabled
+    def _overlapped(self, outcome: str) -> list[Decision]:
+        since = self.state.overlap_since
+        self._set(overlap_since=None)
+        return [] if since is None else [Overlap(rule=outcome, since=since, until=self.now)]
 
-    def _text(self) -> str:
-        return " ".join(part for part in (*self.state.finals, self.state.interim) if part)
+    def _value(self, name: str) -> str:
+        """The configuration behind a list of phrases: the file's, or the language's own."""
+        own = getattr(self.turn.interruption, name) is None
+        return f"turn.interruption.{name}" + (f"={self.state.language or self.language}" if own else "")
+
+    def _is_due(self, at: float | None) -> bool:
+        return at is not None and self.now >= at
 
     def _set(self, **changes: object) -> None:
         self.state = replace(self.state, **changes)  # type: ignore[arg-type]
-
-
-def _is_due(at: float | None, now: float) -> bool:
-    return at is not None and now >= at

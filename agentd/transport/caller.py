@@ -120,7 +120,7 @@ class LinkedCaller:
 
     def _link(self, who: rtc.RemoteParticipant) -> None:
         returned, self.identity, self._present = bool(self.identity), who.identity, True
-        self._events.force(CallerLinked(caller=_caller(who), returned=returned))
+        self._events.force(CallerLinked(caller=_caller(who), returned=returned, outbound=_was_called(who)))
         self._take_microphone(who)
 
     def _went(self, reason: str) -> None:
@@ -171,6 +171,11 @@ def _caller(who: rtc.RemoteParticipant) -> Caller:
         attributes=who.attributes,
         metadata=who.metadata,
     )
+
+
+def _was_called(who: rtc.RemoteParticipant) -> bool:
+    """A telephone that rang for the agent: only one that called came in by a dispatch rule."""
+    return _KIND_NAMES.get(who.kind) == "sip" and not who.attributes.get("sip.ruleID")
 
 
 def _is_microphone(publication: rtc.RemoteTrackPublication) -> bool:

@@ -135,10 +135,12 @@ async def calling(
     fallback_stt: STT | None = None,
     restored: Restored | None = None,
     incarnation: int = 1,
+    outbound: bool = True,
     link: bool = True,
     observe: Callable[[Record], None] = lambda record: None,
 ) -> AsyncIterator[Call]:
-    """A call under way; the caller is linked. Cancelled at the end if it still runs."""
+    """A call under way; the caller is linked. `outbound`: without the echo warm-up. Cancelled at the end if it still
+    runs."""
     agent = agent or definition()
     room = FakeRoom()
     stt, tts, tools = stt or FakeSTT(), tts or FakeTTS(), tools or FakeTools()
@@ -170,7 +172,7 @@ async def calling(
         session = Session(setup)
         task = asyncio.create_task(session.run())
         if link:
-            room.link()
+            room.link(outbound=outbound)
         await asyncio.sleep(0)
         try:
             yield Call(room, session, stt, llm, tts, tools, records, task, journal)

@@ -89,8 +89,8 @@ class FakeRoom:
 
     # What the caller does.
 
-    def link(self, *, returned: bool = False) -> None:
-        self._events.force(CallerLinked(caller=Caller(identity="caller"), returned=returned))
+    def link(self, *, returned: bool = False, outbound: bool = False) -> None:
+        self._events.force(CallerLinked(caller=Caller(identity="caller"), returned=returned, outbound=outbound))
 
     def leave(self, *, final: bool = True) -> None:
         self._events.force(CallerLeft(identity="caller", reason="CLIENT_INITIATED", final=final))

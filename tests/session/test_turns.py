@@ -8,15 +8,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentd.config.definition import Endpointing, Interruption, Turn
+from agentd.config.definition import (
+    Endpointing,
+    Interruption,
+    InterruptionProfile,
+    InterruptionProfiles,
+    MaxSpeech,
+    Turn,
+    WakePhrase,
+)
 from agentd.providers.fields import Duration
 from agentd.session.events import (
+    AgentWords,
     CommitRequested,
     CommitTurn,
     Decision,
     Ignore,
     Interim,
     Interrupt,
+    LanguageSet,
+    Overlap,
     PauseSpeech,
     ProviderEndOfTurn,
     Recognized,
@@ -28,7 +39,11 @@ from agentd.session.events import (
     SpeechStarted,
     TextTyped,
     Tick,
+    ToolsRunning,
+    TurnBegun,
+    TurnDropped,
     TurnEvent,
+    TurnJudged,
 )
 from agentd.session.turns import LATE_WORDS_S, NOISE_S, Agent, TurnMachine
 
@@ -36,14 +51,15 @@ TURN = Turn()
 
 
 def play(machine: TurnMachine, *steps: tuple[float, TurnEvent]) -> list[tuple[float, Decision]]:
-    """Steps at their times, with Ticks where the machine asks for them; decisions with the time they were made."""
+    """Steps at their times, with Ticks where the machine asks for them; decisions with the time they were made.
+    That both speak is no decision, and has tests of its own."""
     made: list[tuple[float, Decision]] = []
     for at, event in steps:
         while machine.deadline is not None and machine.deadline < at:
             due = machine.deadline
             made += [(due, d) for d in machine.step(Tick(), due)]
         made += [(at, d) for d in machine.step(event, at)]
-    return made
+    return [(at, d) for at, d in made if not isinstance(d, Overlap)]
 
 
 def utterance(begin: float, end: float, text: str, *, recognized_after: float = 0.4) -> list[tuple[float, TurnEvent]]:
@@ -58,8 +74,8 @@ def kinds(made: list[tuple[float, Decision]]) -> list[str]:
     return [type(decision).__name__ for _, decision in made]
 
 
-def machine(turn: Turn = TURN, *, streaming: bool = False) -> TurnMachine:
-    return TurnMachine(turn, streaming)
+def machine(turn: Turn = TURN, *, streaming: bool = False, warm: bool = True) -> TurnMachine:
+    return TurnMachine(turn, streaming, warm=warm)
 
 
 def test_a_turn_is_committed_min_delay_after_the_last_speech() -> None:
@@ -140,7 +156,7 @@ def test_min_words_lets_fewer_words_pass_and_their_turn_waits() -> None:
     turn = Turn(interruption=Interruption(min_words=3))
     made = play(machine(turn), *SPEAKING, *utterance(12, 13, "wait a minute"), (20, Tick()))
     assert kinds(made)[:1] == ["Interrupt"]
-    few = play(machine(turn), *SPEAKING, *utterance(12, 13, "wait"), (13.45, ReplyEnded()), (20, Tick()))
+    few = play(machine(turn), *SPEAKING, *utterance(12, 13, "not sure"), (13.45, ReplyEnded()), (20, Tick()))
     assert "PauseSpeech" not in kinds(few)
     assert kinds(few) == ["CommitTurn"]
 
@@ -177,7 +193,7 @@ def test_typed_text_is_a_turn_at_once() -> None:
 
 def test_words_that_are_too_few_do_not_end_a_turn_in_mid_speech() -> None:
     turn = Turn(interruption=Interruption(min_words=3, resume_false=False))
-    steps = [(12.06, SpeechStarted(12)), (12.3, Interim("wait")), (14, Tick())]
+    steps = [(12.06, SpeechStarted(12)), (12.3, Interim("maybe")), (14, Tick())]
     tested = machine(turn, streaming=True)
     assert play(tested, *SPEAKING, *steps) == []
     assert tested.deadline is None or tested.deadline > 14
@@ -196,7 +212,7 @@ def test_an_acknowledgement_that_was_first_an_interim_is_ignored_too() -> None:
     turn = Turn(interruption=Interruption(acknowledgements=("okay",)))
     heard = [(12.06, SpeechStarted(12)), (12.2, Interim("okay")), (12.5, SpeechEnded(12.3, 0.3, recognizing=False))]
     made = play(machine(turn, streaming=True), *SPEAKING, *heard, (12.7, Recognized("Okay.")), (20, Tick()))
-    assert kinds(made) == ["PauseSpeech", "Ignore", "ResumeSpeech"]
+    assert [(at, type(d)) for at, d in made] == [(12.06, PauseSpeech), (12.5, ResumeSpeech), (12.7, Ignore)]
 
 
 def test_noise_too_short_for_a_batch_recogniser_lets_the_agent_go_on_at_once() -> None:
@@ -247,14 +263,21 @@ def test_typed_text_does_not_cut_what_must_not_be_cut() -> None:
 
 _EVENTS = st.one_of(
     st.just(SpeechStarted(0.0)),
-    st.builds(SpeechEnded, st.just(0.0), st.floats(0.05, 5), st.booleans()),
+    st.builds(SpeechEnded, st.just(0.0), st.floats(0.05, 5), st.booleans(), st.booleans()),
     st.builds(Interim, st.sampled_from(["", "hello", "hello there"])),
-    st.builds(Recognized, st.sampled_from(["", "hello", "stop it now", "okay"]), st.none(), st.booleans()),
+    st.builds(Recognized, st.sampled_from(["", "hello", "stop it now", "okay", "and"]), st.none(), st.booleans()),
     st.just(ProviderEndOfTurn()),
     st.just(TextTyped("typed")),
     st.builds(ReplyStarted, st.booleans()),
     st.just(ReplyAudible()),
     st.just(ReplyEnded()),
+    st.builds(AgentWords, st.sampled_from(["hello there", "what is your phone number?"])),
+    st.builds(ToolsRunning, st.booleans()),
+    st.builds(TurnJudged, st.sampled_from([None, 0.1, 0.9])),
+    st.just(TurnBegun()),
+    st.just(CommitRequested()),
+    st.just(TurnDropped()),
+    st.just(LanguageSet("de")),
     st.just(Tick()),
 )
 _TURNS = st.sampled_from(
@@ -266,6 +289,13 @@ _TURNS = st.sampled_from(
         Turn(interruption=Interruption(resume_false=False, min_words=2)),
         Turn(interruption=Interruption(enabled=False)),
         Turn(interruption=Interruption(acknowledgements=("okay",))),
+        Turn(interruption=Interruption(acknowledgements=(), phrases=(), uninterruptible="keep")),
+        Turn(interruption=Interruption(while_=InterruptionProfiles(tool=InterruptionProfile(enabled=False)))),
+        Turn(endpointing=Endpointing(mode="dynamic")),
+        Turn(max_speech=MaxSpeech(after=Duration(2.0))),
+        Turn(max_speech=MaxSpeech(after=Duration(2.0), say="One moment.")),
+        Turn(wake_phrase=WakePhrase(phrases=("hello",), awake=Duration(3.0))),
+        Turn(detection="manual"),
     ]
 )
 
@@ -281,11 +311,11 @@ def _at(event: TurnEvent, now: float) -> TurnEvent:
 
 
 @settings(max_examples=300, deadline=None)
-@given(_TURNS, st.lists(st.tuples(st.floats(0.0, 1.5), _EVENTS), max_size=40))
+@given(_TURNS, st.booleans(), st.lists(st.tuples(st.floats(0.0, 1.5), _EVENTS), max_size=40))
 def test_no_sequence_of_events_spins_loses_words_or_leaves_the_agent_held(
-    turn: Turn, steps: list[tuple[float, TurnEvent]]
+    turn: Turn, warm: bool, steps: list[tuple[float, TurnEvent]]
 ) -> None:
-    tested = machine(turn, streaming=True)
+    tested = machine(turn, streaming=True, warm=warm)
     now, spoken, committed, held = 0.0, 0, 0, False
     for wait, event in steps:
         now += wait
@@ -303,10 +333,16 @@ def test_no_sequence_of_events_spins_loses_words_or_leaves_the_agent_held(
         if isinstance(event, Recognized) and event.text:
             spoken += 1
         assert held == (tested.state.held and tested.state.agent is not Agent.SILENT)
+        paused_s = now - tested.state.held_since if tested.state.held else 0.0
+        assert paused_s <= NOISE_S, "the agent is silent for longer than any noise is waited for"
     tested.step(ReplyEnded(), now)
     tested.step(SpeechEnded(now, 1.0, recognizing=False), now)
     while tested.state.recognizing:
         tested.step(Recognized("", batch=True), now)
+    while tested.state.judging:
+        tested.step(TurnJudged(None), now)
+    if turn.detection == "manual":
+        tested.step(CommitRequested(), now)
     end = tested.step(Tick(), now + 60)
     assert not tested.state.finals, "words were never committed"
     assert committed + len([d for d in end if isinstance(d, CommitTurn)]) <= spoken + len(steps)
