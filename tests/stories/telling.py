@@ -43,7 +43,7 @@ async def _tell(story: Story) -> list[str]:
         cancelling=frozenset(name for name, settings in story.tools.items() if settings.get("cancels")),
     )
     async with calling(
-        agent=_definition(yaml.safe_dump(dict(story.agent)) if story.agent else ""),
+        agent=_definition(yaml.safe_dump(_settled(story.agent))),
         script=_model(story.replies),
         stt=_recogniser(story.recogniser),
         tts=FakeTTS(aligned=bool(story.voice.get("aligned", False)), first_sound_s=story.voice.get("delay_s", 0.05)),
@@ -113,6 +113,12 @@ def _do(call: Call, act: Does) -> None:
 # The agent.
 
 
+def _settled(agent: Mapping[str, Any]) -> dict[str, Any]:
+    """Answers are not begun early, unless the story says so: then the model's time would hide behind each delay."""
+    turn = agent.get("turn", {})
+    return {**agent, "turn": {"preemptive": {"llm": False}, **turn}}
+
+
 @cache
 def _definition(text: str) -> AgentDefinition:
     """Through the real loader, so that a story's settings are what a user writes."""
@@ -180,7 +186,15 @@ def lines_of(record: Record) -> list[str]:
     return []
 
 
-_DECISIONS = {"PauseSpeech": "holds", "ResumeSpeech": "resumes", "Interrupt": "cuts", "Ignore": "ignores"}
+_DECISIONS = {
+    "PauseSpeech": "holds",
+    "ResumeSpeech": "resumes",
+    "Interrupt": "cuts",
+    "Ignore": "ignores",
+    "StartEarly": "begins early",
+    "DropEarly": "drops",
+    "SkipEarly": "waits",
+}
 
 
 def _sounding(call: Call) -> list[tuple[float, str]]:
