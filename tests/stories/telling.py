@@ -43,7 +43,7 @@ async def _tell(story: Story) -> list[str]:
         cancelling=frozenset(name for name, settings in story.tools.items() if settings.get("cancels")),
     )
     async with calling(
-        agent=_definition(yaml.safe_dump(dict(story.agent)) if story.agent else ""),
+        agent=_definition(yaml.safe_dump(dict(story.agent))),
         script=_model(story.replies),
         stt=_recogniser(story.recogniser),
         tts=FakeTTS(aligned=bool(story.voice.get("aligned", False)), first_sound_s=story.voice.get("delay_s", 0.05)),
@@ -180,7 +180,15 @@ def lines_of(record: Record) -> list[str]:
     return []
 
 
-_DECISIONS = {"PauseSpeech": "holds", "ResumeSpeech": "resumes", "Interrupt": "cuts", "Ignore": "ignores"}
+_DECISIONS = {
+    "PauseSpeech": "holds",
+    "ResumeSpeech": "resumes",
+    "Interrupt": "cuts",
+    "Ignore": "ignores",
+    "StartEarly": "begins early",
+    "DropEarly": "drops",
+    "SkipEarly": "waits",
+}
 
 
 def _sounding(call: Call) -> list[tuple[float, str]]:
