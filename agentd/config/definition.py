@@ -215,7 +215,10 @@ class Limits:
     max_tool_steps: int = setting("Rounds of tool calls in one reply.", default=3, minimum=0, maximum=50)
     concurrency: int | None = setting("Calls of this agent at once; more are refused.", default=None, minimum=1)
     history_tokens: int | None = setting(
-        "Budget of the conversation's context.", default=None, minimum=256, planned=True
+        "Budget of what was said and done, as the model sees it; the oldest is left out beyond it. Instructions and "
+        "tool schemas come on top. Without it nothing is left out.",
+        default=None,
+        minimum=256,
     )
 
 

@@ -35,6 +35,7 @@ from agentd.session.events import (
     Tick,
     TurnEvent,
 )
+from agentd.session.history import user_id
 from agentd.session.inbox import End, InboxEvent, InterruptNow, ReplyDone, ReplySounds, ReplyTells, SessionEvent, Speak
 from agentd.session.listening import Listening
 from agentd.session.phrases import phrase
@@ -225,7 +226,7 @@ class Session:
 
     def _commit(self, turn: CommitTurn) -> None:
         conversation = self._conversation
-        conversation.history.add_user(turn.text)
+        conversation.history.add_user(turn.text, user_id(conversation.turns + 1))
         conversation.record(
             "turn.user",
             turn=conversation.next_turn(),
