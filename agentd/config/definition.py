@@ -223,6 +223,24 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What becomes of the oldest part of a long conversation."""
+
+    summarize: bool = setting(
+        "Have a model summarise it in the background before it must be left out; needs limits.history_tokens.",
+        default=False,
+    )
+    at: float = setting("Share of limits.history_tokens from which.", default=0.7, minimum=0.1, maximum=0.95)
+    keep_turns: int = setting("The caller's last turns, which stay word for word.", default=4, minimum=1, maximum=100)
+    instruction: str | None = setting(
+        "What the model is asked, instead of agentd's own; {words} becomes the longest length.",
+        default=None,
+        interpolate=False,
+    )
+    llm: ProviderChoice | None = setting("The model that is asked; the agent's by default.", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoomOptions:
     participant_kinds: tuple[Literal["standard", "sip", "connector"], ...] = setting(
         "Kinds of participant that the agent talks with.", default=("standard", "sip", "connector"), min_length=1
@@ -383,6 +401,7 @@ class AgentDefinition:
     turn: Turn = setting("Turn-taking.", default_factory=Turn)
     languages: Mapping[str, LanguageOverride] = setting("Further languages.", default_factory=dict, planned=True)
     limits: Limits = setting("Bounds of a call.", default_factory=Limits)
+    context: Context = setting("Long conversations.", default_factory=Context)
     room: RoomOptions = setting("How the agent behaves in a room.", default_factory=RoomOptions)
     tools: tuple[ToolDefinition, ...] = setting("What the model may call.", default=())
     handoffs: tuple[Handoff, ...] = setting("Agents to hand over to.", default=(), planned=True)
