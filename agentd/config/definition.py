@@ -215,8 +215,29 @@ class Limits:
     max_tool_steps: int = setting("Rounds of tool calls in one reply.", default=3, minimum=0, maximum=50)
     concurrency: int | None = setting("Calls of this agent at once; more are refused.", default=None, minimum=1)
     history_tokens: int | None = setting(
-        "Budget of the conversation's context.", default=None, minimum=256, planned=True
+        "Budget of what was said and done, as the model sees it; the oldest is left out beyond it. Instructions and "
+        "tool schemas come on top. Without it nothing is left out.",
+        default=None,
+        minimum=256,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What becomes of the oldest part of a long conversation."""
+
+    summarize: bool = setting(
+        "Have a model summarise it in the background before it must be left out; needs limits.history_tokens.",
+        default=False,
+    )
+    at: float = setting("Share of limits.history_tokens from which.", default=0.7, minimum=0.1, maximum=0.95)
+    keep_turns: int = setting("The caller's last turns, which stay word for word.", default=4, minimum=1, maximum=100)
+    instruction: str | None = setting(
+        "What the model is asked, instead of agentd's own; {words} becomes the longest length.",
+        default=None,
+        interpolate=False,
+    )
+    llm: ProviderChoice | None = setting("The model that is asked; the agent's by default.", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -380,6 +401,7 @@ class AgentDefinition:
     turn: Turn = setting("Turn-taking.", default_factory=Turn)
     languages: Mapping[str, LanguageOverride] = setting("Further languages.", default_factory=dict, planned=True)
     limits: Limits = setting("Bounds of a call.", default_factory=Limits)
+    context: Context = setting("Long conversations.", default_factory=Context)
     room: RoomOptions = setting("How the agent behaves in a room.", default_factory=RoomOptions)
     tools: tuple[ToolDefinition, ...] = setting("What the model may call.", default=())
     handoffs: tuple[Handoff, ...] = setting("Agents to hand over to.", default=(), planned=True)

@@ -220,6 +220,7 @@ class PreparedAgents:
             stt=await with_fallbacks(definition.stt),
             llm=await with_fallbacks(definition.llm),
             tts=await with_fallbacks(definition.tts),
+            summary=await with_fallbacks(definition.context.llm) if definition.context.llm else (),
         )
 
     async def _close_unused(self) -> None:

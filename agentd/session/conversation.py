@@ -14,6 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from agentd.errors import JournalError
 from agentd.providers.llm import ChatRequest, Message, ToolChoice
 from agentd.providers.tts import TTSSettings
+from agentd.session.context import fitted
 from agentd.session.echo import EchoWatch
 from agentd.session.history import History
 from agentd.session.setup import SessionSetup
@@ -39,7 +40,7 @@ class Conversation:
         self.variables: dict[str, Any] = {**setup.definition.variables, **setup.variables}
         if restored is not None:
             self.variables.update(restored.variables)
-        self.history = History(restored.items if restored else ())
+        self.history = History(restored.items, restored.ids) if restored else History()
         self.turns = restored.turns if restored else 0
         self.replies = restored.replies if restored else 0
         self.started_at = started_at
@@ -81,7 +82,7 @@ class Conversation:
         head = (Message(role="system", text=prompt),) if prompt else ()
         tail = (Message(role="system", text=self.render(instruction)),) if instruction else ()
         return ChatRequest(
-            items=(*head, *self.history.items(), *tail),
+            items=(*head, *fitted(self.history, self.definition.limits.history_tokens, self.record), *tail),
             tools=self.tools.schemas,
             tool_choice=tool_choice,
             session_id=self.setup.id,

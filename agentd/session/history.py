@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from agentd.providers.chat import ChatContext, Entry, is_pinned
 from agentd.providers.llm import ChatItem, Message, ToolCall, ToolResult
+
+_SUMMARY = "summary"  # how the id of a summary begins
+
+
+def user_id(turn: int) -> str:
+    return f"turn_{turn}"
+
+
+def agent_id(reply: int, draft: int) -> str:
+    return f"reply_{reply}_{draft}"
+
+
+def tools_id(reply: int) -> str:
+    return f"reply_{reply}"
 
 
 class Draft:
@@ -13,9 +28,10 @@ class Draft:
     It keeps its place in the history, so that tool calls made meanwhile stand after it.
     """
 
-    __slots__ = ("heard", "interrupted", "settled", "text")
+    __slots__ = ("heard", "id", "interrupted", "settled", "text")
 
-    def __init__(self) -> None:
+    def __init__(self, entry_id: str = "") -> None:
+        self.id = entry_id
         self.text = ""
         self.heard = ""
         self.settled = False
@@ -33,13 +49,19 @@ class Draft:
         text = self.heard if self.settled else self.text.strip()
         return Message(role="assistant", text=text, interrupted=self.interrupted) if text else None
 
+    def entries(self) -> Iterator[Entry]:
+        message = self.message()
+        if message is not None:
+            yield Entry(self.id, message)
+
 
 class ToolRound:
     """Calls made side by side, and their results as they come: one that is awaited is told as such."""
 
-    __slots__ = ("_results", "calls")
+    __slots__ = ("_results", "calls", "id")
 
-    def __init__(self, calls: Iterable[ToolCall]) -> None:
+    def __init__(self, calls: Iterable[ToolCall], entry_id: str = "") -> None:
+        self.id = entry_id
         self.calls = tuple(calls)
         self._results: dict[str, ToolResult] = {}
 
@@ -48,6 +70,11 @@ class ToolRound:
 
     def has_result(self, call_id: str) -> bool:
         return call_id in self._results
+
+    @property
+    def settled(self) -> bool:
+        """Every result is there."""
+        return all(call.id in self._results for call in self.calls)
 
     def complete(self, result: ToolResult) -> None:
         self._results[result.call_id] = result
@@ -59,41 +86,86 @@ class ToolRound:
                 call_id=call.id, name=call.name, content="This call is still running; do not repeat it."
             )
 
+    def entries(self) -> Iterator[Entry]:
+        half = len(self.calls)
+        for number, item in enumerate(self.items()):
+            call = self.calls[number % half].id
+            yield Entry(f"{self.id}_{call}" + ("_result" if number >= half else ""), item)
+
 
 class History:
-    """The items of one session, in order. Owned by the session; replies write through it."""
+    """The items of one session, in order. Owned by the session; replies write through it.
 
-    def __init__(self, items: Iterable[ChatItem] = ()) -> None:
-        self._entries: list[ChatItem | Draft | ToolRound] = list(items)
+    Its beginning can be forgotten, or stand as a summary. How much is counted in items without system messages, in
+    which the journal of a session that lives and a history that is rebuilt from it agree.
+    """
 
-    def add_user(self, text: str) -> None:
-        self._entries.append(Message(role="user", text=text))
+    def __init__(self, items: Iterable[ChatItem] = (), ids: Sequence[str] = ()) -> None:
+        self._entries: list[Entry | Draft | ToolRound] = list(ChatContext.of(items, ids).entries)
+        numbers = [int(name.rpartition("_")[2]) for name in ids if name.startswith(_SUMMARY)]
+        self._summaries = max(numbers, default=0)
+        self.forgotten = 0  # items that were forgotten or summarised
 
-    def begin_tools(self, calls: Iterable[ToolCall]) -> ToolRound:
+    def add_user(self, text: str, entry_id: str = "user") -> None:
+        self._entries.append(Entry(entry_id, Message(role="user", text=text)))
+
+    def begin_tools(self, calls: Iterable[ToolCall], entry_id: str = "tools") -> ToolRound:
         """Adds calls at once, so that no later request misses that they were made."""
-        entry = ToolRound(calls)
+        entry = ToolRound(calls, entry_id)
         self._entries.append(entry)
         return entry
 
-    def draft(self, *, before: ToolRound | None = None) -> Draft:
+    def draft(self, *, before: ToolRound | None = None, entry_id: str = "agent") -> Draft:
         """Begins a message of the agent: at the end, or ahead of a round of calls during which it is said,
         because models want calls and results side by side and at the end."""
-        entry = Draft()
-        at = len(self._entries) if before is None else self._entries.index(before)
+        entry = Draft(entry_id)
+        at = self._entries.index(before) if before in self._entries else len(self._entries)
         self._entries.insert(at, entry)
         return entry
 
     def items(self) -> tuple[ChatItem, ...]:
         """The conversation now; messages of which nothing was heard are left out."""
-        return tuple(item for entry in self._entries for item in _items(entry))
+        return tuple(entry.item for each in self._entries for entry in _entries(each))
+
+    def context(self) -> ChatContext:
+        """The same with the items' ids, which another incarnation and the journal know them by."""
+        found = [entry for each in self._entries for entry in _entries(each)]
+        return ChatContext.of([entry.item for entry in found], [entry.id for entry in found])
+
+    def settled(self) -> int:
+        """How many items at the beginning will never change: nothing is being said or called among them."""
+        count = 0
+        for each in self._entries:
+            if not isinstance(each, Entry) and not each.settled:
+                break
+            count += sum(1 for _ in _entries(each))
+        return count
+
+    def forget(self, count: int) -> None:
+        """The oldest `count` items, system messages not counted and kept. They are settled."""
+        self.forgotten += count
+        kept: list[Entry | Draft | ToolRound] = []
+        for each in self._entries:
+            size = sum(1 for _ in _entries(each))
+            if isinstance(each, Entry) and is_pinned(each.item):
+                kept.append(each)
+            elif 0 < count >= size:  # those of which nothing was heard go with what surrounds them
+                count -= size
+            else:
+                kept.append(each)
+                count = 0
+        self._entries = kept
+
+    def summarize(self, count: int, summary: str) -> None:
+        """Puts a summary in the place of the oldest `count` items and of earlier summaries."""
+        self.forget(count)
+        self._summaries += 1
+        rest = [e for e in self._entries if not (isinstance(e, Entry) and e.id.startswith(_SUMMARY))]
+        self._entries = [Entry(f"{_SUMMARY}_{self._summaries}", Message(role="system", text=summary)), *rest]
 
 
-def _items(entry: ChatItem | Draft | ToolRound) -> Iterator[ChatItem]:
-    if isinstance(entry, ToolRound):
-        yield from entry.items()
-    elif isinstance(entry, Draft):
-        message = entry.message()
-        if message is not None:
-            yield message
+def _entries(each: Entry | Draft | ToolRound) -> Iterator[Entry]:
+    if isinstance(each, Entry):
+        yield each
     else:
-        yield entry
+        yield from each.entries()

@@ -30,6 +30,10 @@ turn.agent         reply, turn, text (all that was heard), interrupted, purpose,
 decision           rule, action (commit_turn, interrupt, pause, resume, ignore ...), value, detail
 tool.called        reply, id, name, arguments
 tool.completed     reply, id, name, content, is_error, outcome, duration_s
+context.truncated  items (the oldest, forgotten for good; system messages are not counted and stay), later (of the
+                   caller's current turn, left out of one request), tokens_before, tokens, rule, value
+context.summarized items (the oldest, replaced), text (the system message that stands for them), tokens_before, tokens,
+                   rule, value, duration_s
 variables          values (merged into the session's)
 preemption         attempt (of the turn that was expected to end), outcome (used, dropped), ran_s, characters
                    (written by then); used: reply; dropped: rule, value

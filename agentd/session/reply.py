@@ -22,7 +22,7 @@ from agentd.session.captions import Captions
 from agentd.session.conversation import Conversation
 from agentd.session.early import SEGMENTS_CAPACITY, usable
 from agentd.session.events import AgentWords, ToolsRunning
-from agentd.session.history import Draft, ToolRound
+from agentd.session.history import Draft, ToolRound, agent_id, tools_id
 from agentd.session.phrases import phrase
 from agentd.session.plan import GO_ON, Plan
 from agentd.session.playout import Playback
@@ -241,7 +241,9 @@ class Reply:
         )
 
     def _new_draft(self) -> Draft:
-        draft = self._conversation.history.draft(before=self._running)
+        draft = self._conversation.history.draft(
+            before=self._running, entry_id=agent_id(self.number, len(self._drafts))
+        )
         self._drafts.append(draft)
         self._before_calls.append(self._running is not None)
         if self._settled:  # cut before this task had begun, or while it takes its time to end
@@ -274,7 +276,7 @@ class Reply:
 
     async def _run_tools(self, calls: list[ToolCall]) -> bool:
         """Runs the calls side by side; answers whether the model is to be asked for words about the results."""
-        tool_round = self._running = self._conversation.history.begin_tools(calls)
+        tool_round = self._running = self._conversation.history.begin_tools(calls, tools_id(self.number))
         for call in calls:  # in one go: that they stand side by side in the journal says that they are one round
             self._conversation.record(
                 "tool.called", reply=self.number, id=call.id, name=call.name, arguments=call.arguments

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentd.providers.llm import ChatItem, ToolCall, ToolResult
-from agentd.session.history import Draft, History, ToolRound
+from agentd.session.history import Draft, History, ToolRound, agent_id, tools_id, user_id
 from agentd.session.records import Record
 
 LOST_CALL = "The outcome of this call is unknown: the process that made it ended. Do not assume that it failed."
@@ -28,6 +28,7 @@ class Restored:
     """
 
     items: tuple[ChatItem, ...] = ()
+    ids: tuple[str, ...] = ()  # of the items
     variables: Mapping[str, Any] = field(default_factory=dict)
     turns: int = 0
     replies: int = 0
@@ -107,7 +108,7 @@ class _Restoring:
     def on_turn_user(self, data: Mapping[str, Any]) -> None:
         self.speaking = False
         self.turns = data["turn"]
-        self.history.add_user(data["text"])
+        self.history.add_user(data["text"], user_id(self.turns))
         self.owed = True
 
     # The agent.
@@ -145,7 +146,8 @@ class _Restoring:
     def _draft(self, reply: int, number: int, *, before_calls: bool) -> Draft:
         draft = self.drafts.get((reply, number))
         if draft is None:
-            draft = self.history.draft(before=self.tool_round if before_calls else None)
+            before = self.tool_round if before_calls else None
+            draft = self.history.draft(before=before, entry_id=agent_id(reply, number))
             self.drafts[reply, number] = draft
         return draft
 
@@ -171,7 +173,7 @@ class _Restoring:
         if self.last_kind == "tool.called" and self.tool_round is not None:
             self.tool_round.add(call)
         else:
-            self.tool_round = self.history.begin_tools([call])
+            self.tool_round = self.history.begin_tools([call], tools_id(data["reply"]))
         self.open_calls[data["reply"], call.id] = (self.tool_round, call.name)
 
     def on_tool_completed(self, data: Mapping[str, Any]) -> None:
@@ -183,14 +185,24 @@ class _Restoring:
             ToolResult(call_id=data["id"], name=name, content=data["content"], is_error=data["is_error"])
         )
 
+    # The context.
+
+    def on_context_truncated(self, data: Mapping[str, Any]) -> None:
+        self.history.forget(data["items"])
+
+    def on_context_summarized(self, data: Mapping[str, Any]) -> None:
+        self.history.summarize(data["items"], data["text"])
+
     def result(self) -> Restored:
         for (_, call_id), (tool_round, name) in self.open_calls.items():
             tool_round.complete(ToolResult(call_id=call_id, name=name, content=LOST_CALL, is_error=True))
         for draft in self.drafts.values():
             if not draft.settled:
                 draft.settle(interrupted=False)
+        context = self.history.context()
         return Restored(
-            items=self.history.items(),
+            items=context.items,
+            ids=context.ids,
             variables=self.variables,
             turns=self.turns,
             replies=self.replies,

@@ -13,6 +13,7 @@ from collections import deque
 from typing import NoReturn
 
 from agentd.aio import Channel, Closed, now
+from agentd.session.compaction import Compaction
 from agentd.session.conversation import Conversation
 from agentd.session.early import EarlyAnswers
 from agentd.session.events import (
@@ -35,6 +36,7 @@ from agentd.session.events import (
     Tick,
     TurnEvent,
 )
+from agentd.session.history import user_id
 from agentd.session.inbox import End, InboxEvent, InterruptNow, ReplyDone, ReplySounds, ReplyTells, SessionEvent, Speak
 from agentd.session.listening import Listening
 from agentd.session.phrases import phrase
@@ -81,6 +83,7 @@ class Session:
         self._room = setup.room
         started_at = setup.restored.started_at if setup.restored else 0.0
         self._conversation = Conversation(setup, started_at or time.time())
+        self._compaction = Compaction(self._conversation)
         self._writer = RoomWriter(self._conversation, setup.room)
         self._inbox: Channel[InboxEvent] = Channel(INBOX_CAPACITY)
         self._plans: deque[Plan] = deque()
@@ -225,7 +228,7 @@ class Session:
 
     def _commit(self, turn: CommitTurn) -> None:
         conversation = self._conversation
-        conversation.history.add_user(turn.text)
+        conversation.history.add_user(turn.text, user_id(conversation.turns + 1))
         conversation.record(
             "turn.user",
             turn=conversation.next_turn(),
@@ -329,6 +332,7 @@ class Session:
         if self._failures >= FAILURES_IN_A_ROW:
             await self._finish("error")
         self._writer.set_state("listening")
+        self._compaction.consider(self._tasks)
         await self._turn_event(ReplyEnded())
 
     async def _interrupt_now(self, rule: str) -> None:

@@ -31,12 +31,13 @@ class Candidate(Generic[P]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Providers:
     """The providers of a session, shared with others. The first of each tuple is the one that was asked for;
-    the rest are its fallbacks, in order. Never empty."""
+    the rest are its fallbacks, in order. Never empty, but for `summary`."""
 
     vad: VAD
     stt: tuple[Candidate[STT], ...]
     llm: tuple[Candidate[LLM], ...]
     tts: tuple[Candidate[TTS], ...]
+    summary: tuple[Candidate[LLM], ...] = ()  # who summarises; the models of the conversation where it is empty
 
 
 def _ignore(record: Record) -> None:

@@ -1,0 +1,28 @@
+"""The conversation within its budget: what is too old for it is forgotten, and the journal says so."""
+
+from __future__ import annotations
+
+from agentd.providers.llm import ChatItem
+from agentd.session.budget import fit
+from agentd.session.history import History
+from agentd.session.resilience import Recorder
+
+
+def fitted(history: History, budget_tokens: int | None, record: Recorder) -> tuple[ChatItem, ...]:
+    """What of the history a request holds."""
+    items = history.items()
+    if budget_tokens is None:
+        return items
+    found = fit(items, budget_tokens, history.settled())
+    if found.oldest or found.later:
+        history.forget(found.oldest)
+        record(
+            "context.truncated",
+            items=found.oldest,
+            later=found.later,
+            tokens_before=found.tokens_before,
+            tokens=found.tokens,
+            rule="history_tokens",
+            value=f"limits.history_tokens={budget_tokens}",
+        )
+    return found.items
