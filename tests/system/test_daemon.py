@@ -1,5 +1,5 @@
-"""The end of a daemon that holds a call, its tools' code under a call, and the console: as README and
-docs/operations.md tell them."""
+"""A daemon of one process, the end of a daemon that holds a call, its tools' code under a call, and the console: as
+README and docs/operations.md tell them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from agentd.audio import OUTPUT_HZ, read_wav, write_wav
+from agentd.providers.llm import Message
+from agentd.session.restore import restore
 from agentd.transport.tokens import LiveKitCredentials
 from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
 from tests.documents import ROOT, shell_lines
 from tests.speech import utterance
-from tests.system.caller import server_of
+from tests.system.caller import ended_journal, server_of, speak, spoken
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
@@ -42,6 +44,37 @@ tools:
 @pytest.fixture
 def server(credentials: LiveKitCredentials) -> Server:
     return server_of(credentials)
+
+
+async def test_one_process_alone_holds_a_call(server: Server, tmp_path: Path) -> None:
+    agent = zero_cost_agent("solo", ["You said: {text}."], character="20ms", extra='greeting: {say: "Good day."}')
+    environment = {"AGENTD_STORE": str(tmp_path)}
+    async with running_daemon(server, {"solo.yaml": agent}, workers=0, environment=environment) as daemon:
+        async with Caller.join(server, agent="solo") as caller:
+            await spoken(caller, 0)
+            greeted = caller.heard.audible_s(0)
+            _, ended_at = await speak(caller, utterance("When do you open?"))
+            await spoken(caller, ended_at)
+            answered = caller.heard.audible_s(ended_at)
+            assert await asked(caller, "hello") == "You said: hello."
+            (session,) = await daemon.sessions()
+            (worker,) = await daemon.workers()
+            processes = daemon.pids()
+            await caller.agent_state("listening", 15)
+            await caller.leave()
+        records = await ended_journal(tmp_path, caller.room)
+    assert (session["agent"], session["room"]) == ("solo", caller.room)
+    assert worker["pid"] == daemon.process.pid
+    assert processes == [daemon.process.pid]
+    assert min(greeted, answered) > 0.1, "the agent was not heard"
+    assert restore(records).items == (
+        Message(role="assistant", text="Good day."),
+        Message(role="user", text="utterance 1"),
+        Message(role="assistant", text="You said: utterance 1."),
+        Message(role="user", text="hello"),
+        Message(role="assistant", text="You said: hello."),
+    )
+    assert records[-1].data["reason"] == "caller_left"
 
 
 async def ended(daemon: Daemon, within_s: float = 20.0) -> int:
