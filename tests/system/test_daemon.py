@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,60 @@ async def test_the_drains_deadline_cuts_the_call_and_exits_4(server: Server) -> 
         assert await ended(daemon) == 4
 
 
+COUNTER = """\
+version: 1
+name: counter
+greeting: {say: "How many people?"}
+stt: {provider: scripted}
+tts: {provider: scripted, character: 20ms}
+llm:
+  provider: scripted
+  dialogue:
+    start: people
+    states:
+      people: {say: "How many people?", expect: [{match: ["{people:number} people"], goto: check}]}
+      check: {say: "You said {people} people, is that right?", expect: [{match: ["what did I say"], repeat: true}]}
+"""
+
+
+async def test_a_killed_daemons_calls_go_on_in_the_next(server: Server, tmp_path: Path) -> None:
+    options = {"workers": 2, "environment": {"AGENTD_STORE": str(tmp_path)}}
+    async with (
+        running_daemon(server, {"counter.yaml": COUNTER}, **options) as first,
+        Caller.join(server, agent="counter") as caller,
+    ):
+        await spoken(caller, 0)
+        assert await asked(caller, "4 people") == "You said 4 people, is that right?"
+        await caller.agent_state("listening", 15)
+        processes = first.pids()
+        killed_at = time.monotonic()
+        await first.kill()
+        async with running_daemon(server, {"counter.yaml": COUNTER}, **options) as second:
+            await caller.hears_after(killed_at + 0.1, 30)
+            await spoken(caller, killed_at)
+            assert await asked(caller, "what did I say") == "You said 4 people, is that right?"
+            await caller.agent_state("listening", 15)
+            (session,) = await second.sessions()
+            await caller.leave()
+        records = await ended_journal(tmp_path, caller.room)
+    assert len(processes) >= 3, "a supervisor and two workers"
+    assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+    assert session["room"] == caller.room
+    identities = {seen.identity for seen in caller.happened if seen.detail == "agent"}
+    assert len(identities) == 1, "the agent came back under another identity"
+    assert [c.text.strip() for c in caller.agent_captions()][2] == "Sorry, I lost you for a moment."
+    assert [r.data["incarnation"] for r in records if r.kind == "session.resumed"] == [2]
+    assert [r.data["turn"] for r in records if r.kind == "turn.user"] == [1, 2]
+    assert restore(records).items == (
+        Message(role="assistant", text="How many people?"),
+        Message(role="user", text="4 people"),
+        Message(role="assistant", text="You said 4 people, is that right?"),
+        Message(role="assistant", text="Sorry, I lost you for a moment."),
+        Message(role="user", text="what did I say"),
+        Message(role="assistant", text="You said 4 people, is that right?"),
+    )
+
+
 async def test_tool_code_reloads_and_a_call_under_way_keeps_the_old(server: Server) -> None:
     code = 'def now() -> str:\n    """Tell the time."""\n    return "It is early."\n'
     async with (
@@ -143,11 +198,18 @@ async def test_tool_code_reloads_and_a_call_under_way_keeps_the_old(server: Serv
 
 
 async def asked(caller: Caller, words: str) -> str:
+    """What the agent answers, once all that it said before is shown."""
     await caller.agent_state("listening", 15)
+    await caller.until(lambda: all_shown(caller), 15)
     count = len(caller.agent_captions())
     await caller.chat(words)
     await caller.until(lambda: len(caller.agent_captions()) > count, 15)
     return caller.agent_captions()[count].text.strip()
+
+
+def all_shown(caller: Caller) -> bool:
+    ended = {caption.stream_id for caption in caller.agent_captions()}
+    return ended == {caption.stream_id for caption in caller.captions if caption.sender != caller.identity}
 
 
 def run_line(line: str, typed: str = "") -> str:
