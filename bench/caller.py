@@ -173,7 +173,7 @@ class Caller:
         self._ear_frame_ms = ear_frame_ms
         self._microphone = Microphone()
         self._tasks: set[asyncio.Task[None]] = set()  # readers of streams and tracks: they end with the room
-        self._ears: dict[str, asyncio.Task[None]] = {}  # by agent
+        self._ears: dict[str, tuple[str, asyncio.Task[None]]] = {}  # by agent: its track, and who listens to it
         self._changed = asyncio.Event()
 
     @classmethod
@@ -375,17 +375,19 @@ class Caller:
     def _track(self, track: rtc.Track, publication: rtc.TrackPublication, who: rtc.RemoteParticipant) -> None:
         self._note("track", who.identity, publication.sid)
         if who.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and isinstance(track, rtc.RemoteAudioTrack):
-            self._track_gone(track, publication, who, noted=False)
-            self._ears[who.identity] = self._start(self._hear(track))
+            self._deafen(who.identity)
+            self._ears[who.identity] = (publication.sid, self._start(self._hear(track)))
 
-    def _track_gone(
-        self, track: rtc.Track, publication: rtc.TrackPublication, who: rtc.RemoteParticipant, noted: bool = True
-    ) -> None:
+    def _track_gone(self, track: rtc.Track, publication: rtc.TrackPublication, who: rtc.RemoteParticipant) -> None:
+        """An agent that came back may have its new track before the old one is said to be gone."""
+        self._note("track_gone", who.identity, publication.sid)
+        if who.identity in self._ears and self._ears[who.identity][0] == publication.sid:
+            self._deafen(who.identity)
+
+    def _deafen(self, identity: str) -> None:
         """The SDK goes on filling the stream of a track that has gone: it must be closed."""
-        if noted:
-            self._note("track_gone", who.identity, publication.sid)
-        if ear := self._ears.pop(who.identity, None):
-            ear.cancel()
+        if identity in self._ears:
+            self._ears.pop(identity)[1].cancel()
 
     async def _hear(self, track: rtc.RemoteAudioTrack) -> None:
         stream = rtc.AudioStream(

@@ -78,6 +78,11 @@ class Daemon:
                 await asyncio.sleep(every_s)
         return time.monotonic()
 
+    async def kill(self) -> None:
+        """SIGKILL; its workers end by themselves. Another daemon may then be run over the same state and server."""
+        self.process.kill()
+        await self.process.wait()
+
     def pids(self) -> list[int]:
         """The daemon and all of its descendants."""
         return descendants(self.process.pid)

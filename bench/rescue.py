@@ -1,8 +1,10 @@
-"""A killed worker's calls: python -m bench.rescue [--calls 10] [--kills 3]
+"""A killed worker's calls: python -m bench.rescue [--calls 10] [--kills 3] [--daemon]
 
 Ten calls on a real LiveKit server, in two workers; the keyless dialogue knows how many people each caller named
 (callers differ). One worker gets SIGKILL. Prints the silence that the callers of that worker heard, from the kill to
 the agent's next audible sample, and how many still have their number of people in the conversation afterwards.
+
+With `--daemon` the daemon gets the SIGKILL, and another is started at once over its state: the silence of all callers.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import asyncio
 import os
 import signal
+import tempfile
 import time
 from dataclasses import dataclass
 
@@ -93,7 +96,38 @@ async def kill_once(daemon: Daemon, calls: int) -> list[Outcome]:
     return [outcome for task in tasks if (outcome := task.result()) is not None]
 
 
+async def kill_daemon_once(server: Server, calls: int) -> list[Outcome]:
+    """The whole daemon, and from the same instant another over its state."""
+    told, killed, hit = asyncio.Barrier(calls + 1), asyncio.get_running_loop().create_future(), set[str]()
+    with tempfile.TemporaryDirectory(prefix="agentd-rescue-") as state:
+        options = {"workers": 2, "environment": {"AGENTD_STORE": state}}
+        async with running_daemon(server, {"rescue.yaml": AGENT}, **options) as daemon, asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(talk_and_survive(server, 2 + number, told, killed, hit)) for number in range(calls)
+            ]
+            await told.wait()
+            hit |= {session["room"] for session in await daemon.sessions()}
+            killed.set_result(time.monotonic())
+            await daemon.kill()
+            async with running_daemon(server, {"rescue.yaml": AGENT}, **options):
+                await asyncio.wait(tasks)
+    return [outcome for task in tasks if (outcome := task.result()) is not None]
+
+
 async def main(arguments: argparse.Namespace) -> None:
+    await (kill_daemons if arguments.daemon else kill_workers)(arguments)
+
+
+async def kill_daemons(arguments: argparse.Namespace) -> None:
+    outcomes: list[Outcome] = []
+    async with livekit() as server:
+        for _ in range(arguments.kills):
+            outcomes += await kill_daemon_once(server, arguments.calls)
+    print(f"{arguments.kills} kills of the daemon under {arguments.calls} calls; {len(outcomes)} calls were hit")
+    show(outcomes)
+
+
+async def kill_workers(arguments: argparse.Namespace) -> None:
     outcomes: list[Outcome] = []
     async with livekit() as server, running_daemon(server, {"rescue.yaml": AGENT}, workers=2) as daemon:
         for _ in range(arguments.kills):
@@ -106,10 +140,14 @@ async def main(arguments: argparse.Namespace) -> None:
                 ]
 
             await daemon.until(whole, 30)
-    silences = [outcome.silence_s for outcome in outcomes if outcome.silence_s is not None]
     print(
         f"{arguments.kills} kills of one of two workers under {arguments.calls} calls; {len(outcomes)} calls were hit"
     )
+    show(outcomes)
+
+
+def show(outcomes: list[Outcome]) -> None:
+    silences = [outcome.silence_s for outcome in outcomes if outcome.silence_s is not None]
     print(f"  silence until the agent is heard again  {ms(silences)}")
     print(f"  calls that went on                      {len(silences)} of {len(outcomes)}")
     print(f"  calls that knew what was said before    {sum(o.remembered for o in outcomes)} of {len(outcomes)}")
@@ -119,4 +157,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--calls", type=int, default=10)
     parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--daemon", action="store_true", help="kill the whole daemon")
     run(main, parser)

@@ -1,12 +1,41 @@
-"""The benchmarks' caller, for tests."""
+"""The benchmarks' caller, for tests: it speaks recorded and synthesised sound, and its call's journal is read."""
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+import numpy as np
+
+from agentd.audio import AudioFrame
+from agentd.session.journal import read_journal
+from agentd.session.records import Record
 from agentd.transport.tokens import LiveKitCredentials
 from bench.caller import Caller, Caption, Heard, Server, tone
 
-__all__ = ["Caller", "Caption", "Heard", "Server", "tone", "server_of"]
+__all__ = ["Caller", "Caption", "Heard", "Server", "tone", "server_of", "speak", "spoken", "ended_journal"]
 
 
 def server_of(credentials: LiveKitCredentials) -> Server:
     return Server(credentials.url, credentials.api_key, credentials.api_secret)
+
+
+async def speak(caller: Caller, sound: AudioFrame) -> tuple[float, float]:
+    return await caller.say(np.array(sound.array()), sound.sample_rate_hz)
+
+
+async def spoken(caller: Caller, since: float, timeout_s: float = 25.0) -> None:
+    """Waits until the agent has begun to speak after `since`, and has finished."""
+    await caller.until(lambda: any(s.state == "speaking" and s.at > since for s in caller.states), timeout_s)
+    await caller.agent_state("listening", timeout_s)
+
+
+async def ended_journal(state: Path, room: str) -> list[Record]:
+    """The journal of the room's session, once the session has ended."""
+    async with asyncio.timeout(15):
+        while True:
+            for path in state.rglob("*.journal"):
+                records = read_journal(path)
+                if records and records[0].data.get("room") == room and records[-1].kind == "session.ended":
+                    return records
+            await asyncio.sleep(0.1)

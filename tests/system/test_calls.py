@@ -12,21 +12,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from aiohttp import web
 
 from agentd.audio import INPUT_HZ, AudioFrame, resample
 from agentd.providers.llm import Message, ToolCall, ToolResult
 from agentd.registry import installed
-from agentd.session.journal import read_journal
-from agentd.session.records import Record
 from agentd.session.restore import restore
 from agentd.transport.tokens import LiveKitCredentials
 from bench.caller import EAR_HZ, Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
 from tests.speech import human, utterance, word_error_rate
-from tests.system.caller import server_of
+from tests.system.caller import ended_journal, server_of, speak, spoken
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
@@ -55,27 +52,6 @@ async def transcribed(caller: Caller, since: float = 0.0) -> str:
         return str((await stt.recognize(resample(heard, INPUT_HZ), language="en")).text)
     finally:
         await stt.aclose()
-
-
-async def speak(caller: Caller, sound: AudioFrame) -> tuple[float, float]:
-    return await caller.say(np.array(sound.array()), sound.sample_rate_hz)
-
-
-async def spoken(caller: Caller, since: float, timeout_s: float = 25.0) -> None:
-    """Waits until the agent has begun to speak after `since`, and has finished."""
-    await caller.until(lambda: any(s.state == "speaking" and s.at > since for s in caller.states), timeout_s)
-    await caller.agent_state("listening", timeout_s)
-
-
-async def ended_journal(state: Path, room: str) -> list[Record]:
-    """The journal of the room's session, once the session has ended."""
-    async with asyncio.timeout(15):
-        while True:
-            for path in state.rglob("*.journal"):
-                records = read_journal(path)
-                if records and records[0].data.get("room") == room and records[-1].kind == "session.ended":
-                    return records
-            await asyncio.sleep(0.1)
 
 
 @asynccontextmanager

@@ -1,5 +1,5 @@
-"""The end of a daemon that holds a call, its tools' code under a call, and the console: as README and
-docs/operations.md tell them."""
+"""A daemon of one process, the end of a daemon that holds a call, its tools' code under a call, and the console: as
+README and docs/operations.md tell them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import os
 import shlex
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from agentd.audio import OUTPUT_HZ, read_wav, write_wav
+from agentd.providers.llm import Message
+from agentd.session.restore import restore
 from agentd.transport.tokens import LiveKitCredentials
 from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
 from tests.documents import ROOT, shell_lines
 from tests.speech import utterance
-from tests.system.caller import server_of
+from tests.system.caller import ended_journal, server_of, speak, spoken
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
@@ -42,6 +45,37 @@ tools:
 @pytest.fixture
 def server(credentials: LiveKitCredentials) -> Server:
     return server_of(credentials)
+
+
+async def test_one_process_alone_holds_a_call(server: Server, tmp_path: Path) -> None:
+    agent = zero_cost_agent("solo", ["You said: {text}."], character="20ms", extra='greeting: {say: "Good day."}')
+    environment = {"AGENTD_STORE": str(tmp_path)}
+    async with running_daemon(server, {"solo.yaml": agent}, workers=0, environment=environment) as daemon:
+        async with Caller.join(server, agent="solo") as caller:
+            await spoken(caller, 0)
+            greeted = caller.heard.audible_s(0)
+            _, ended_at = await speak(caller, utterance("When do you open?"))
+            await spoken(caller, ended_at)
+            answered = caller.heard.audible_s(ended_at)
+            assert await asked(caller, "hello") == "You said: hello."
+            (session,) = await daemon.sessions()
+            (worker,) = await daemon.workers()
+            processes = daemon.pids()
+            await caller.agent_state("listening", 15)
+            await caller.leave()
+        records = await ended_journal(tmp_path, caller.room)
+    assert (session["agent"], session["room"]) == ("solo", caller.room)
+    assert worker["pid"] == daemon.process.pid
+    assert processes == [daemon.process.pid]
+    assert min(greeted, answered) > 0.1, "the agent was not heard"
+    assert restore(records).items == (
+        Message(role="assistant", text="Good day."),
+        Message(role="user", text="utterance 1"),
+        Message(role="assistant", text="You said: utterance 1."),
+        Message(role="user", text="hello"),
+        Message(role="assistant", text="You said: hello."),
+    )
+    assert records[-1].data["reason"] == "caller_left"
 
 
 async def ended(daemon: Daemon, within_s: float = 20.0) -> int:
@@ -92,6 +126,60 @@ async def test_the_drains_deadline_cuts_the_call_and_exits_4(server: Server) -> 
         assert await ended(daemon) == 4
 
 
+COUNTER = """\
+version: 1
+name: counter
+greeting: {say: "How many people?"}
+stt: {provider: scripted}
+tts: {provider: scripted, character: 20ms}
+llm:
+  provider: scripted
+  dialogue:
+    start: people
+    states:
+      people: {say: "How many people?", expect: [{match: ["{people:number} people"], goto: check}]}
+      check: {say: "You said {people} people, is that right?", expect: [{match: ["what did I say"], repeat: true}]}
+"""
+
+
+async def test_a_killed_daemons_calls_go_on_in_the_next(server: Server, tmp_path: Path) -> None:
+    options = {"workers": 2, "environment": {"AGENTD_STORE": str(tmp_path)}}
+    async with (
+        running_daemon(server, {"counter.yaml": COUNTER}, **options) as first,
+        Caller.join(server, agent="counter") as caller,
+    ):
+        await spoken(caller, 0)
+        assert await asked(caller, "4 people") == "You said 4 people, is that right?"
+        await caller.agent_state("listening", 15)
+        processes = first.pids()
+        killed_at = time.monotonic()
+        await first.kill()
+        async with running_daemon(server, {"counter.yaml": COUNTER}, **options) as second:
+            await caller.hears_after(killed_at + 0.1, 30)
+            await spoken(caller, killed_at)
+            assert await asked(caller, "what did I say") == "You said 4 people, is that right?"
+            await caller.agent_state("listening", 15)
+            (session,) = await second.sessions()
+            await caller.leave()
+        records = await ended_journal(tmp_path, caller.room)
+    assert len(processes) >= 3, "a supervisor and two workers"
+    assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+    assert session["room"] == caller.room
+    identities = {seen.identity for seen in caller.happened if seen.detail == "agent"}
+    assert len(identities) == 1, "the agent came back under another identity"
+    assert [c.text.strip() for c in caller.agent_captions()][2] == "Sorry, I lost you for a moment."
+    assert [r.data["incarnation"] for r in records if r.kind == "session.resumed"] == [2]
+    assert [r.data["turn"] for r in records if r.kind == "turn.user"] == [1, 2]
+    assert restore(records).items == (
+        Message(role="assistant", text="How many people?"),
+        Message(role="user", text="4 people"),
+        Message(role="assistant", text="You said 4 people, is that right?"),
+        Message(role="assistant", text="Sorry, I lost you for a moment."),
+        Message(role="user", text="what did I say"),
+        Message(role="assistant", text="You said 4 people, is that right?"),
+    )
+
+
 async def test_tool_code_reloads_and_a_call_under_way_keeps_the_old(server: Server) -> None:
     code = 'def now() -> str:\n    """Tell the time."""\n    return "It is early."\n'
     async with (
@@ -110,11 +198,18 @@ async def test_tool_code_reloads_and_a_call_under_way_keeps_the_old(server: Serv
 
 
 async def asked(caller: Caller, words: str) -> str:
+    """What the agent answers, once all that it said before is shown."""
     await caller.agent_state("listening", 15)
+    await caller.until(lambda: all_shown(caller), 15)
     count = len(caller.agent_captions())
     await caller.chat(words)
     await caller.until(lambda: len(caller.agent_captions()) > count, 15)
     return caller.agent_captions()[count].text.strip()
+
+
+def all_shown(caller: Caller) -> bool:
+    ended = {caption.stream_id for caption in caller.agent_captions()}
+    return ended == {caption.stream_id for caption in caller.captions if caption.sender != caller.identity}
 
 
 def run_line(line: str, typed: str = "") -> str:
