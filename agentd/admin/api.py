@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Literal
 
 from aiohttp import web
@@ -10,14 +14,20 @@ from agentd.admin.documents import document
 from agentd.admin.openapi import OPENAPI
 from agentd.admin.problems import Refused, json_body
 from agentd.config.render import rendered
+from agentd.errors import JournalError
+from agentd.runtime.journals import journal_path, sessions_in
 from agentd.runtime.status import AgentStatus, Daemon, SessionStatus
+from agentd.session.journal import read_journal
 
 MAX_SAY_CHARACTERS = 4_000
 
 
 class Api:
-    def __init__(self, daemon: Daemon) -> None:
+    """`tells_content`: whether what callers said may be asked for."""
+
+    def __init__(self, daemon: Daemon, *, tells_content: bool) -> None:
         self._daemon = daemon
+        self._tells_content = tells_content
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -28,6 +38,7 @@ class Api:
             web.get("/v1/workers", self.workers),
             web.get("/v1/sessions", self.sessions),
             web.get("/v1/sessions/{id}", self.session),
+            web.get("/v1/sessions/{id}/journal", self.journal),
             web.post("/v1/sessions/{id}/say", self.say),
             web.post("/v1/sessions/{id}/interrupt", self.interrupt),
             web.post("/v1/sessions/{id}/end", self.end),
@@ -59,6 +70,21 @@ class Api:
 
     async def session(self, request: web.Request) -> web.Response:
         return _json(_session(self._daemon, request.match_info["id"]))
+
+    async def journal(self, request: web.Request) -> web.Response:
+        """Every record, also of a call that has ended. Its file is for its owner's eyes only: so is this."""
+        if not self._tells_content:
+            raise Refused(403, "a journal holds what callers said: it is told only where an admin token is set")
+        session_id, directory = request.match_info["id"], self._daemon.state_directory()
+        known = await asyncio.to_thread(sessions_in, directory)
+        if session_id not in known:
+            near = get_close_matches(session_id, known, 1)
+            raise Refused(404, f"there is no journal of a session {session_id!r}", near=near)
+        try:
+            text = await asyncio.to_thread(_journal_text, directory, session_id)
+        except JournalError as error:
+            raise Refused(500, str(error)) from error
+        return web.json_response(text=text)
 
     async def say(self, request: web.Request) -> web.Response:
         text = (await json_body(request)).get("text")
@@ -112,6 +138,11 @@ def _session(daemon: Daemon, session_id: str) -> SessionStatus:
         if status.id == session_id:
             return status
     raise _no_session(session_id)
+
+
+def _journal_text(directory: Path, session_id: str) -> str:
+    records = read_journal(journal_path(directory, session_id))
+    return json.dumps(document({"session": session_id, "records": records}), ensure_ascii=False)
 
 
 def _no_session(session_id: str) -> Refused:

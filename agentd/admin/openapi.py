@@ -52,6 +52,12 @@ OPENAPI: dict[str, Any] = {
             "parameters": _SESSION_ID,
             "get": _operation("One call", {"200": "Session", "404": "Unknown"}),
         },
+        "/v1/sessions/{id}/journal": {
+            "parameters": _SESSION_ID,
+            "get": _operation(
+                "All that a call's journal holds", {"200": "Records", "403": "No token", "404": "Unknown"}
+            ),
+        },
         "/v1/sessions/{id}/say": {
             "parameters": _SESSION_ID,
             "post": _operation("Make the agent say a text", {"202": "Taken", "404": "Unknown"}, body=_SAY),

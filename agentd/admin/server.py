@@ -63,7 +63,7 @@ def admin_application(
     guards.append(_problems)  # innermost: what it makes of a refusal still gets the headers of the guards
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=guards)
     application.add_routes(Health(daemon, metrics).routes())
-    application.add_routes(Api(daemon).routes())
+    application.add_routes(Api(daemon, tells_content=settings.token is not None).routes())
     if token_endpoint:
         application.add_routes(TokenEndpoint(daemon, token_endpoint).routes())
         application.add_routes([web.options(path, _preflight) for path in TOKEN_PATHS])

@@ -14,6 +14,7 @@ from agentd.config.definition import AgentDefinition, PythonTool
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.lint import lint
 from agentd.config.merge import Refused, overlay, resolve_parts
+from agentd.config.places import places_of
 from agentd.config.rules import Finding, findings_of
 from agentd.config.shapes import Field, ProviderBlock, fields_of
 from agentd.config.source import Document, MappingNode, Mark, Scalar, parse
@@ -66,7 +67,7 @@ def build(document: Document, around: Surroundings) -> Built:
     problems += [p for p in found if (p.file, p.line, p.column, p.code) not in noted]
     definition = None
     if not _errors(problems) and all(value is not INVALID for value in values.values()):
-        definition = AgentDefinition(**values, source=document.source)
+        definition = AgentDefinition(**values, source=document.source, places=places_of(root))
         definition = dataclasses.replace(definition, digest=_digest(definition, around.folder))
         problems += [_at(root, finding) for finding in findings_of(definition)]
     return _built(document, mark, name, definition, problems)

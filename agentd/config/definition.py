@@ -415,6 +415,7 @@ class AgentDefinition:
     metadata: JsonObject = setting("Free; shown by `agentd get agents`.", default_factory=dict)
 
     source: str = field(default="", compare=False)
+    places: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # by setting, file:line
     digest: str = ""
 
     @property

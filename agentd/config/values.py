@@ -14,7 +14,9 @@ from agentd.providers.fields import IncludedFile, Secret
 DURATION_PATTERN = r"^(0|[0-9]+(\.[0-9]+)?(ms|s|m|h))$"
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", re.ASCII)
-_NOT_RESOLVED = frozenset({"source", "digest", "extends"})  # of AgentDefinition: where it came from, not what it says
+_NOT_RESOLVED = frozenset(
+    {"source", "places", "digest", "extends"}
+)  # of AgentDefinition: where it came from, not what it says
 
 
 def parse_duration(text: str) -> float | None:

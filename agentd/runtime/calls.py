@@ -287,6 +287,7 @@ def start_job(session: Session, token: str, *, prepared: bool) -> StartJob:
         incarnation=session.incarnation,
         variables=session.variables,
         definition=None if prepared else session.definition,
+        places=session.definition.places,
     )
 
 

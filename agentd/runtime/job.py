@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Protocol
 
 from agentd.config.definition import AgentDefinition
@@ -85,7 +86,7 @@ class Job:
     def _setup(self, room: Room, journal: Journal, restored: Restored | None) -> SessionSetup:
         return SessionSetup(
             id=self.start.session,
-            definition=self.agent.definition,
+            definition=replace(self.agent.definition, places=self.start.places),
             providers=self.agent.providers,
             tools=self.agent.tools,
             room=room,

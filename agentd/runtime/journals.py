@@ -50,6 +50,11 @@ def journal_path(directory: Path, session: str) -> Path:
     return directory / "sessions" / f"{session}{SUFFIX}"
 
 
+def sessions_in(directory: Path) -> list[str]:
+    """The ids of all journals, ended ones too; none where there is no such directory or it may not be read."""
+    return sorted(path.name.removesuffix(SUFFIX) for path in (directory / "sessions").glob(f"*{SUFFIX}"))
+
+
 def open_journal(path: Path) -> tuple[Journal, Restored | None]:
     """A new journal; or an earlier incarnation's, and what it tells if there is anything in it. Raises JournalError."""
     if not path.exists():

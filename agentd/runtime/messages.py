@@ -73,6 +73,7 @@ class StartJob:
     incarnation: int = 1
     variables: Mapping[str, Any] = field(default_factory=dict)
     definition: AgentDefinition | None = None
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from agentd.config.definition import AgentDefinition
@@ -113,6 +114,10 @@ class Daemon(Protocol):
 
     async def control(self, session_id: str, verb: Literal["say", "interrupt", "end"], text: str) -> None:
         """Acts on a running call. Raises KeyError for an unknown session."""
+        ...
+
+    def state_directory(self) -> Path:
+        """Where the journals of calls are, also of those that have ended."""
         ...
 
     def facts(self) -> Mapping[str, Any]:

@@ -384,6 +384,9 @@ class Supervisor:
     async def control(self, session_id: str, verb: Literal["say", "interrupt", "end"], text: str) -> None:
         self.calls.control(session_id, verb, text, reason="ended_by_operator")
 
+    def state_directory(self) -> Path:
+        return self._settings.state_dir
+
     def facts(self) -> Mapping[str, Any]:
         return {
             "agent_names": list(self.rollout.agents),

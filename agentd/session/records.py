@@ -3,7 +3,8 @@
 The journal's records are the only memory of a call that outlives its process: `agentd.session.journal.restore`
 rebuilds a conversation from them. Kinds and the fields of their `data`:
 
-session.started    agent, revision, room, job_id, caller (identity, name, kind), variables
+session.started    agent, revision, source, places (file:line of each setting that is written and may be behind a
+                   decision), room, job_id, caller (identity, name, kind), variables
 session.resumed    incarnation, gap_s
 session.ended      reason, duration_s
 caller.linked      identity, name, kind, returned

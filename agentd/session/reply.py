@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 
 from agentd.aio import Channel, now
 from agentd.audio import AudioFrame, Resampler
 from agentd.errors import ProviderError
 from agentd.providers.llm import LLM, ChatRequest, LLMDelta, TextDelta, ToolCall, ToolResult, Usage
 from agentd.providers.tts import SpeechChunk
-from agentd.session import resilience, timing
+from agentd.session import resilience
 from agentd.session.captions import Captions
 from agentd.session.conversation import Conversation
 from agentd.session.early import SEGMENTS_CAPACITY, usable
@@ -29,33 +28,8 @@ from agentd.session.playout import Playback
 from agentd.session.room import Room
 from agentd.session.segmenter import Segmenter, pronounce
 from agentd.session.setup import Candidate
+from agentd.session.timing import ReplyMarks
 from agentd.tools.spec import EndCall, Say, SetVariables, ToolOutcome
-
-
-@dataclass(slots=True)
-class _Marks:
-    """Moments of the reply on the session's clock, for its latencies; see ReplyTiming."""
-
-    began: float
-    agent_silent: float | None
-    first_segment: float | None = None
-    first_sound: float | None = None
-    held_until: float | None = None
-    audible: float | None = None
-    held: float | None = None  # its sound is held since then
-    tools: list[tuple[float, float]] = field(default_factory=list)
-
-    def latencies(self, turn: timing.TurnTiming | None) -> dict[str, float]:
-        reply = timing.ReplyTiming(
-            began=self.began,
-            agent_silent=self.agent_silent,
-            first_segment=self.first_segment,
-            first_sound=self.first_sound,
-            held_until=self.held_until,
-            audible=self.audible,
-            tools=tuple(self.tools),
-        )
-        return timing.stages(turn, reply)
 
 
 class Reply:
@@ -91,7 +65,7 @@ class Reply:
         self._heard: list[str] = []
         self._asked = False
         self._running: ToolRound | None = None  # the calls whose results are awaited
-        self._marks = _Marks(now(), conversation.agent_silent)
+        self._marks = ReplyMarks(now(), conversation.agent_silent)
         self._playback = Playback(conversation.voice, self)
         self._captions = Captions(room, f"{conversation.setup.id}-{conversation.setup.incarnation}-{self.number}")
         self._rate = conversation.voice.sample_rate_hz

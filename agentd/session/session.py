@@ -142,6 +142,8 @@ class Session:
                 "session.started",
                 agent=setup.definition.name,
                 revision=setup.definition.digest,
+                source=setup.definition.source,
+                places=dict(setup.definition.places),
                 room=setup.room_name,
                 job_id=setup.job_id,
                 variables=dict(conversation.variables),

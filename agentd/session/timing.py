@@ -15,7 +15,7 @@ e2e       all of it: from the caller's last speech (or the agent's, if that was 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 STAGES = ("eou", "stt", "llm_ttft", "tools", "tts_ttfb", "hold")
 TOTAL = "e2e"
@@ -53,6 +53,32 @@ class ReplyTiming:
     held_until: float | None = None
     audible: float | None = None
     tools: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(slots=True)
+class ReplyMarks:
+    """ReplyTiming in the making. Owned by the reply."""
+
+    began: float
+    agent_silent: float | None
+    first_segment: float | None = None
+    first_sound: float | None = None
+    held_until: float | None = None
+    audible: float | None = None
+    held: float | None = None  # its sound is held since then
+    tools: list[tuple[float, float]] = field(default_factory=list)
+
+    def latencies(self, turn: TurnTiming | None) -> dict[str, float]:
+        reply = ReplyTiming(
+            began=self.began,
+            agent_silent=self.agent_silent,
+            first_segment=self.first_segment,
+            first_sound=self.first_sound,
+            held_until=self.held_until,
+            audible=self.audible,
+            tools=tuple(self.tools),
+        )
+        return stages(turn, reply)
 
 
 def stages(turn: TurnTiming | None, reply: ReplyTiming) -> dict[str, float]:

@@ -13,7 +13,9 @@ from agentd.admin.settings import AdminSettings
 from agentd.config.definition import AgentDefinition, ProviderChoice, WebhookTool
 from agentd.errors import Problem
 from agentd.providers.fields import Secret, setting
+from agentd.runtime.journals import journal_path
 from agentd.runtime.status import ReloadOutcome
+from agentd.session.journal import Journal
 from tests.admin.conftest import ENDPOINT, Serve
 from tests.fakes.daemon import FakeDaemon
 
@@ -161,3 +163,27 @@ def test_the_description_names_every_path_of_the_api() -> None:
 
 def test_a_document_is_plain_json() -> None:
     assert document({"a": (1, None, True, 2.5), "p": Path("x")}) == {"a": [1, None, True, 2.5], "p": "x"}
+
+
+async def test_a_journal_is_told_whole_to_those_with_the_token_and_to_nobody_where_there_is_none(
+    serve: Serve, daemon: FakeDaemon, tmp_path: Path
+) -> None:
+    journal = Journal.create(journal_path(tmp_path, "s-77"))
+    journal.append("turn.user", {"turn": 1, "text": "My card is at ws://user:pass@host."})
+    journal.close()
+    daemon.state = tmp_path
+    guarded = await serve(AdminSettings(addr="127.0.0.1:0", token="correct"))
+    headers = {"Authorization": "Bearer correct"}
+    assert (await guarded.get("/v1/sessions/s-77/journal")).status == 401
+    told = await (await guarded.get("/v1/sessions/s-77/journal", headers=headers)).json()
+    assert told["session"] == "s-77"
+    assert [record["kind"] for record in told["records"]] == ["turn.user"]
+    assert told["records"][0]["data"]["turn"] == 1
+    missing = await guarded.get("/v1/sessions/s-78/journal", headers=headers)
+    assert (missing.status, (await missing.json())["near"]) == (404, ["s-77"])
+    for outside in ("..%2Fs-77", "%2e%2e"):
+        assert (await guarded.get(f"/v1/sessions/{outside}/journal", headers=headers)).status == 404
+    open_to_all = await serve()
+    refused = await open_to_all.get("/v1/sessions/s-77/journal")
+    assert refused.status == 403
+    assert "admin token" in (await refused.json())["detail"]

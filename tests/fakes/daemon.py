@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from agentd.config.definition import AgentDefinition
@@ -63,6 +64,7 @@ class FakeDaemon:
         self.ready = Readiness(ready=True)
         self.outcome = ReloadOutcome(applied=True, changed=False, generation=3)
         self.drained = False
+        self.state = Path("nowhere")
         self.controlled: list[tuple[str, str, str]] = []
 
     def agents(self) -> tuple[AgentStatus, ...]:
@@ -93,6 +95,9 @@ class FakeDaemon:
         if session_id not in {status.id for status in self.session_list}:
             raise KeyError(session_id)
         self.controlled.append((session_id, verb, text))
+
+    def state_directory(self) -> Path:
+        return self.state
 
     def facts(self) -> Mapping[str, Any]:
         return {

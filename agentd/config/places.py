@@ -1,0 +1,25 @@
+"""Where each setting of an agent is written, for those who ask later which value was behind a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from agentd.config.source import ListNode, MappingNode, Node
+
+DECIDING = frozenset({"turn", "limits", "room", "vad", "greeting", "language", "languages"})
+"""The keys whose settings decide how a conversation goes."""
+
+
+def places_of(root: MappingNode) -> Mapping[str, str]:
+    """By setting ("turn.endpointing.min_delay") its file:line; a default is written nowhere."""
+    return dict(pair for entry in root.entries if entry.key in DECIDING for pair in _places(entry.value, entry.key))
+
+
+def _places(node: Node, path: str) -> Iterator[tuple[str, str]]:
+    yield path, f"{node.mark.file}:{node.mark.line}"
+    if isinstance(node, MappingNode):
+        for entry in node.entries:
+            yield from _places(entry.value, f"{path}.{entry.key}")
+    elif isinstance(node, ListNode):
+        for index, item in enumerate(node.items):
+            yield from _places(item, f"{path}[{index}]")

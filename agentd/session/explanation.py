@@ -1,0 +1,358 @@
+"""What a journal says of why a call went as it did: what ended each turn, what cut each answer, where time went. Pure.
+
+`explain` folds the records; `document` gives the result as JSON values, in a shape that only ever grows (`version`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentd.session.records import Record
+
+VERSION = 1
+DEFAULT = "default"  # the place of a setting that no file has
+
+RULES: Mapping[str, str] = {
+    "silence": "the silence lasted",
+    "max_delay": "the longest wait for more had passed",
+    "late_words": "the recogniser never finalised its words",
+    "noise": "sound went on for long without any words",
+    "provider_end_of_turn": "the recogniser said that the turn had ended",
+    "manual": "somebody ended the turn by hand",
+    "text_received": "a chat message is a turn by itself",
+    "words": "words of the caller's",
+    "speech_duration": "speech of the caller's lasted long enough",
+    "turn_committed": "the caller's turn ended meanwhile",
+    "operator": "an operator interrupted",
+    "speech_onset": "the caller began to make a sound",
+    "caller_is_speaking": "the caller was making a sound",
+    "no_words": "there were no words in the sound",
+    "false_interruption": "no words came in time",
+    "acknowledgement": "it was an acknowledgement",
+    "not_interruptible": "the agent could not be interrupted",
+    "words_known": "the words were known",
+    "more_words": "more words came",
+    "agent_speaks": "the agent spoke meanwhile",
+    "other_text": "another turn ended first",
+    "context_changed": "what the model is told had changed",
+    "failed": "the provider failed",
+    "session_ended": "the call ended",
+    "long_speech": "the caller had spoken for long",
+    "attempts": "as many as are allowed had been made in this turn",
+}
+"""Rules in words; one that is not here stands for itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """`value`: the setting behind it, as it was; `place`: file:line of it, "default", or "" where there is none."""
+
+    rule: str
+    why: str
+    value: str = ""
+    place: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Pause:
+    """The answer's sound was held; `resumed` None: it never went on."""
+
+    at_s: float
+    cause: Cause
+    lasted_s: float | None = None
+    resumed: Cause | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Tool:
+    """`outcome` "unknown": no result came before the journal ended, or its process did."""
+
+    name: str
+    id: str
+    arguments: str
+    outcome: str = "unknown"
+    is_error: bool = False
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One request to a provider. `early`: number of the early start that made it."""
+
+    kind: str
+    provider: str
+    outcome: str
+    duration_s: float
+    message: str = ""
+    early: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Early:
+    """An answer begun before the turn had ended: used, dropped, or (attempt None) not even begun: skipped."""
+
+    attempt: int | None
+    outcome: str
+    ran_s: float
+    characters: int
+    cause: Cause | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class ReplyExplained:
+    """`text` was heard, `unheard` was to follow. `finished` False: its process died first, or it is still going on."""
+
+    reply: int
+    purpose: str
+    at_s: float
+    text: str = ""
+    unheard: str = ""
+    finished: bool = False
+    interrupted: bool = False
+    cut: Cause | None = None
+    cut_at_s: float | None = None
+    latencies: Mapping[str, float] = field(default_factory=dict)
+    pauses: list[Pause] = field(default_factory=list)
+    tools: list[Tool] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class TurnExplained:
+    """`delay_s`: from the last speech to the decision that the turn had ended."""
+
+    turn: int
+    at_s: float
+    text: str
+    source: str
+    language: str | None
+    delay_s: float
+    ended: Cause
+    ignored: list[Cause] = field(default_factory=list)
+    early: list[Early] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    reply: ReplyExplained | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescue:
+    """Silence of `gap_s` until another process went on with the call."""
+
+    at_s: float
+    gap_s: float
+    incarnation: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Explained:
+    """One call. Moments (`at_s`) are seconds since its start. `replies` answer no turn: greeting, prompts, bridges."""
+
+    session: str
+    agent: str = ""
+    revision: str = ""
+    source: str = ""
+    room: str = ""
+    caller: str = ""
+    started_at: float = 0.0  # unix time
+    duration_s: float | None = None
+    ended: str | None = None
+    turns: list[TurnExplained] = field(default_factory=list)
+    replies: list[ReplyExplained] = field(default_factory=list)
+    rescues: list[Rescue] = field(default_factory=list)
+
+
+def explain(session: str, records: Iterable[Record]) -> Explained:
+    """Folds a journal, also one that is still being written."""
+    explaining = _Explaining(Explained(session=session))
+    for record in records:
+        explaining.take(record)
+    return explaining.call
+
+
+def document(call: Explained, turn: int | None = None) -> dict[str, Any]:
+    """JSON values; of one turn, the others and the replies to none are left out."""
+    shown = {"version": VERSION, **dataclasses.asdict(call)}
+    if turn is not None:
+        shown["turns"] = [each for each in shown["turns"] if each["turn"] == turn]
+        shown["replies"] = []
+    return shown
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What happened since the last turn ended, and belongs to the next."""
+
+    ignored: list[Cause] = field(default_factory=list)
+    early: list[Early] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Explaining:
+    """The fold. `reply`: the one under way; `segments`: of each reply, what it was to say and what was heard of it."""
+
+    call: Explained
+    places: Mapping[str, str] | None = None
+    reply: ReplyExplained | None = None
+    replies: dict[int, ReplyExplained] = field(default_factory=dict)
+    segments: dict[int, dict[int, tuple[str, str]]] = field(default_factory=dict)
+    pending: _Pending = field(default_factory=_Pending)
+    awaited: bool = False  # a turn has ended and its reply has not begun
+    at_s: float = 0.0
+
+    def take(self, record: Record) -> None:
+        if not self.call.started_at:
+            self.call.started_at = record.at
+        self.at_s = round(record.at - self.call.started_at, 3)
+        handler = getattr(self, "on_" + record.kind.replace(".", "_"), None)
+        if handler is not None:
+            handler(record.data)
+
+    def _cause(self, data: Mapping[str, Any]) -> Cause:
+        rule, value = str(data.get("rule", "")), str(data.get("value") or "")
+        setting = value.partition("=")[0]
+        place = "" if not setting or self.places is None else self.places.get(setting, DEFAULT)
+        return Cause(rule=rule, why=RULES.get(rule, rule.replace("_", " ")), value=value, place=place)
+
+    # The call.
+
+    def on_session_started(self, data: Mapping[str, Any]) -> None:
+        call = self.call
+        call.agent, call.revision, call.room = data["agent"], data["revision"], data.get("room", "")
+        call.source = data.get("source", "")
+        self.places = data.get("places")
+
+    def on_session_resumed(self, data: Mapping[str, Any]) -> None:
+        self.call.rescues.append(Rescue(at_s=self.at_s, gap_s=data["gap_s"], incarnation=data["incarnation"]))
+        self.reply = None
+
+    def on_session_ended(self, data: Mapping[str, Any]) -> None:
+        self.call.ended, self.call.duration_s = data["reason"], data["duration_s"]
+
+    def on_caller_linked(self, data: Mapping[str, Any]) -> None:
+        self.call.caller = data.get("name") or data["identity"]
+
+    # The caller.
+
+    def on_turn_user(self, data: Mapping[str, Any]) -> None:
+        pending, self.pending = self.pending, _Pending()
+        turn = TurnExplained(
+            turn=data["turn"],
+            at_s=self.at_s,
+            text=data["text"],
+            source=data.get("source", "speech"),
+            language=data.get("language"),
+            delay_s=data["delay_s"],
+            ended=self._cause(data),
+            ignored=pending.ignored,
+            early=pending.early,
+            attempts=pending.attempts,
+            errors=pending.errors,
+        )
+        self.call.turns.append(turn)
+        self.awaited = True
+
+    def on_decision(self, data: Mapping[str, Any]) -> None:
+        cause, reply = self._cause(data), self.reply
+        match data["action"]:
+            case "Ignore":
+                self.pending.ignored.append(cause)
+            case "SkipEarly":
+                self._begun_early().append(Early(attempt=None, outcome="skipped", ran_s=0, characters=0, cause=cause))
+            case "Interrupt" if reply is not None:
+                reply.cut, reply.cut_at_s = cause, self.at_s
+            case "PauseSpeech" if reply is not None:
+                reply.pauses.append(Pause(at_s=self.at_s, cause=cause))
+            case "ResumeSpeech" if reply is not None and reply.pauses:
+                pause = reply.pauses[-1]
+                pause.resumed, pause.lasted_s = cause, round(self.at_s - pause.at_s, 3)
+
+    def on_preemption(self, data: Mapping[str, Any]) -> None:
+        cause = self._cause(data) if "rule" in data else None
+        self._begun_early().append(
+            Early(
+                attempt=data["attempt"],
+                outcome=data["outcome"],
+                ran_s=data["ran_s"],
+                characters=data["characters"],
+                cause=cause,
+            )
+        )
+
+    def _begun_early(self) -> list[Early]:
+        return self.call.turns[-1].early if self.awaited else self.pending.early
+
+    # The agent.
+
+    def on_reply_started(self, data: Mapping[str, Any]) -> None:
+        reply = ReplyExplained(reply=data["reply"], purpose=data["purpose"], at_s=self.at_s)
+        self.reply = self.replies[reply.reply] = reply
+        turn = data.get("turn")
+        answered = next((each for each in reversed(self.call.turns) if each.turn == turn), None)
+        if answered is None or answered.reply is not None:
+            self.call.replies.append(reply)
+        else:
+            answered.reply = reply
+            self.awaited = False
+
+    def on_segment_started(self, data: Mapping[str, Any]) -> None:
+        self.segments.setdefault(data["reply"], {})[data["segment"]] = (data["text"], "")
+        self._told(data["reply"])
+
+    def on_segment_heard(self, data: Mapping[str, Any]) -> None:
+        of_reply = self.segments.setdefault(data["reply"], {})
+        text = data["text"]
+        planned, _ = of_reply.get(data["segment"], (text, ""))
+        of_reply[data["segment"]] = (planned, text)
+        self._told(data["reply"])
+
+    def _told(self, number: int) -> None:
+        reply, parts = self.replies.get(number), self.segments[number].values()
+        if reply is not None:
+            reply.text = " ".join(heard for _, heard in parts if heard)
+            reply.unheard = " ".join(rest for planned, heard in parts if (rest := planned[len(heard) :].strip()))
+
+    def on_turn_agent(self, data: Mapping[str, Any]) -> None:
+        reply = self.replies.get(data["reply"])
+        if reply is None:
+            return
+        reply.finished, reply.interrupted, reply.text = True, data["interrupted"], data["text"]
+        reply.latencies = dict(data["latencies"])
+        if reply.interrupted and reply.cut is None:
+            reply.cut, reply.cut_at_s = Cause(rule="", why="the call ended, or somebody ended it"), self.at_s
+        if self.reply is reply:
+            self.reply = None
+
+    def on_tool_called(self, data: Mapping[str, Any]) -> None:
+        if (reply := self.replies.get(data["reply"])) is not None:
+            reply.tools.append(Tool(name=data["name"], id=data["id"], arguments=data["arguments"]))
+
+    def on_tool_completed(self, data: Mapping[str, Any]) -> None:
+        reply = self.replies.get(data["reply"])
+        for tool in reply.tools if reply else ():
+            if tool.id == data["id"]:
+                tool.outcome, tool.is_error, tool.duration_s = data["outcome"], data["is_error"], data["duration_s"]
+
+    # Providers.
+
+    def on_provider(self, data: Mapping[str, Any]) -> None:
+        attempt = Attempt(
+            kind=data["kind"],
+            provider=data["provider"],
+            outcome=data["outcome"],
+            duration_s=data["duration_s"],
+            message=data.get("message", ""),
+            early=data.get("preemptive"),
+        )
+        of_reply = self.reply is not None and attempt.kind != "stt"
+        (self.reply.attempts if self.reply is not None and of_reply else self.pending.attempts).append(attempt)
+
+    def on_error(self, data: Mapping[str, Any]) -> None:
+        text = f"{data['where']}: {data['message']}"
+        (self.reply.errors if self.reply is not None else self.pending.errors).append(text)

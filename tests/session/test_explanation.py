@@ -1,0 +1,213 @@
+"""Journals of real sessions, on the virtual clock, and what they are explained by."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from agentd.config.definition import AgentDefinition, Greeting, Interruption, Preemptive, Turn
+from agentd.errors import ProviderUnavailable
+from agentd.providers.llm import TextDelta, ToolCall
+from agentd.session.explanation import RULES, Explained, ReplyExplained, TurnExplained, document, explain
+from agentd.session.records import Record
+from agentd.session.restore import restore
+from agentd.tools.spec import ToolContext
+from tests.fakes.call import Call, FakeTools, calling, definition
+from tests.fakes.clock import run_virtual
+from tests.fakes.providers import FakeLLM, calls, says
+
+LONG = "The clinic is open from nine to five on weekdays. On Saturdays we close at noon. On Sundays we are closed."
+PLACES = {"turn.endpointing.min_delay": "agents.d/front-desk.yaml:12", "turn": "agents.d/front-desk.yaml:11"}
+
+
+def agent(**changes: object) -> AgentDefinition:
+    return replace(definition(**changes), source="agents.d/front-desk.yaml", places=PLACES)
+
+
+def explained(call: Call) -> Explained:
+    return explain("S1", call.records)
+
+
+def answered(turn: TurnExplained) -> ReplyExplained:
+    assert turn.reply is not None
+    return turn.reply
+
+
+async def interrupted() -> Explained:
+    async with calling(agent=agent(greeting=Greeting(say="Hello.")), script=says(LONG, "Sorry.")) as call:
+        await call.room.silent(2)
+        await call.say("When do you open?")
+        await call.room.speak(call.learn(""), 0.3)
+        await call.room.silent(1)
+        await call.say("Stop please.")
+        await call.room.silent(3)
+        call.room.leave()
+        await call.task
+        return explained(call)
+
+
+def test_each_turn_tells_the_rule_and_the_line_that_ended_it() -> None:
+    call = run_virtual(interrupted())
+    assert [turn.text for turn in call.turns] == ["When do you open?", "Stop please."]
+    for turn in call.turns:
+        assert turn.delay_s == pytest.approx(0.5, abs=0.001)
+        assert turn.ended.rule == "silence"
+        assert turn.ended.value == "turn.endpointing.min_delay=0.5"
+        assert turn.ended.place == "agents.d/front-desk.yaml:12"
+
+
+def test_a_cut_answer_tells_what_cut_it_and_where_and_a_default_has_no_line() -> None:
+    first, second = map(answered, run_virtual(interrupted()).turns)
+    assert first.cut is not None
+    assert (first.cut.rule, first.cut.value, first.cut.place) == ("words", "turn.interruption.min_words=0", "default")
+    assert f"{first.text} {first.unheard}" == LONG
+    assert [(p.cause.rule, p.resumed and p.resumed.rule) for p in first.pauses] == [
+        ("speech_onset", "no_words"),
+        ("speech_onset", None),
+    ]
+    assert (second.text, second.unheard, second.interrupted, second.cut) == ("Sorry.", "", False, None)
+
+
+def test_what_answers_no_turn_is_told_beside_the_turns_and_the_end_is_known() -> None:
+    call = run_virtual(interrupted())
+    assert [(reply.purpose, reply.text) for reply in call.replies] == [("greeting", "Hello.")]
+    assert (call.ended, call.agent, call.source) == ("caller_left", "test-agent", "agents.d/front-desk.yaml")
+    assert call.duration_s is not None
+
+
+async def with_tool_and_failover() -> Explained:
+    async def find(call: ToolCall, context: ToolContext) -> str:
+        await asyncio.sleep(0.7)
+        return "nine"
+
+    def broken(request: object) -> list[ProviderUnavailable]:
+        return [ProviderUnavailable("fake", "connection reset")]
+
+    def script(request: object) -> list[object]:
+        last = request.items[-1]  # type: ignore[attr-defined]
+        return [calls("find", '{"day": "monday"}')] if getattr(last, "role", "") == "user" else [TextDelta("At nine.")]
+
+    spare = FakeLLM(script)  # type: ignore[arg-type]
+    tools = FakeTools({"find": find})
+    async with calling(agent=agent(), script=broken, fallback_llm=spare, tools=tools) as call:
+        await call.say("When?")
+        await call.room.silent(2)
+        return explained(call)
+
+
+def test_tools_and_failing_providers_are_told_with_their_outcome_and_time() -> None:
+    (turn,) = run_virtual(with_tool_and_failover()).turns
+    reply = answered(turn)
+    assert [(t.name, t.arguments, t.outcome, t.is_error) for t in reply.tools] == [
+        ("find", '{"day": "monday"}', "ok", False)
+    ]
+    early = [(a.kind, a.provider, a.outcome, a.early) for a in turn.attempts if a.kind == "llm"]
+    assert early[0] == ("llm", "fake", "unavailable", 1)
+    later = [(a.provider, a.outcome, a.message) for a in reply.attempts if a.kind == "llm"]
+    assert ("spare", "ok", "") in later
+    assert any(message == "connection reset" for _, _, message in later)
+    assert reply.latencies["tools"] == pytest.approx(0.7, abs=0.001)
+    assert sum(v for k, v in reply.latencies.items() if k != "e2e") == pytest.approx(reply.latencies["e2e"])
+
+
+async def gone_on() -> Explained:
+    async with calling(agent=agent()) as call:
+        await call.room.speak(call.learn("I would like"), 1.0)
+        await call.room.silent(0.4)
+        await call.room.speak(call.learn("a table."), 1.0)
+        await call.room.silent(3)
+        return explained(call)
+
+
+def test_early_answers_are_told_with_what_became_of_them() -> None:
+    (turn,) = run_virtual(gone_on()).turns
+    assert [(e.attempt, e.outcome, e.cause and e.cause.rule) for e in turn.early] == [
+        (1, "dropped", "more_words"),
+        (2, "used", None),
+    ]
+    assert turn.early[0].characters == len("Fine. ")
+
+
+async def skipped_and_ignored() -> Explained:
+    turn = Turn(interruption=Interruption(acknowledgements=("right",)), preemptive=Preemptive(max_retries=0))
+    async with calling(agent=agent(turn=turn), script=says(LONG)) as call:
+        await call.say("When?")
+        await call.say("Right.", 0.4)
+        await call.room.silent(10)
+        await call.say("Thanks.")
+        return explained(call)
+
+
+def test_what_was_ignored_and_what_was_not_even_begun_is_told_with_its_setting() -> None:
+    first, second = run_virtual(skipped_and_ignored()).turns
+    assert [(e.outcome, e.cause and e.cause.value) for e in first.early] == [
+        ("skipped", "turn.preemptive.max_retries=0")
+    ]
+    assert [(c.rule, c.value) for c in second.ignored] == [("acknowledgement", "turn.interruption.acknowledgements")]
+
+
+async def rescued() -> Explained:
+    async with calling(agent=agent(), script=says(LONG)) as call:
+        await call.say("When?")
+        earlier: list[Record] = list(call.records)
+    async with calling(agent=agent(), restored=restore(earlier), incarnation=2) as again:
+        await again.room.silent(12)
+        return explain("S1", [*earlier, *again.records])
+
+
+def test_a_death_is_told_with_its_gap_and_what_it_cut() -> None:
+    call = run_virtual(rescued())
+    assert [rescue.incarnation for rescue in call.rescues] == [2]
+    cut = answered(call.turns[0])
+    assert not cut.finished
+    assert cut.unheard == LONG
+    (bridge,) = call.replies
+    assert bridge.purpose == "bridge"
+    assert bridge.finished
+
+
+def test_a_journal_without_places_tells_the_value_alone() -> None:
+    data = {"turn": 1, "text": "Hi.", "rule": "silence", "value": "turn.endpointing.min_delay=0.5", "delay_s": 0.5}
+    started = {"agent": "a", "revision": "r", "room": "m"}
+    call = explain("S1", [_record(0, "session.started", started), _record(1, "turn.user", data)])
+    assert call.turns[0].ended.place == ""
+    assert call.turns[0].reply is None
+
+
+def test_a_rule_without_a_sentence_stands_for_itself() -> None:
+    data = {"turn": 1, "text": "Hi.", "rule": "moon_phase", "value": "", "delay_s": 0.5}
+    (turn,) = explain("S1", [_record(0, "turn.user", data)]).turns
+    assert (turn.ended.why, turn.ended.place) == ("moon phase", "")
+
+
+def test_the_document_is_json_of_a_known_shape() -> None:
+    call = run_virtual(interrupted())
+    shown = json.loads(json.dumps(document(call)))
+    assert set(shown) == {
+        "version", "session", "agent", "revision", "source", "room", "caller", "started_at", "duration_s", "ended",
+        "turns", "replies", "rescues",
+    }  # fmt: skip
+    assert set(shown["turns"][0]) == {
+        "turn", "at_s", "text", "source", "language", "delay_s", "ended", "ignored", "early", "attempts", "errors",
+        "reply",
+    }  # fmt: skip
+    assert set(shown["turns"][0]["reply"]) == {
+        "reply", "purpose", "at_s", "text", "unheard", "finished", "interrupted", "cut", "cut_at_s", "latencies",
+        "pauses", "tools", "attempts", "errors",
+    }  # fmt: skip
+    assert [turn["turn"] for turn in document(call, 2)["turns"]] == [2]
+    assert document(call, 2)["replies"] == []
+
+
+def test_every_rule_that_a_session_records_is_told_in_words() -> None:
+    call = run_virtual(interrupted())
+    rules = {turn.ended.rule for turn in call.turns}
+    rules |= {pause.cause.rule for turn in call.turns for pause in answered(turn).pauses}
+    assert rules <= RULES.keys()
+
+
+def _record(seq: int, kind: str, data: dict[str, object]) -> Record:
+    return Record(seq=seq, at=1_700_000_000.0 + seq, kind=kind, data=data)
