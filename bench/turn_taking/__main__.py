@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -102,7 +103,8 @@ async def main(arguments: argparse.Namespace) -> None:
             for who in compared[:: -1 if number % 2 else 1]:
                 began = time.monotonic()
                 outcomes += await measure(server, who, part, takes, arguments.at_once)
-                print(f"  {who.name}: {len(part)} items in {time.monotonic() - began:.0f} s", flush=True)
+                took_s, load = time.monotonic() - began, os.getloadavg()[1]
+                print(f"  {who.name}: {len(part)} items in {took_s:.0f} s, load of the machine {load:.1f}", flush=True)
     report(outcomes, compared, arguments)
 
 

@@ -56,8 +56,10 @@ def judge(item: Item, seen: Timeline) -> Verdict:
             return _echo(seen)
         case "noise-alone":
             return _alone(seen)
-        case "interruption" | "echo-interruption":
+        case "interruption":
             return _interruption(seen)
+        case "echo-interruption":
+            return _echo_interruption(seen)
         case kind if kind in TURNS:
             return _turn(seen)
         case _:
@@ -110,6 +112,16 @@ def _interruption(seen: Timeline) -> Verdict:
         return Verdict(outcome="missed", ok=False, why=why, silence_s=silence_s)
     answered = "" if pause[1] < math.inf else "stopped and never answered"
     return Verdict(outcome="stopped", ok=True, why=answered, silence_s=silence_s)
+
+
+def _echo_interruption(seen: Timeline) -> Verdict:
+    """Whom its own echo has stopped before cannot be interrupted."""
+    if seen.doing is None:
+        return _echo(seen) if seen.replied is None else not_measured("there was no reply to interrupt")
+    before = _echo(seen.before(seen.doing[0]))
+    if not before.ok:
+        return Verdict(outcome="missed", ok=False, why=f"its own echo had stopped it: {before.why}")
+    return _interruption(seen)
 
 
 def _over_speech(seen: Timeline) -> Verdict:

@@ -54,7 +54,7 @@ def _delays(kinds: Collection[Kind], *quantiles: float) -> Callable[[Records], s
 
 
 def _missed(kind: Kind) -> Callable[[Records], str]:
-    return lambda records: _share(_of(records, [kind]), "missed")
+    return lambda records: _share(_of(records, [kind]), "missed", "silent", "answered")
 
 
 def _silences(records: Records) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,17 @@ class Timeline:
             if again > at and min(again, self.until) - silent >= longer_s:
                 return silent, again
         return None
+
+    def before(self, at: float) -> Timeline:
+        """As if the caller had left then."""
+        return replace(
+            self,
+            sound=tuple((start, min(end, at)) for start, end in self.sound if start < at),
+            states=tuple(seen for seen in self.states if seen[0] < at),
+            agent_said=tuple(said for said in self.agent_said if said.at < at),
+            caller_heard_as=tuple(said for said in self.caller_heard_as if said.at < at),
+            until=min(self.until, at),
+        )
 
     def stories(self, since: float, until: float = math.inf) -> list[int]:
         """Which of the agent's answers its captions spoke in the span, in order, each once."""

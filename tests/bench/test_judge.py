@@ -115,6 +115,16 @@ def test_an_agent_that_takes_its_echo_for_a_turn_answers_itself() -> None:
     assert verdict("echo", REPLY, replied=None).outcome == "silent"
 
 
+def test_an_agent_that_its_echo_has_stopped_cannot_be_interrupted() -> None:
+    stopped = (GREETING, (9.0, 12.4), (14.0, 19.0))
+    assert verdict("echo-interruption", REPLY, sound=stopped, agent_said=(FIRST, SECOND)).ok
+    before = verdict("echo-interruption", REPLY, sound=(GREETING, (9.0, 9.6), (10.4, 12.4)))
+    assert (before.outcome, before.ok) == ("missed", False)
+    assert "echo had stopped it" in before.why
+    never = verdict("echo-interruption", REPLY, replied=None, doing=None)
+    assert (never.outcome, never.ok) == ("silent", False)
+
+
 def test_noise_alone_is_no_turn_heard_or_thought_of() -> None:
     quiet = Timeline(sound=(GREETING,), states=((0.5, "listening"),), doing=(7.0, 19.0), until=25.0)
     assert verdict("noise-alone", quiet).outcome == "quiet"
