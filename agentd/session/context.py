@@ -8,9 +8,11 @@ from agentd.session.history import History
 from agentd.session.resilience import Recorder
 
 
-def fitted(history: History, budget_tokens: int | None, record: Recorder) -> tuple[ChatItem, ...]:
-    """What of the history a request holds."""
-    items = history.items()
+def fitted(
+    history: History, following: tuple[ChatItem, ...], budget_tokens: int | None, record: Recorder
+) -> tuple[ChatItem, ...]:
+    """What a request holds of the history and of what follows it."""
+    items = (*history.items(), *following)
     if budget_tokens is None:
         return items
     found = fit(items, budget_tokens, history.settled())

@@ -76,13 +76,17 @@ class Conversation:
             self.record("error", where="template", message=str(error))
             return template
 
-    def request(self, *, instruction: str | None = None, tool_choice: ToolChoice = "auto") -> ChatRequest:
-        """What the model is asked now. `instruction`: one more for this answer only."""
+    def request(
+        self, *, instruction: str | None = None, tool_choice: ToolChoice = "auto", next_turn: str | None = None
+    ) -> ChatRequest:
+        """What the model is asked now. `instruction`: one more for this answer only. `next_turn`: as if the caller's
+        turn had ended with this text."""
         prompt = self.render(self.definition.prompt)
         head = (Message(role="system", text=prompt),) if prompt else ()
         tail = (Message(role="system", text=self.render(instruction)),) if instruction else ()
+        following = (Message(role="user", text=next_turn),) if next_turn is not None else ()
         return ChatRequest(
-            items=(*head, *fitted(self.history, self.definition.limits.history_tokens, self.record), *tail),
+            items=(*head, *fitted(self.history, following, self.definition.limits.history_tokens, self.record), *tail),
             tools=self.tools.schemas,
             tool_choice=tool_choice,
             session_id=self.setup.id,

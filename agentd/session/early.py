@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 from agentd.aio import Channel, now
 from agentd.errors import ProviderError
-from agentd.providers.llm import ChatRequest, LLMDelta, Message, TextDelta, ToolChoice, Usage
+from agentd.providers.llm import ChatRequest, LLMDelta, TextDelta, ToolChoice, Usage
 from agentd.providers.tts import SpeechChunk
 from agentd.session import resilience
 from agentd.session.conversation import Conversation
@@ -171,8 +170,7 @@ def usable(early: EarlyAnswer | None, conversation: Conversation) -> EarlyAnswer
 def early_request(conversation: Conversation, text: str) -> ChatRequest:
     """What the model would be asked if the caller's turn ended now with this text."""
     choice: ToolChoice = "auto" if conversation.definition.limits.max_tool_steps else "none"
-    request = conversation.request(tool_choice=choice)
-    return replace(request, items=(*request.items, Message(role="user", text=text)))
+    return conversation.request(tool_choice=choice, next_turn=text)
 
 
 class EarlyAnswers:

@@ -160,10 +160,10 @@ def test_without_a_summary_in_time_the_oldest_part_is_left_out() -> None:
 def test_a_summary_that_comes_late_replaces_what_is_still_there() -> None:
     async def story() -> None:
         writer = FakeLLM(
-            lambda request: [8.0, TextDelta("Hours, "), 8.0, TextDelta("and "), 8.0, TextDelta("more.")],
+            lambda request: [step for n in range(5) for step in (8.0, TextDelta(f"{n} "))],
             first_token_s=1.0,
         )
-        async with calling(agent=summaries(at=0.6), script=says(ANSWER), summary_llm=writer) as call:
+        async with calling(agent=summaries(at=0.85), script=says(ANSWER), summary_llm=writer) as call:
             for number in range(24):
                 await call.say(f"Question number {number}, and what of the one before, which I have forgotten?", 0.5)
                 await asyncio.sleep(5.5)
