@@ -20,7 +20,10 @@ LAYERS = [
     {"agentd.admin"},
     {"agentd.cli"},
 ]
-SIDEWAYS = {("agentd.session", "agentd.tools.spec")}  # a session runs tools by their contract, tools know no session
+SIDEWAYS = {  # a session runs tools by their contract and is asked in their words; tools know no session
+    ("agentd.session", "agentd.tools.spec"),
+    ("agentd.session", "agentd.tools.acts"),
+}
 VENDORS = {"openai", "deepgram", "elevenlabs", "onnxruntime", "faster_whisper", "ctranslate2", "hibari_tts"}
 PLUGIN_MAY_IMPORT = ("agentd.providers", "agentd.audio", "agentd.aio", "agentd.errors", "agentd.registry")
 

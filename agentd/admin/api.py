@@ -6,20 +6,22 @@ import asyncio
 import json
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from aiohttp import web
 
+from agentd.admin.acts import VERBS, act_of
 from agentd.admin.documents import document
 from agentd.admin.openapi import OPENAPI
 from agentd.admin.problems import Refused, json_body
 from agentd.config.render import rendered
 from agentd.errors import JournalError
 from agentd.runtime.journals import journal_path, sessions_in
-from agentd.runtime.status import AgentStatus, Daemon, SessionStatus
+from agentd.runtime.status import AgentStatus, BetweenWorkers, Daemon, SessionStatus, SpeechStatus
 from agentd.session.journal import read_journal
+from agentd.tools.acts import Act, CancelSpeech
 
-MAX_SAY_CHARACTERS = 4_000
+WAIT_S = 120.0  # then a client that waits gets the state as it is
 
 
 class Api:
@@ -39,9 +41,10 @@ class Api:
             web.get("/v1/sessions", self.sessions),
             web.get("/v1/sessions/{id}", self.session),
             web.get("/v1/sessions/{id}/journal", self.journal),
-            web.post("/v1/sessions/{id}/say", self.say),
-            web.post("/v1/sessions/{id}/interrupt", self.interrupt),
-            web.post("/v1/sessions/{id}/end", self.end),
+            *(web.post(f"/v1/sessions/{{id}}/{verb}", self.act) for verb in VERBS),
+            web.get("/v1/sessions/{id}/speeches", self.speeches),
+            web.get("/v1/sessions/{id}/speeches/{speech}", self.speech),
+            web.delete("/v1/sessions/{id}/speeches/{speech}", self.cancel),
             web.post("/v1/reload", self.reload),
             web.post("/v1/drain", self.drain),
         ]
@@ -86,29 +89,46 @@ class Api:
             raise Refused(500, str(error)) from error
         return web.json_response(text=text)
 
-    async def say(self, request: web.Request) -> web.Response:
-        text = (await json_body(request)).get("text")
-        if not isinstance(text, str) or not text.strip():
-            raise Refused(422, 'send {"text": "..."}: what the agent is to say')
-        if len(text) > MAX_SAY_CHARACTERS:
-            raise Refused(422, f"text has {len(text)} characters; {MAX_SAY_CHARACTERS} are taken at once")
-        return await self._control(request, "say", text)
+    async def act(self, request: web.Request) -> web.Response:
+        """One of `VERBS`; what makes a speech answers it, with `?wait=true` once it is done."""
+        session_id, verb = request.match_info["id"], request.path.rpartition("/")[2]
+        waits = _asks_for(request, "wait")
+        speech = await self._control(session_id, act_of(verb, await json_body(request)))
+        if speech is not None and waits:
+            speech = await self._daemon.speech(session_id, speech.id, wait_s=WAIT_S)
+        told = {} if speech is None else {"speech": speech}
+        done = speech is not None and speech.state == "done"
+        return _json({"session": session_id, "verb": verb, **told}, status=200 if done else 202)
 
-    async def interrupt(self, request: web.Request) -> web.Response:
-        await json_body(request)
-        return await self._control(request, "interrupt", "")
-
-    async def end(self, request: web.Request) -> web.Response:
-        await json_body(request)
-        return await self._control(request, "end", "")
-
-    async def _control(self, request: web.Request, verb: Literal["say", "interrupt", "end"], text: str) -> web.Response:
+    async def speeches(self, request: web.Request) -> web.Response:
         session_id = request.match_info["id"]
+        speeches = self._daemon.speeches(session_id)
+        if not speeches:
+            _session(self._daemon, session_id)
+        return _json({"session": session_id, "speeches": speeches})
+
+    async def speech(self, request: web.Request) -> web.Response:
+        wait_s = WAIT_S if _asks_for(request, "wait") else 0.0
+        speech = await self._daemon.speech(request.match_info["id"], request.match_info["speech"], wait_s=wait_s)
+        if speech is None:
+            raise _no_speech(request)
+        return _json(speech)
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        session_id, speech_id = request.match_info["id"], request.match_info["speech"]
+        force = _asks_for(request, "force")
+        if await self._daemon.speech(session_id, speech_id) is None:
+            raise _no_speech(request)
+        await self._control(session_id, CancelSpeech(speech=speech_id, force=force))
+        return _json(await self._daemon.speech(session_id, speech_id), status=202)
+
+    async def _control(self, session_id: str, act: Act) -> SpeechStatus | None:
         try:
-            await self._daemon.control(session_id, verb, text)
+            return await self._daemon.control(session_id, act)
         except KeyError as error:
             raise _no_session(session_id) from error
-        return _json({"session": session_id, "verb": verb}, status=202)
+        except BetweenWorkers as error:
+            raise Refused(503, str(error)) from error
 
     async def reload(self, request: web.Request) -> web.Response:
         """200 when every file was applied or nothing changed; 422 with the problems when one was not."""
@@ -147,6 +167,19 @@ def _journal_text(directory: Path, session_id: str) -> str:
 
 def _no_session(session_id: str) -> Refused:
     return Refused(404, f"there is no session {session_id!r} under way; GET /v1/sessions lists them")
+
+
+def _no_speech(request: web.Request) -> Refused:
+    session_id, speech_id = request.match_info["id"], request.match_info["speech"]
+    return Refused(404, f"no speech {speech_id!r} was asked of {session_id!r}, or it is long done")
+
+
+def _asks_for(request: web.Request, flag: str) -> bool:
+    """`?flag=true`. Raises Refused."""
+    value = request.query.get(flag, "false")
+    if value not in ("true", "false"):
+        raise Refused(422, f"{flag} is true or false")
+    return value == "true"
 
 
 def _json(value: Any, *, status: int = 200) -> web.Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import agentd
+from agentd.admin.acts import MAX_CHARACTERS, PRIORITIES
 
 
 def _operation(summary: str, answers: dict[str, str], *, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -16,7 +17,19 @@ def _operation(summary: str, answers: dict[str, str], *, body: dict[str, Any] | 
     return operation
 
 
-_SAY = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string", "minLength": 1}}}
+def _object(*required: str, **properties: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**schema, "required": list(required)} if required else schema
+
+
+_TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS}
+_FLAG = {"type": "boolean"}
+_PRIORITY = {"type": "string", "enum": list(PRIORITIES), "default": "normal"}
+_WAIT = {"name": "wait", "in": "query", "schema": _FLAG}
+_TAKEN = {"202": "Taken", "404": "Unknown", "503": "Between two workers"}
+_SPOKEN = {**_TAKEN, "200": "Done, for a client that waits"}
+_SAY = _object("text", text=_TEXT, priority=_PRIORITY, interruptible=_FLAG, add_to_history=_FLAG)
+_GENERATE = _object(instructions=_TEXT, user_input=_TEXT, priority=_PRIORITY, interruptible=_FLAG)
 _TOKEN = {
     "type": "object",
     "properties": {
@@ -59,16 +72,40 @@ OPENAPI: dict[str, Any] = {
             ),
         },
         "/v1/sessions/{id}/say": {
-            "parameters": _SESSION_ID,
-            "post": _operation("Make the agent say a text", {"202": "Taken", "404": "Unknown"}, body=_SAY),
+            "parameters": [*_SESSION_ID, _WAIT],
+            "post": _operation("Make the agent say a text", _SPOKEN, body=_SAY),
+        },
+        "/v1/sessions/{id}/generate_reply": {
+            "parameters": [*_SESSION_ID, _WAIT],
+            "post": _operation("Make the agent speak in the model's words", _SPOKEN, body=_GENERATE),
         },
         "/v1/sessions/{id}/interrupt": {
             "parameters": _SESSION_ID,
-            "post": _operation("Stop what the agent says", {"202": "Taken", "404": "Unknown"}),
+            "post": _operation("Stop what the agent says, and drop what waits", _TAKEN, body=_object(force=_FLAG)),
+        },
+        "/v1/sessions/{id}/commit_user_turn": {
+            "parameters": _SESSION_ID,
+            "post": _operation("End the caller's turn now", _TAKEN),
+        },
+        "/v1/sessions/{id}/clear_user_turn": {
+            "parameters": _SESSION_ID,
+            "post": _operation("Forget the caller's words of this turn", _TAKEN),
         },
         "/v1/sessions/{id}/end": {
             "parameters": _SESSION_ID,
-            "post": _operation("End the call", {"202": "Taken", "404": "Unknown"}),
+            "post": _operation("End the call, after `say` if it is given", _TAKEN, body=_object(say=_TEXT)),
+        },
+        "/v1/sessions/{id}/speeches": {
+            "parameters": _SESSION_ID,
+            "get": _operation("What was asked of the call by this API", {"200": "Speeches", "404": "Unknown"}),
+        },
+        "/v1/sessions/{id}/speeches/{speech}": {
+            "parameters": [*_SESSION_ID, {"name": "speech", "in": "path", "required": True, "schema": _TEXT}],
+            "get": {**_operation("One of them", {"200": "Speech", "404": "Unknown"}), "parameters": [_WAIT]},
+            "delete": {
+                **_operation("Take it back", _TAKEN),
+                "parameters": [{"name": "force", "in": "query", "schema": _FLAG}],
+            },
         },
         "/v1/reload": {"post": _operation("Read the files again", {"200": "Applied", "422": "Refused, with problems"})},
         "/v1/drain": {"post": _operation("Take no more calls and end with the last", {"202": "Draining"})},

@@ -19,12 +19,14 @@ from agentd.aio import now
 from agentd.config.definition import AgentDefinition
 from agentd.runtime.jobs import JobTable, Session
 from agentd.runtime.journals import journal_path, mark_ended
-from agentd.runtime.messages import Control, JobEnded, JobRejoins, JobStarted, SessionChanged, StartJob, Verb
+from agentd.runtime.messages import Control, JobEnded, JobRejoins, JobStarted, SessionChanged, StartJob
 from agentd.runtime.placement import Load, Place, choose, load_of
 from agentd.runtime.pool import Pool, WorkerHandle
 from agentd.runtime.recovery import lost, plan
 from agentd.runtime.rejoin import agent_attributes
-from agentd.runtime.status import Measure, MeasureSink
+from agentd.runtime.speeches import SpeechTable
+from agentd.runtime.status import BetweenWorkers, Measure, MeasureSink, SpeechStatus
+from agentd.tools.acts import Act, EndSession, GenerateReply, SayText
 from agentd.transport.protocol import Accept, Assignment, Decline, Job, JobOffer
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class Calls:
     ) -> None:
         """`changed` is called when a place became free or was taken."""
         self.table = JobTable()
+        self.speeches = SpeechTable()
         self.accepting = True
         self._pool = pool
         self._serving = serving
@@ -166,7 +169,7 @@ class Calls:
         """
         session = self.table.of_job(job_id)
         if session is not None and not session.own_token:
-            self.control(session.id, "end", reason="terminated")
+            self.control(session.id, EndSession(reason="terminated"))
         elif session is not None:
             logger.info("termination of an earlier connection ignored", extra={"session": session.id})
 
@@ -205,6 +208,7 @@ class Calls:
         stranded = self.table.of_worker(worker)
         for session in stranded:
             self.table.add(lost(session, now()))
+        self.speeches.lost((session.id for session in stranded), taken=False)
         if stranded:
             logger.warning("sessions lost their worker", extra={"worker": worker, "sessions": len(stranded)})
         self.rescue()
@@ -224,17 +228,22 @@ class Calls:
 
     # What we do
 
-    def control(self, session_id: str, verb: Verb, text: str = "", reason: str = "") -> None:
-        """Raises KeyError for an unknown session."""
+    def control(self, session_id: str, act: Act) -> SpeechStatus | None:
+        """Raises KeyError for an unknown session, BetweenWorkers."""
         session = self.table.get(session_id)
         if session is None:
             raise KeyError(session_id)
         worker = self._pool.get(session.worker)
-        if worker is not None:
-            worker.post(Control(session=session_id, verb=verb, text=text, reason=reason))
-        elif verb == "end":
-            mark_ended(session.journal, reason)
-            self._finish(session, reason, failed=False)
+        if worker is None and isinstance(act, EndSession):
+            mark_ended(session.journal, act.reason)
+            self._finish(session, act.reason, failed=False)
+            return None
+        if worker is None:
+            raise BetweenWorkers(f"the call {session_id} is between two workers: ask again in a moment")
+        if isinstance(act, SayText | GenerateReply):
+            act = replace(act, speech=self.speeches.open(session_id))
+        worker.post(Control(session=session_id, act=act))
+        return self.speeches.get(session_id, act.speech) if isinstance(act, SayText | GenerateReply) else None
 
     def _start(self, session_id: str, worker: str, token: str) -> None:
         session = self.table.update(session_id, worker=worker)
@@ -250,6 +259,7 @@ class Calls:
 
     def _finish(self, session: Session, reason: str, *, failed: bool) -> None:
         self.table.remove(session.id)
+        self.speeches.lost([session.id], taken=True)
         self._tell(session, error=reason if failed else "")
         self._measures.apply(Measure(name="sessions_total", labels={"agent": session.agent, "reason": reason}))
         logger.info("session ended", extra={"session": session.id, "agent": session.agent, "reason": reason})

@@ -9,13 +9,14 @@ from typing import Protocol
 
 from agentd.config.definition import AgentDefinition
 from agentd.runtime.journals import mark_ended, open_journal
-from agentd.runtime.messages import Control, StartJob
+from agentd.runtime.messages import StartJob
 from agentd.runtime.prepared import PreparedAgent
 from agentd.session.journal import Journal
 from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.room import Room
 from agentd.session.setup import SessionSetup
+from agentd.tools.acts import Act, EndSession
 
 
 class RunningSession(Protocol):
@@ -25,9 +26,9 @@ class RunningSession(Protocol):
         """Holds the call; the reason of its end."""
         ...
 
-    def end(self, reason: str, *, goodbye: str | None = None) -> None: ...
-    def say(self, text: str) -> None: ...
-    def interrupt(self) -> None: ...
+    def do(self, act: Act) -> object:
+        """Carries it out in its own time."""
+        ...
 
 
 Rooms = Callable[[StartJob, AgentDefinition, Callable[[], None]], AbstractAsyncContextManager[Room]]
@@ -38,7 +39,7 @@ Observer = Callable[[StartJob, Record], None]
 
 
 class Job:
-    """One call in this worker. `control` may come at any time, also while the room is being joined."""
+    """One call in this worker. `do` may come at any time, also while the room is being joined."""
 
     def __init__(self, start: StartJob, agent: PreparedAgent, observe: Observer) -> None:
         self.start = start
@@ -61,7 +62,7 @@ class Job:
                 self._session = session = sessions(self._setup(room, journal, restored))
                 await joined()
                 if self._end_reason is not None:
-                    session.end(self._end_reason)
+                    session.do(EndSession(reason=self._end_reason))
                 return await session.run()
         except Exception as error:
             mark_ended(self.start.journal, failure_reason(error))
@@ -70,18 +71,13 @@ class Job:
             self._session = None
             journal.close()
 
-    def control(self, message: Control) -> None:
-        session = self._session
-        if message.verb == "end" and session is None:
-            self._end_reason = message.reason
-        elif session is None:
-            return
-        elif message.verb == "end":
-            session.end(message.reason, goodbye=message.text or None)
-        elif message.verb == "say":
-            session.say(message.text)
-        else:
-            session.interrupt()
+    def do(self, act: Act) -> bool:
+        """False: the session has not begun or is over, and only its end can be asked for."""
+        if self._session is not None:
+            self._session.do(act)
+        elif isinstance(act, EndSession):
+            self._end_reason = act.reason
+        return self._session is not None
 
     def _setup(self, room: Room, journal: Journal, restored: Restored | None) -> SessionSetup:
         return SessionSetup(

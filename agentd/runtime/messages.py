@@ -12,8 +12,7 @@ from typing import Any, Literal
 
 from agentd.config.definition import AgentDefinition
 from agentd.runtime.status import Measure
-
-Verb = Literal["say", "interrupt", "end"]
+from agentd.tools.acts import Act
 
 # Supervisor -> worker
 
@@ -78,12 +77,10 @@ class StartJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """Act on a running call. `text`: what to say, before the end too; `reason`: of the end, a word for metrics."""
+    """Act on a running call."""
 
     session: str
-    verb: Verb
-    text: str = ""
-    reason: str = ""
+    act: Act
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +158,16 @@ class SessionChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechChanged:
+    """A speech that somebody asked for was queued, began, or is done."""
+
+    session: str
+    speech: str
+    state: Literal["queued", "speaking", "done"]
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
     steps: tuple[Measure, ...]
 
@@ -178,4 +185,4 @@ class Pong:
 
 
 ToWorker = WorkerSettings | Prepare | Commit | StartJob | Control | Heartbeat | DumpTasks | Stop
-FromWorker = Prepared | JobStarted | JobRejoins | JobEnded | SessionChanged | Measures | Pong
+FromWorker = Prepared | JobStarted | JobRejoins | JobEnded | SessionChanged | SpeechChanged | Measures | Pong

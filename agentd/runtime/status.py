@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from agentd.config.definition import AgentDefinition
-from agentd.errors import Problem
+from agentd.errors import AgentdError, Problem
+from agentd.tools.acts import Act
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,18 @@ class SessionStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechStatus:
+    """A speech that was asked for over the admin API. `interrupted`: it was not heard to its end; said when `done`.
+    `taken`: the call knows of it."""
+
+    id: str
+    session: str
+    state: Literal["queued", "speaking", "done"] = "queued"
+    interrupted: bool = False
+    taken: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadOutcome:
     """`applied` False: at least one agent kept its last good version or was refused; `problems` say why."""
 
@@ -82,6 +95,10 @@ class Measure:
     name: str
     value: float = 1.0
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class BetweenWorkers(AgentdError):
+    """The call lost its worker and has no other yet: it can be asked again in a moment."""
 
 
 class MeasureSink(Protocol):
@@ -112,8 +129,19 @@ class Daemon(Protocol):
         """Begins to drain; the daemon ends when the last call has."""
         ...
 
-    async def control(self, session_id: str, verb: Literal["say", "interrupt", "end"], text: str) -> None:
-        """Acts on a running call. Raises KeyError for an unknown session."""
+    async def control(self, session_id: str, act: Act) -> SpeechStatus | None:
+        """Acts on a running call; answers the speech that this makes, if it makes one.
+
+        Raises KeyError for an unknown session, BetweenWorkers.
+        """
+        ...
+
+    def speeches(self, session_id: str) -> tuple[SpeechStatus, ...]:
+        """What was asked of this call over the admin API, also for a while after its end."""
+        ...
+
+    async def speech(self, session_id: str, speech_id: str, wait_s: float = 0.0) -> SpeechStatus | None:
+        """One of them; `wait_s`: how long to wait until it is done."""
         ...
 
     def state_directory(self) -> Path:

@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from agentd import __version__
 from agentd.aio import every
@@ -32,6 +32,7 @@ from agentd.runtime.messages import (
     JobStarted,
     Measures,
     SessionChanged,
+    SpeechChanged,
     WorkerSettings,
 )
 from agentd.runtime.pool import Launch, Pool, WorkerHandle
@@ -43,9 +44,11 @@ from agentd.runtime.status import (
     Readiness,
     ReloadOutcome,
     SessionStatus,
+    SpeechStatus,
     WorkerStatus,
 )
 from agentd.runtime.systemd import Phase
+from agentd.tools.acts import Act, EndSession
 
 logger = logging.getLogger(__name__)
 
@@ -260,7 +263,7 @@ class Supervisor:
         if not len(self.calls.table):
             return True
         for session in self.calls.table:
-            self.calls.control(session.id, "end", reason="drain_deadline")
+            self.calls.control(session.id, EndSession(reason="drain_deadline"))
         try:
             async with asyncio.timeout(CUT_GRACE_S):
                 await self._idle(or_cut=False)
@@ -336,6 +339,8 @@ class Supervisor:
                 self.calls.ended(message)
             case SessionChanged():
                 self.calls.changed(message)
+            case SpeechChanged():
+                self.calls.speeches.changed(message)
             case Measures(steps=steps):
                 for step in steps:
                     self._measures.apply(step)
@@ -381,8 +386,16 @@ class Supervisor:
     async def reload(self) -> ReloadOutcome:
         return await self.rollout.reload()
 
-    async def control(self, session_id: str, verb: Literal["say", "interrupt", "end"], text: str) -> None:
-        self.calls.control(session_id, verb, text, reason="ended_by_operator")
+    async def control(self, session_id: str, act: Act) -> SpeechStatus | None:
+        return self.calls.control(session_id, act)
+
+    def speeches(self, session_id: str) -> tuple[SpeechStatus, ...]:
+        return self.calls.speeches.of_session(session_id)
+
+    async def speech(self, session_id: str, speech_id: str, wait_s: float = 0.0) -> SpeechStatus | None:
+        if wait_s > 0:
+            await self.calls.speeches.wait(session_id, speech_id, wait_s)
+        return self.calls.speeches.get(session_id, speech_id)
 
     def state_directory(self) -> Path:
         return self._settings.state_dir

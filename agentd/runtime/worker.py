@@ -33,22 +33,25 @@ from agentd.runtime.messages import (
     Prepare,
     Prepared,
     SessionChanged,
+    SpeechChanged,
     StartJob,
     Stop,
     WorkerSettings,
 )
 from agentd.runtime.prepared import PreparedAgent, PreparedAgents
+from agentd.runtime.speeches import speech_change
 from agentd.runtime.status import Measure
 from agentd.runtime.vitals import Vitals
 from agentd.session.records import Record
 from agentd.session.timing import TOTAL
+from agentd.tools.acts import EndSession, GenerateReply, SayText
 
 logger = logging.getLogger(__name__)
 
 REPORT_INTERVAL_S = 0.25
 MEASURES_KEPT = 5000  # between two reports; a worker that makes more has other troubles, and the newest count
 STOP_GRACE_S = 5.0
-REJOINS_WAITING = 1000
+URGENT_WAITING = 1000
 
 
 class Worker:
@@ -73,7 +76,7 @@ class Worker:
         self._seen: dict[str, SessionChanged] = {}  # how each session looks from outside
         self._changed: set[str] = set()  # sessions whose look was not sent yet
         self._steps: list[Measure] = []
-        self._rejoins: Channel[JobRejoins] = Channel(REJOINS_WAITING)
+        self._urgent: Channel[JobRejoins | SpeechChanged] = Channel(URGENT_WAITING)
         self._vitals = Vitals()
 
     async def run(self) -> None:
@@ -82,7 +85,7 @@ class Worker:
             async with asyncio.TaskGroup() as group:
                 sides = [
                     group.create_task(self._report()),
-                    group.create_task(self._report_rejoins()),
+                    group.create_task(self._report_urgent()),
                     group.create_task(self._vitals.watch()),
                 ]
                 stop = await self._receive(group)
@@ -104,8 +107,7 @@ class Worker:
                     self._job_tasks.add(task)
                     task.add_done_callback(self._job_tasks.discard)
                 case Control():
-                    if job := self._jobs.get(message.session):
-                        job.control(message)
+                    self._control(message)
                 case Prepare():
                     group.create_task(self._prepare(message))
                 case Commit():
@@ -114,6 +116,13 @@ class Worker:
                     self._dump()
                 case Stop():
                     return message
+
+    def _control(self, message: Control) -> None:
+        job = self._jobs.get(message.session)
+        taken = job is not None and job.do(message.act)
+        if not taken and isinstance(message.act, SayText | GenerateReply):
+            speech = message.act.speech
+            self._urgent.force(SpeechChanged(session=message.session, speech=speech, state="done", interrupted=True))
 
     async def _pong(self, beat: Heartbeat) -> None:
         reading = self._vitals.read()
@@ -135,7 +144,7 @@ class Worker:
                     self._rooms,
                     self._sessions,
                     joined=lambda: self._joined(start),
-                    rejoining=lambda: self._rejoins.force(
+                    rejoining=lambda: self._urgent.force(
                         JobRejoins(session=start.session, incarnation=start.incarnation)
                     ),
                 )
@@ -163,6 +172,8 @@ class Worker:
     def _observe(self, start: StartJob, record: Record) -> None:
         if len(self._steps) < MEASURES_KEPT:
             self._steps.extend(measures(record, start.agent))
+        if change := speech_change(record, start.session):
+            self._urgent.force(change)
         look = self._seen.get(start.session) or SessionChanged(session=start.session, incarnation=start.incarnation)
         changes = visible_changes(record)
         if changes or start.session not in self._seen:
@@ -172,7 +183,7 @@ class Worker:
     async def _stop_jobs(self, reason: str) -> None:
         """Ends every call, politely first."""
         for job in list(self._jobs.values()):
-            job.control(Control(session=job.start.session, verb="end", reason=reason))
+            job.do(EndSession(reason=reason))
         if self._job_tasks:
             await asyncio.wait(self._job_tasks, timeout=STOP_GRACE_S)
         left = [job.start.journal for job in self._jobs.values()]
@@ -181,10 +192,11 @@ class Worker:
         for journal in left:
             mark_ended(journal, reason)
 
-    async def _report_rejoins(self) -> None:
-        """At once: the server's answer to a rejoin is a termination of the job, which must find the supervisor told."""
-        async for rejoin in self._rejoins:
-            await self._send(rejoin)
+    async def _report_urgent(self) -> None:
+        """At once: the server's answer to a rejoin is a termination of the job, which must find the supervisor told;
+        and an operator may wait for the end of a speech."""
+        async for message in self._urgent:
+            await self._send(message)
 
     async def _report(self) -> None:
         while True:

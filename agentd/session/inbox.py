@@ -44,6 +44,15 @@ class InterruptNow:
     """Somebody cuts what is being said."""
 
     rule: str
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Somebody takes back what they wanted said."""
+
+    speech: str
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +63,5 @@ class End:
     goodbye: str = ""
 
 
-SessionEvent = ReplyDone | ReplySounds | ReplyTells | Speak | InterruptNow | End
+SessionEvent = ReplyDone | ReplySounds | ReplyTells | Speak | Cancel | InterruptNow | End
 InboxEvent = TurnEvent | RoomEvent | SessionEvent

@@ -9,10 +9,11 @@ from agentd.session.conversation import Conversation
 from agentd.session.early import EarlyAnswer
 from agentd.session.events import CommitTurn
 from agentd.session.phrases import phrase
-from agentd.session.restore import Restored
+from agentd.session.restore import Restored, Waiting
+from agentd.session.speech import FIRST, NORMAL
 from agentd.session.timing import TurnTiming
 
-Purpose = Literal["answer", "greeting", "say", "idle", "bridge", "goodbye"]
+Purpose = Literal["answer", "greeting", "say", "reply", "idle", "bridge", "goodbye"]
 
 GO_ON = (
     "A technical fault cut your last answer off after the words that stand last in this conversation. "
@@ -28,6 +29,8 @@ class Plan:
     `opening`: a sentence that is not said again when the process dies. `unsaid`: segments of an earlier incarnation.
     `turn`: the caller's turn that it answers, `timing`: when that ended, `early`: what was made of the answer by then.
     `end_call`: the reason for which the call ends after it.
+    `speech`: its name, given when it is queued. `requested`: from outside the session. `in_history`: whether the model
+    learns of it. `user_input`: words that stand before it as the caller's.
     """
 
     purpose: Purpose
@@ -41,6 +44,11 @@ class Plan:
     timing: TurnTiming | None = None
     early: EarlyAnswer | None = None
     end_call: str | None = None
+    speech: str = ""
+    priority: int = NORMAL
+    requested: bool = False
+    in_history: bool = True
+    user_input: str = ""
 
 
 def greeting(conversation: Conversation) -> Plan | None:
@@ -50,20 +58,44 @@ def greeting(conversation: Conversation) -> Plan | None:
         return None
     if greeting.say:
         text = conversation.render(greeting.say)
-        return Plan(purpose="greeting", text=text, interruptible=greeting.interruptible)
-    return Plan(purpose="greeting", generate=True, instruction=greeting.generate, interruptible=greeting.interruptible)
+        return Plan(purpose="greeting", text=text, interruptible=greeting.interruptible, priority=FIRST)
+    return Plan(
+        purpose="greeting",
+        generate=True,
+        instruction=greeting.generate,
+        interruptible=greeting.interruptible,
+        priority=FIRST,
+    )
 
 
 def bridge(restored: Restored, language: str) -> Plan:
     """What is said first after the process of an earlier incarnation died: never again what was heard."""
     if restored.caller_was_speaking:
-        return Plan(purpose="bridge", opening=phrase("bridge_say_again", language))
+        return Plan(purpose="bridge", opening=phrase("bridge_say_again", language), priority=FIRST)
     return Plan(
         purpose="bridge",
         opening=phrase("bridge", language),
         unsaid=restored.unsaid,
         generate=restored.reply_owed,
         instruction=GO_ON if restored.reply_begun else None,
+        priority=FIRST,
+    )
+
+
+def waiting(speech: Waiting) -> Plan:
+    """What an earlier incarnation had queued."""
+    return Plan(
+        purpose="goodbye" if speech.end_call else "reply" if speech.generate else "say",
+        text=speech.text,
+        generate=speech.generate,
+        instruction=speech.instruction,
+        interruptible=speech.interruptible,
+        end_call=speech.end_call,
+        speech=speech.speech,
+        priority=speech.priority,
+        requested=True,
+        in_history=speech.in_history,
+        user_input=speech.user_input,
     )
 
 

@@ -19,8 +19,12 @@ transcript         text, final, language, stt_s (from the end of speech to the t
 turn.user          turn, text, rule (why the turn ended), value (the configuration behind it), delay_s, language,
                    source (speech, text)
 speech.wordless    (the recogniser found no words in the utterance)
-reply.started      reply, turn, purpose (answer, greeting, say, idle, filler, bridge, goodbye),
-                   generate (whether the model is asked)
+speech.created     speech (its name), purpose (as below), source (say, generate_reply), requested (from outside: by an
+                   operator, a tool or a hook), priority, interruptible, in_history, text, instruction, user_input,
+                   end_call (the reason for which the call ends after it): it waits to be said
+speech.finished    speech, requested, interrupted: it was said, or will not be
+reply.started      reply, turn, purpose (answer, greeting, say, reply, idle, bridge, goodbye), generate (whether the
+                   model is asked), speech, in_history (whether the model learns of it)
 reply.written      reply (the model has finished: what is not heard yet stands in the segments)
 segment.started    reply, segment, text (handed to synthesis), draft (number of the message in the reply that it
                    belongs to), before_calls (that message stands ahead of the calls under way), opening (not said

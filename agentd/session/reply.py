@@ -75,7 +75,13 @@ class Reply:
         """Until the last sound is heard. Raises CancelledError when interrupted, and nothing that a provider does."""
         turn = self._conversation.turns if self.plan.turn else None
         self._conversation.record(
-            "reply.started", reply=self.number, turn=turn, purpose=self.plan.purpose, generate=self.plan.generate
+            "reply.started",
+            reply=self.number,
+            turn=turn,
+            purpose=self.plan.purpose,
+            generate=self.plan.generate,
+            speech=self.plan.speech,
+            in_history=self.plan.in_history,
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -215,8 +221,12 @@ class Reply:
         )
 
     def _new_draft(self) -> Draft:
-        draft = self._conversation.history.draft(
-            before=self._running, entry_id=agent_id(self.number, len(self._drafts))
+        draft = (
+            Draft()
+            if not self.plan.in_history
+            else self._conversation.history.draft(
+                before=self._running, entry_id=agent_id(self.number, len(self._drafts))
+            )
         )
         self._drafts.append(draft)
         self._before_calls.append(self._running is not None)

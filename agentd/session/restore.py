@@ -7,7 +7,7 @@ only what was heard, every call with its result beside it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentd.providers.llm import ChatItem, ToolCall, ToolResult
@@ -18,6 +18,21 @@ LOST_CALL = "The outcome of this call is unknown: the process that made it ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A speech that was asked for; see `agentd.session.plan.Plan`."""
+
+    speech: str
+    priority: int
+    interruptible: bool = True
+    in_history: bool = True
+    text: str = ""
+    generate: bool = False
+    instruction: str | None = None
+    user_input: str = ""
+    end_call: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
     """A conversation as its journal tells it.
 
@@ -25,6 +40,7 @@ class Restored:
     `caller_was_speaking`: words may have been lost with the process.
     `reply_owed`: the model is to be asked: it had not answered the caller's last turn, or not to the end.
     `reply_begun`: then it is to go on after what was heard and `unsaid`, instead of answering anew.
+    `waiting`: what was asked to be said and had not begun.
     """
 
     items: tuple[ChatItem, ...] = ()
@@ -36,6 +52,7 @@ class Restored:
     caller_was_speaking: bool = False
     reply_owed: bool = False
     reply_begun: bool = False
+    waiting: tuple[Waiting, ...] = ()
     last_record_at: float = 0.0
     started_at: float = 0.0
     ended: bool = False
@@ -66,6 +83,8 @@ class _Restoring:
     variables: dict[str, Any] = field(default_factory=dict)
     pending: dict[tuple[int, int], str] = field(default_factory=dict)
     carried: list[str] = field(default_factory=list)
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    apart: dict[int, Waiting] = field(default_factory=dict)  # by reply: begun speeches that the model is not to know
     turns: int = 0
     replies: int = 0
     speaking: bool = False
@@ -111,10 +130,44 @@ class _Restoring:
         self.history.add_user(data["text"], user_id(self.turns))
         self.owed = True
 
+    # What was asked for.
+
+    def on_speech_created(self, data: Mapping[str, Any]) -> None:
+        if not (data["requested"] or data["end_call"]):
+            return
+        self.waiting[data["speech"]] = Waiting(
+            speech=data["speech"],
+            priority=data["priority"],
+            interruptible=data["interruptible"],
+            in_history=data["in_history"],
+            text=data["text"],
+            generate=data["source"] == "generate_reply",
+            instruction=data["instruction"],
+            user_input=data["user_input"],
+            end_call=data["end_call"],
+        )
+
+    def on_speech_finished(self, data: Mapping[str, Any]) -> None:
+        self.waiting.pop(data["speech"], None)
+
+    def _wait_again(self) -> None:
+        """What broke off and is not to be in the history is no matter of the bridge's: its rest waits once more."""
+        for reply, speech in self.apart.items():
+            mine = [key for key in self.pending if key[0] == reply]
+            rest = " ".join(self.pending.pop(key) for key in mine)
+            if rest:
+                self.waiting = {speech.speech: replace(speech, text=rest), **self.waiting}
+                self.begun = False
+        self.apart.clear()
+
     # The agent.
 
     def on_reply_started(self, data: Mapping[str, Any]) -> None:
+        self._wait_again()
         self.replies = data["reply"]
+        asked_for = self.waiting.pop(data.get("speech", ""), None)
+        if asked_for is not None and not asked_for.in_history:
+            self.apart[self.replies] = asked_for
         bridge = data["purpose"] == "bridge"
         goes_on = bridge and not self.speaking  # a caller who is asked to say it again is not told the rest
         unsaid = [*self.pending.values(), *self.carried]
@@ -147,7 +200,10 @@ class _Restoring:
         draft = self.drafts.get((reply, number))
         if draft is None:
             before = self.tool_round if before_calls else None
-            draft = self.history.draft(before=before, entry_id=agent_id(reply, number))
+            if reply in self.apart:
+                draft = Draft()
+            else:
+                draft = self.history.draft(before=before, entry_id=agent_id(reply, number))
             self.drafts[reply, number] = draft
         return draft
 
@@ -194,6 +250,7 @@ class _Restoring:
         self.history.summarize(data["items"], data["text"])
 
     def result(self) -> Restored:
+        self._wait_again()
         for (_, call_id), (tool_round, name) in self.open_calls.items():
             tool_round.complete(ToolResult(call_id=call_id, name=name, content=LOST_CALL, is_error=True))
         for draft in self.drafts.values():
@@ -210,6 +267,7 @@ class _Restoring:
             caller_was_speaking=self.speaking,
             reply_owed=self.owed or self.generating,
             reply_begun=self.generating and self.begun,
+            waiting=tuple(self.waiting.values()),
             last_record_at=self.last_at,
             started_at=self.started_at,
             ended=self.ended,

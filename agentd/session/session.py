@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from typing import NoReturn
 
 from agentd.aio import Channel, Closed, now
 from agentd.session.compaction import Compaction
+from agentd.session.controls import GOODBYE_S, Controls
 from agentd.session.conversation import Conversation
 from agentd.session.early import EarlyAnswers
 from agentd.session.events import (
@@ -37,10 +37,20 @@ from agentd.session.events import (
     TurnEvent,
 )
 from agentd.session.history import user_id
-from agentd.session.inbox import End, InboxEvent, InterruptNow, ReplyDone, ReplySounds, ReplyTells, SessionEvent, Speak
+from agentd.session.inbox import (
+    Cancel,
+    End,
+    InboxEvent,
+    InterruptNow,
+    ReplyDone,
+    ReplySounds,
+    ReplyTells,
+    SessionEvent,
+    Speak,
+)
 from agentd.session.listening import Listening
 from agentd.session.phrases import phrase
-from agentd.session.plan import Plan, bridge, goodbye, greeting
+from agentd.session.plan import Plan, bridge, goodbye, greeting, waiting
 from agentd.session.quiet import QuietCaller
 from agentd.session.reply import Reply
 from agentd.session.room import (
@@ -54,6 +64,8 @@ from agentd.session.room import (
 )
 from agentd.session.room_writer import RoomWriter
 from agentd.session.setup import SessionSetup
+from agentd.session.speech import HIGH
+from agentd.session.speeches import Speeches
 from agentd.session.timing import TurnTiming
 from agentd.session.turns import Agent, TurnMachine
 
@@ -64,7 +76,6 @@ NO_CALLER_S = 300.0  # LiveKit's own limit for an empty room
 AWAY_S = 60.0  # a caller whose connection failed is waited for this long
 PLAYED_OUT_S = 0.4  # transport and jitter buffer between our last sample and the caller's ear
 CLOSE_S = 1.0  # a provider may take its time to close what was cut; the caller's next words do not wait for it
-GOODBYE_S = 30.0  # what the agent still says may delay the end this long
 FAILURES_IN_A_ROW = 3  # then the session ends, as livekit-agents 1.8.9's does
 
 
@@ -75,7 +86,7 @@ class _Ended(Exception):
         self.reason = reason
 
 
-class Session:
+class Session(Controls):
     """Holds the conversation of one call in a connected room."""
 
     def __init__(self, setup: SessionSetup) -> None:
@@ -86,7 +97,7 @@ class Session:
         self._compaction = Compaction(self._conversation)
         self._writer = RoomWriter(self._conversation, setup.room)
         self._inbox: Channel[InboxEvent] = Channel(INBOX_CAPACITY)
-        self._plans: deque[Plan] = deque()
+        super().__init__(Speeches(self._conversation, self._inbox.force), self._inbox.force)
         self._reply: Reply | None = None
         self._reply_task: asyncio.Task[None] | None = None
         self._caller_there = False
@@ -99,19 +110,6 @@ class Session:
     def state(self) -> AgentState:
         """What front ends see."""
         return self._writer.state
-
-    def say(self, text: str, *, interruptible: bool = True) -> None:
-        """Speaks this after what is being said."""
-        self._inbox.force(Speak(Plan(purpose="say", text=text, interruptible=interruptible)))
-
-    def interrupt(self) -> None:
-        """Cuts what is being said."""
-        self._inbox.force(InterruptNow("operator"))
-
-    def end(self, reason: str, *, goodbye: str | None = None) -> None:
-        """Ends the call: at once, or after what is being said and the goodbye, if the caller is there to hear it and
-        it does not take longer than `GOODBYE_S`."""
-        self._inbox.force(End(reason, goodbye or ""))
 
     async def run(self) -> str:
         """Until the call ends; the reason why: caller_left, ended_by_agent, room_deleted, idle, max_duration,
@@ -132,6 +130,7 @@ class Session:
             reason = await self._run_tasks()
         finally:
             self._early.end()
+            self._speeches.close()
             self._conversation.record("session.ended", reason=reason, duration_s=round(now() - self._began, 3))
         return reason
 
@@ -224,7 +223,8 @@ class Session:
             case ResumeSpeech() if self._reply is not None and self._caller_there:
                 self._reply.release()
             case SayOver(text=text):
-                self._plans.append(Plan(purpose="say", text=self._conversation.render(text), interruptible=False))
+                text = self._conversation.render(text)
+                self._speeches.add(Plan(purpose="say", text=text, interruptible=False, priority=HIGH))
             case Ignore(text=text):
                 log.info("speech_ignored", extra={"rule": decision.rule, "characters": len(text)})
 
@@ -247,17 +247,34 @@ class Session:
         )
         early = self._early.committed(turn.text)
         takes_turn = turn.rule == "max_speech"  # from a caller who goes on talking
-        self._plans.append(
+        self._speeches.add(
             Plan(purpose="answer", generate=True, turn=turn, timing=timing, early=early, interruptible=not takes_turn)
         )
         if self._reply is None and self._met:
             self._writer.set_state("thinking")
+
+    def _take_input(self, text: str) -> None:
+        """Words that somebody gave as the caller's, for the reply that begins."""
+        conversation = self._conversation
+        turn = conversation.next_turn()
+        conversation.history.add_user(text, user_id(turn))
+        conversation.record(
+            "turn.user",
+            turn=turn,
+            text=text,
+            rule="generate_reply",
+            value="",
+            delay_s=0.0,
+            source="request",
+            language=None,
+        )
 
     async def _interrupt(self) -> None:
         reply, task = self._reply, self._reply_task
         self._reply = self._reply_task = None
         if reply is not None:
             reply.cut()
+            self._speeches.finish(reply.plan, interrupted=True)
         if task is not None and not task.done():
             task.cancel()
             _, closing = await asyncio.wait([task], timeout=CLOSE_S)
@@ -267,9 +284,13 @@ class Session:
         self._writer.set_state("listening")
 
     def _start_next_reply(self) -> None:
-        if self._reply is not None or not self._plans or not self._met:
+        if self._reply is not None or not self._met:
             return
-        plan = self._plans.popleft()
+        plan = self._speeches.begin(caller_has_turn=self._machine.caller_has_turn)
+        if plan is None:
+            return
+        if plan.user_input:
+            self._take_input(plan.user_input)
         reply = Reply(
             self._conversation,
             self._room,
@@ -308,9 +329,13 @@ class Session:
             case ReplyTells(reply, told) if reply is self._reply:
                 await self._turn_event(told)
             case Speak(plan):
-                self._plans.append(plan)
-            case InterruptNow(rule):
-                await self._interrupt_now(rule)
+                self._speeches.add(plan)
+            case Cancel(speech, force) if not self._speeches.cancel(speech):
+                if self._reply is not None and self._reply.plan.speech == speech:
+                    await self._interrupt_now("cancelled", force=force)
+            case InterruptNow(rule, force):
+                self._speeches.drop_requested(force=force)
+                await self._interrupt_now(rule, force=force)
             case End(reason, text):
                 await self._end(reason, text)
             case CallerLinked():
@@ -328,6 +353,7 @@ class Session:
         self._reply = self._reply_task = None
         self._quiet.touched(now())
         self._failures = self._failures + 1 if reply.failed else 0
+        self._speeches.finish(reply.plan, interrupted=False)
         if reply.end_call is not None:
             await asyncio.sleep(PLAYED_OUT_S)
             await self._finish(reply.end_call)
@@ -337,8 +363,11 @@ class Session:
         self._compaction.consider(self._tasks)
         await self._turn_event(ReplyEnded())
 
-    async def _interrupt_now(self, rule: str) -> None:
-        """An operator cuts what is being said; where the call was to end with it, it ends."""
+    async def _interrupt_now(self, rule: str, *, force: bool) -> None:
+        """Somebody cuts what is being said; where the call was to end with it, it ends."""
+        if self._reply is not None and not self._reply.plan.interruptible and not force:
+            self._conversation.record("decision", rule="not_interruptible", action="KeepSpeaking", value="")
+            return
         self._conversation.record("decision", rule=rule, action="Interrupt", value="")
         end_call = self._reply.end_call if self._reply is not None else None
         await self._interrupt()
@@ -378,7 +407,9 @@ class Session:
             restored, conversation = self._setup.restored, self._conversation
             plan = bridge(restored, conversation.language) if restored else greeting(conversation)
             if plan is not None:
-                self._plans.appendleft(plan)
+                self._speeches.add(plan)
+            for speech in restored.waiting if restored else ():
+                self._speeches.restore(waiting(speech))
 
     async def _caller_left(self, event: CallerLeft) -> None:
         self._conversation.record("caller.left", identity=event.identity, reason=event.reason, final=event.final)
@@ -395,7 +426,9 @@ class Session:
 
     def _silent(self) -> bool:
         """Neither side speaks or is about to, and the caller is there."""
-        return self._caller_there and self._reply is None and not self._plans and not self._machine.user_speaking
+        return (
+            self._caller_there and self._reply is None and not len(self._speeches) and not self._machine.user_speaking
+        )
 
     async def _check_time(self) -> None:
         if self._wait_until is not None and now() >= self._wait_until:
@@ -406,7 +439,7 @@ class Session:
         prompt = self._setup.definition.limits.idle_prompt
         language = self._conversation.language
         if due == "prompt" and prompt is not None:
-            self._plans.append(Plan(purpose="idle", text=self._conversation.render(prompt.say)))
+            self._speeches.add(Plan(purpose="idle", text=self._conversation.render(prompt.say)))
         elif due == "give_up":
             self._say_goodbye(phrase("goodbye_idle", language), "idle")
         elif due == "time_up":
@@ -414,5 +447,5 @@ class Session:
             self._say_goodbye(phrase("goodbye_time", language), "max_duration")
 
     def _say_goodbye(self, text: str, reason: str) -> None:
-        self._plans.append(goodbye(text, reason))
+        self._speeches.add(goodbye(text, reason))
         self._end_by = self._end_by or (now() + GOODBYE_S, reason)

@@ -86,6 +86,12 @@ class TurnMachine:
         return self.state.speaking_since is not None
 
     @property
+    def caller_has_turn(self) -> bool:
+        """The caller speaks, or has said what is about to become a turn."""
+        speaks = not self._here.is_quiet and not self.state.noisy
+        return speaks or self._here.ending is not None
+
+    @property
     def _here(self) -> Situation:
         return Situation(self.turn, self.state, self.language, self.now)
 

@@ -16,6 +16,16 @@ from agentd.providers.fields import Secret, setting
 from agentd.runtime.journals import journal_path
 from agentd.runtime.status import ReloadOutcome
 from agentd.session.journal import Journal
+from agentd.tools.acts import (
+    Act,
+    CancelSpeech,
+    ClearUserTurn,
+    CommitUserTurn,
+    EndSession,
+    GenerateReply,
+    InterruptSpeech,
+    SayText,
+)
 from tests.admin.conftest import ENDPOINT, Serve
 from tests.fakes.daemon import FakeDaemon
 
@@ -116,13 +126,64 @@ async def test_drain_begins_at_once_and_says_how_many_calls_go_on(serve: Serve, 
     assert daemon.drained
 
 
-async def test_a_call_is_told_to_say_stop_and_end(serve: Serve, daemon: FakeDaemon) -> None:
+async def test_a_call_is_told_what_to_do(serve: Serve, daemon: FakeDaemon) -> None:
     client = await serve()
-    assert (await client.post("/v1/sessions/s-1/say", json={"text": "Hello."})).status == 202
-    assert (await client.post("/v1/sessions/s-1/interrupt")).status == 202
-    assert (await client.post("/v1/sessions/s-1/end")).status == 202
-    assert daemon.controlled == [("s-1", "say", "Hello."), ("s-1", "interrupt", ""), ("s-1", "end", "")]
+    asked: list[tuple[str, dict[str, object] | None, Act]] = [
+        ("say", {"text": "Hello."}, SayText(text="Hello.")),
+        (
+            "say",
+            {"text": "Now.", "priority": "high", "interruptible": False, "add_to_history": False},
+            SayText(text="Now.", priority="high", interruptible=False, add_to_history=False),
+        ),
+        ("generate_reply", {"instructions": "Ask for the date."}, GenerateReply(instructions="Ask for the date.")),
+        ("generate_reply", None, GenerateReply()),
+        ("interrupt", None, InterruptSpeech()),
+        ("interrupt", {"force": True}, InterruptSpeech(force=True)),
+        ("commit_user_turn", None, CommitUserTurn()),
+        ("clear_user_turn", None, ClearUserTurn()),
+        ("end", {"say": "Bye."}, EndSession(reason="ended_by_operator", goodbye="Bye.")),
+        ("end", None, EndSession(reason="ended_by_operator")),
+    ]
+    for verb, body, _ in asked:
+        assert (await client.post(f"/v1/sessions/s-1/{verb}", json=body or {})).status == 202
+    assert daemon.controlled == [("s-1", act) for _, _, act in asked]
     assert (await client.post("/v1/sessions/none/end")).status == 404
+
+
+async def test_a_speech_is_answered_with_its_name_followed_and_taken_back(serve: Serve, daemon: FakeDaemon) -> None:
+    client = await serve()
+    answer = await client.post("/v1/sessions/s-1/say", json={"text": "Hello."})
+    speech = (await answer.json())["speech"]
+    assert (answer.status, speech["id"], speech["state"]) == (202, "speech-1", "queued")
+    waited = await client.post("/v1/sessions/s-1/say?wait=true", json={"text": "Hello."})
+    assert (waited.status, (await waited.json())["speech"]["state"]) == (200, "done")
+    path = "/v1/sessions/s-1/speeches"
+    assert [each["id"] for each in (await (await client.get(path)).json())["speeches"]] == ["speech-1", "speech-2"]
+    assert (await (await client.get(f"{path}/speech-1")).json())["state"] == "queued"
+    assert (await (await client.get(f"{path}/speech-1?wait=true")).json())["state"] == "done"
+    assert (await client.delete(f"{path}/speech-1?force=true")).status == 202
+    assert daemon.controlled[-1] == ("s-1", CancelSpeech(speech="speech-1", force=True))
+    assert (await client.get(f"{path}/speech-9")).status == 404
+    assert (await client.delete(f"{path}/speech-9")).status == 404
+    assert (await client.get("/v1/sessions/none/speeches")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "detail"),
+    [
+        ("say", {"text": "Hi.", "priority": "urgent"}, "priority is one of low, normal, high"),
+        ("say", {"text": "Hi.", "interruptible": 1}, "interruptible is true or false"),
+        ("say?wait=yes", {"text": "Hi."}, "wait is true or false"),
+        ("interrupt", {"forced": True}, "forced: not known here; interrupt takes force"),
+        ("clear_user_turn", {"now": True}, "now: not known here; clear_user_turn takes nothing"),
+    ],
+)
+async def test_what_cannot_be_done_says_what_can(
+    serve: Serve, daemon: FakeDaemon, verb: str, body: dict[str, object], detail: str
+) -> None:
+    answer = await (await serve()).post(f"/v1/sessions/s-1/{verb}", json=body)
+    assert (answer.status, (await answer.json())["detail"]) == (422, detail)
+    assert not daemon.controlled
 
 
 @pytest.mark.parametrize("body", [{}, {"text": ""}, {"text": "  "}, {"text": 5}, {"text": "x" * 4_001}])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from agentd.config.definition import AgentDefinition
-from agentd.runtime.status import AgentStatus, Readiness, ReloadOutcome, SessionStatus, WorkerStatus
+from agentd.runtime.status import AgentStatus, Readiness, ReloadOutcome, SessionStatus, SpeechStatus, WorkerStatus
+from agentd.tools.acts import Act, GenerateReply, SayText
 
 
 def agent(name: str = "front-desk", **changes: Any) -> AgentStatus:
@@ -65,7 +67,8 @@ class FakeDaemon:
         self.outcome = ReloadOutcome(applied=True, changed=False, generation=3)
         self.drained = False
         self.state = Path("nowhere")
-        self.controlled: list[tuple[str, str, str]] = []
+        self.controlled: list[tuple[str, Act]] = []
+        self.speech_list: list[SpeechStatus] = []
 
     def agents(self) -> tuple[AgentStatus, ...]:
         return self.agent_list
@@ -91,10 +94,22 @@ class FakeDaemon:
     def drain(self) -> None:
         self.drained = True
 
-    async def control(self, session_id: str, verb: str, text: str) -> None:
+    async def control(self, session_id: str, act: Act) -> SpeechStatus | None:
         if session_id not in {status.id for status in self.session_list}:
             raise KeyError(session_id)
-        self.controlled.append((session_id, verb, text))
+        self.controlled.append((session_id, act))
+        if not isinstance(act, SayText | GenerateReply):
+            return None
+        self.speech_list.append(SpeechStatus(id=f"speech-{len(self.speech_list) + 1}", session=session_id))
+        return self.speech_list[-1]
+
+    def speeches(self, session_id: str) -> tuple[SpeechStatus, ...]:
+        return tuple(status for status in self.speech_list if status.session == session_id)
+
+    async def speech(self, session_id: str, speech_id: str, wait_s: float = 0.0) -> SpeechStatus | None:
+        """Who waits finds it done."""
+        found = next((status for status in self.speeches(session_id) if status.id == speech_id), None)
+        return replace(found, state="done") if found and wait_s else found
 
     def state_directory(self) -> Path:
         return self.state

@@ -19,6 +19,7 @@ from agentd.runtime.messages import WorkerSettings
 from agentd.runtime.pool import Launched
 from agentd.runtime.supervisor import Supervisor, SupervisorSettings
 from agentd.runtime.worker import Worker
+from agentd.tools.acts import EndSession
 from tests.runtime.parts import Counted, FakeRegistration, FakeSession, Files, fake_agents, fake_rooms
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +52,7 @@ class Daemon:
         return session is not None and session.state == "listening" and session.lost_at is None
 
     async def hang_up(self, session_id: str) -> None:
-        self.supervisor.calls.control(session_id, "end", reason="caller_left")
+        self.supervisor.calls.control(session_id, EndSession(reason="caller_left"))
         await until(lambda: self.session(session_id) is None)
 
     def kill(self, worker: str) -> None:

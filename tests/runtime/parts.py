@@ -19,6 +19,7 @@ from agentd.runtime.messages import StartJob
 from agentd.runtime.prepared import PreparedAgents
 from agentd.runtime.status import Measure
 from agentd.session.setup import SessionSetup
+from agentd.tools.acts import Act, CancelSpeech, EndSession, GenerateReply, InterruptSpeech, SayText
 from agentd.transport.protocol import Accept, Assignment, Decline, Job, JobOffer, LoadReport, agent_identity
 
 
@@ -158,11 +159,23 @@ class FakeSession:
     def record(self, kind: str, /, **data: Any) -> None:
         self.setup.observe(self.setup.journal.append(kind, data))
 
-    def end(self, reason: str, *, goodbye: str | None = None) -> None:
-        if not self._reason.done():
-            self._reason.set_result(reason)
+    def do(self, act: Act) -> None:
+        match act:
+            case EndSession(reason=reason) if not self._reason.done():
+                self._reason.set_result(reason)
+            case SayText(text=text):
+                self._say(text, act.speech)
+            case GenerateReply(speech=speech):  # never begins
+                self._speech("speech.created", speech)
+            case CancelSpeech(speech=speech):
+                self._speech("speech.finished", speech, interrupted=True)
+            case InterruptSpeech():
+                self.record("decision", rule="operator", action="interrupt", value=None, detail="")
 
-    def say(self, text: str) -> None:
+    def _speech(self, kind: str, speech: str, **data: Any) -> None:
+        self.record(kind, speech=speech, requested=True, **data)
+
+    def _say(self, text: str, speech: str) -> None:
         if text == "crash":
             self._reason.set_exception(RuntimeError("a fault in the session"))
         elif text == "die":
@@ -172,9 +185,7 @@ class FakeSession:
         else:
             turns = (self.setup.restored.turns if self.setup.restored else 0) + 1
             self.record("turn.user", turn=turns, text=text, rule="silence", value=0.5, delay_s=0.5, source="speech")
-
-    def interrupt(self) -> None:
-        self.record("decision", rule="operator", action="interrupt", value=None, detail="")
+            self._speech("speech.finished", speech, interrupted=False)
 
 
 def fake_agents() -> PreparedAgents:

@@ -12,6 +12,7 @@ from agentd.runtime.jobs import Session
 from agentd.runtime.placement import Place
 from agentd.runtime.recovery import RESCUES_AT_MOST, lost, plan
 from agentd.session.journal import Journal, read_journal
+from agentd.tools.acts import SayText
 from tests.runtime.daemon import running, until
 from tests.runtime.parts import FakeSession, Files, definition, revised
 
@@ -64,7 +65,7 @@ async def test_calls_of_a_dead_worker_go_on_in_the_other_with_what_was_said(tmp_
     async with running(tmp_path, files) as daemon:
         calls = [await daemon.call("desk") for _ in range(4)]
         for call in calls:
-            await daemon.supervisor.control(call, "say", f"my name is {call}")
+            await daemon.supervisor.control(call, SayText(text=f"my name is {call}"))
         await until(lambda: all(each.turns == 1 for each in daemon.supervisor.sessions()))
         stranded = [each.id for each in daemon.supervisor.sessions() if each.worker == "worker-1"]
         daemon.kill("worker-1")
@@ -111,7 +112,7 @@ async def test_a_termination_of_the_dead_incarnation_is_ignored(tmp_path: Path) 
         daemon.kill(daemon.session(call).worker)  # type: ignore[union-attr]
         await until(lambda: daemon.session(call).incarnation == 2 and daemon.talks(call))  # type: ignore[union-attr]
         daemon.supervisor.calls.terminated(job)
-        await daemon.supervisor.control(call, "say", "still here")
+        await daemon.supervisor.control(call, SayText(text="still here"))
         await until(lambda: daemon.supervisor.sessions()[0].turns == 1)
 
 
@@ -163,7 +164,7 @@ async def test_a_call_that_kills_every_worker_is_given_up_and_the_daemon_lives(t
         call = await daemon.call("desk")
         for incarnation in range(1, RESCUES_AT_MOST + 2):
             await until(lambda: daemon.session(call).incarnation == incarnation and daemon.talks(call))  # type: ignore[union-attr]  # noqa: B023
-            await daemon.supervisor.control(call, "say", "die")
+            await daemon.supervisor.control(call, SayText(text="die"))
         await until(lambda: daemon.session(call) is None)
         assert daemon.measures.of("sessions_total", reason="rescue_failed") == 1
         assert daemon.registrations["desk"].registered

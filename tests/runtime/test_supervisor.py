@@ -9,6 +9,7 @@ import pytest
 
 from agentd.runtime.supervisor import NoValidAgent
 from agentd.session.journal import read_journal
+from agentd.tools.acts import CancelSpeech, EndSession, GenerateReply, SayText
 from agentd.transport.protocol import Accept, Decline
 from tests.runtime.daemon import running, until
 from tests.runtime.parts import FakeSession, FakeSettings, Files, definition, labels_alive
@@ -59,7 +60,7 @@ async def test_a_session_that_crashes_harms_no_other(tmp_path: Path) -> None:
     async with running(tmp_path, files, workers=1) as daemon:
         other, faulty = await daemon.call("desk"), await daemon.call("desk")
         job = daemon.session(faulty).job  # type: ignore[union-attr]
-        await daemon.supervisor.control(faulty, "say", "crash")
+        await daemon.supervisor.control(faulty, SayText(text="crash"))
         await until(lambda: daemon.session(faulty) is None)
         assert daemon.registrations["desk"].ended == {job: "error_RuntimeError"}
         assert daemon.talks(other)
@@ -70,11 +71,11 @@ async def test_the_operator_can_speak_and_end_and_an_unknown_session_is_told_apa
     files = Files({"desk": definition("desk")})
     async with running(tmp_path, files) as daemon:
         session_id = await daemon.call("desk")
-        await daemon.supervisor.control(session_id, "say", "hello")
+        await daemon.supervisor.control(session_id, SayText(text="hello"))
         await until(lambda: daemon.supervisor.sessions()[0].turns == 1)
         with pytest.raises(KeyError):
-            await daemon.supervisor.control("nobody", "end", "")
-        await daemon.supervisor.control(session_id, "end", "")
+            await daemon.supervisor.control("nobody", EndSession(reason="ended_by_operator"))
+        await daemon.supervisor.control(session_id, EndSession(reason="ended_by_operator"))
         await until(lambda: not daemon.supervisor.sessions())
         assert daemon.measures.of("sessions_total", reason="ended_by_operator") == 1
 
@@ -145,3 +146,27 @@ async def test_a_termination_ends_the_call_but_not_one_that_joined_again(tmp_pat
             daemon.supervisor.calls.terminated(job)
         await until(lambda: daemon.session(first) is None)
         assert daemon.talks(second)
+
+
+async def test_what_was_asked_to_be_said_is_followed_to_its_end(tmp_path: Path) -> None:
+    async with running(tmp_path, Files({"front-desk": definition("front-desk")})) as daemon:
+        call = await daemon.call("front-desk")
+        supervisor = daemon.supervisor
+        said = await supervisor.control(call, SayText(text="Hello."))
+        waits = await supervisor.control(call, GenerateReply())
+        assert said is not None
+        assert waits is not None
+        assert [status.id for status in supervisor.speeches(call)] == [said.id, waits.id]
+        done = await supervisor.speech(call, said.id, wait_s=10)
+        assert done is not None
+        assert (done.state, done.interrupted) == ("done", False)
+        await supervisor.control(call, CancelSpeech(speech=waits.id))
+        cancelled = await supervisor.speech(call, waits.id, wait_s=10)
+        assert cancelled is not None
+        assert (cancelled.state, cancelled.interrupted) == ("done", True)
+        left = await supervisor.control(call, GenerateReply())
+        assert left is not None
+        await daemon.hang_up(call)
+        ended = await supervisor.speech(call, left.id, wait_s=10)
+        assert ended is not None
+        assert (ended.state, ended.interrupted) == ("done", True)

@@ -170,9 +170,13 @@ async def test_sound_of_a_reply_that_an_operator_cut_does_not_leave_the_session_
 @story
 async def test_an_operator_who_cuts_the_goodbye_ends_the_call() -> None:
     async with calling() as call:
+        await call.room.silent(0.1)
         call.session.end("ended_by_operator", goodbye=LONG)
         await call.room.silent(1)
-        call.session.interrupt()
+        call.session.interrupt()  # a goodbye is to be heard
+        await asyncio.sleep(0.1)
+        assert not call.task.done()
+        call.session.interrupt(force=True)
         assert await call.task == "ended_by_operator"
 
 
