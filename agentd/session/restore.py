@@ -39,6 +39,7 @@ class Restored:
     last_record_at: float = 0.0
     started_at: float = 0.0
     ended: bool = False
+    language: str = ""  # "": the agent's own
 
 
 def restore(records: Iterable[Record]) -> Restored:
@@ -75,6 +76,7 @@ class _Restoring:
     last_at: float = 0.0
     started_at: float = 0.0
     ended: bool = False
+    language: str = ""
 
     def take(self, record: Record) -> None:
         self.last_at = record.at
@@ -92,6 +94,9 @@ class _Restoring:
 
     def on_variables(self, data: Mapping[str, Any]) -> None:
         self.variables.update(data["values"])
+
+    def on_language(self, data: Mapping[str, Any]) -> None:
+        self.language = data["language"]
 
     # The caller.
 
@@ -213,4 +218,5 @@ class _Restoring:
             last_record_at=self.last_at,
             started_at=self.started_at,
             ended=self.ended,
+            language=self.language,
         )
