@@ -34,6 +34,11 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "usage_tokens_total": ("Tokens of the language model.", ("agent", "type")),
     "usage_characters_total": ("Characters that were synthesised.", ("agent",)),
     "preemptions_total": ("Answers begun before the turn had ended, by outcome.", ("agent", "outcome")),
+    "user_turns_total": ("Turns of callers, by the language they were in.", ("agent", "language")),
+    "language_changes_total": (
+        "Changes of a conversation's language, by the new one and the rule behind it.",
+        ("agent", "language", "rule"),
+    ),
     "interruptions_total": ("Replies that the caller cut.", ("agent",)),
     "event_deliveries_total": ("Events sent to webhooks, by outcome.", ("agent", "outcome")),
     "worker_restarts_total": ("Workers that died or hung and were replaced.", ()),

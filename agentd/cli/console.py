@@ -23,7 +23,7 @@ from agentd.config.daemon import DaemonConfig, find_daemon_file, load_daemon, se
 from agentd.config.definition import AgentDefinition
 from agentd.config.load import load
 from agentd.errors import AgentdError, ConfigError
-from agentd.providers.tts import SpeechChunk
+from agentd.providers.tts import TTS, SpeechChunk
 from agentd.registry import installed
 from agentd.session.journal import Journal
 from agentd.session.session import Session
@@ -149,7 +149,9 @@ class _Talk:
             agent = await agents.lease(self.definition.name, self.definition.digest, self.definition, 1)
             providers = agent.providers
             if self.mode == "text" and self.record_file is None:
-                providers = replace(providers, tts=(Candidate("silent", _Silent()),))
+                silent: tuple[Candidate[TTS], ...] = (Candidate("silent", _Silent()),)
+                languages = {tag: replace(each, tts=silent) for tag, each in providers.languages.items()}
+                providers = replace(providers, tts=silent, languages=languages)
             await self._talk(providers, agent.tools)
             await agents.release(agent)
         finally:

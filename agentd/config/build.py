@@ -10,10 +10,10 @@ from pathlib import PurePosixPath
 from typing import Any, get_args
 
 from agentd.config.check import INVALID, Checker
-from agentd.config.definition import AgentDefinition, PythonTool
+from agentd.config.definition import AgentDefinition, LanguageDetection, PythonTool
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.lint import lint
-from agentd.config.merge import Refused, overlay, resolve_parts
+from agentd.config.merge import Refused, overlay, resolve_parts, with_languages
 from agentd.config.places import places_of
 from agentd.config.rules import Finding, findings_of
 from agentd.config.shapes import Field, ProviderBlock, fields_of
@@ -59,9 +59,9 @@ def build(document: Document, around: Surroundings) -> Built:
     name = _name(document, root)
     mark = root.mark_of("name")
     checker = Checker(environment=around.environment, registry=around.registry, folder=around.folder)
-    values = checker.values(root, _agent_fields(), "")
+    values = checker.values(with_languages(root), _agent_fields(), "")
     _add_defaults(checker, root, values, name)
-    problems += checker.problems
+    problems += _once(checker.problems)
     noted = {(problem.file, problem.line, problem.column, problem.code) for problem in problems}
     found = lint(root, values, around.folder, around.tools_allow)
     problems += [p for p in found if (p.file, p.line, p.column, p.code) not in noted]
@@ -83,6 +83,12 @@ def _built(
 def _at(root: MappingNode, finding: Finding) -> Problem:
     mark, pointer = root.mark_of(finding.key), f"/{finding.key}"
     return mark.problem(pointer, finding.code, finding.message, finding.hint, warning=finding.warning)
+
+
+def _once(problems: Sequence[Problem]) -> list[Problem]:
+    """Without what was said of the same place before: a block that languages share is read once for each of them."""
+    first = {(p.file, p.line, p.column, p.code, p.message): p for p in reversed(problems)}
+    return [problem for problem in problems if any(problem is kept for kept in first.values())]
 
 
 def _errors(problems: Sequence[Problem]) -> bool:
@@ -139,7 +145,7 @@ def _add_defaults(checker: Checker, root: MappingNode, values: dict[str, Any], n
         message = f'the file\'s stem "{name}" is no name of an agent'
         values["name"] = name if good else checker.say(root.mark, "", "missing-key", message, hint)
     for kind in _PROVIDER_KINDS:
-        if kind in values:
+        if kind in values or (kind == "language_id" and not _identifies_text(checker, values)):
             continue
         values[kind] = INVALID
         if checker.has_default(kind):
@@ -147,6 +153,13 @@ def _add_defaults(checker: Checker, root: MappingNode, values: dict[str, Any], n
         else:
             hint = f"installed: {', '.join(checker.provider_names(kind)) or 'none'}"
             checker.say(root.mark, "", "missing-key", f'"{kind}" is missing', hint)
+
+
+def _identifies_text(checker: Checker, values: Mapping[str, Any]) -> bool:
+    """Whether the agent asks for a text's language, and a plugin can tell it."""
+    detection = values.get("language_detection", LanguageDetection())
+    asked = isinstance(detection, LanguageDetection) and detection.by in ("auto", "text")
+    return bool(values.get("languages")) and asked and checker.has_default("language_id")
 
 
 def _digest(definition: AgentDefinition, folder: Folder) -> str:

@@ -148,7 +148,7 @@ class Checker:
         elif synonym in known:
             hint = f'did you mean "{synonym}"?'
         else:
-            hint = f"known here: {', '.join(known)}" if len(known) <= 24 else ""
+            hint = f"known here: {', '.join(known)}" if len(known) <= 32 else ""
         self.say(entry.mark, pointer, "unknown-key", f'unknown key "{entry.key}"', hint)
 
     # Values

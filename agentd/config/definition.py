@@ -245,6 +245,11 @@ class RoomOptions:
     participant_kinds: tuple[Literal["standard", "sip", "connector"], ...] = setting(
         "Kinds of participant that the agent talks with.", default=("standard", "sip", "connector"), min_length=1
     )
+    participants: Literal["linked", "everyone", "push_to_talk"] = setting(
+        "Whom the agent hears: linked (the first who joins), everyone (each turn bears the speaker's name), or "
+        "push_to_talk (whoever takes the floor by RPC, until they give it back).",
+        default="linked",
+    )
     text_input: bool = setting("Take chat messages as turns.", default=True)
     video: bool = setting("Take video.", default=False, planned=True)
     on_end: Literal["delete_room", "leave"] = setting(
@@ -325,7 +330,9 @@ class ClientTool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltinTool:
     type: Literal["builtin"] = setting("A tool of agentd's own.")
-    name: Literal["end_call"] = setting("Which one. end_call says goodbye and ends the call.")
+    name: Literal["end_call", "set_language"] = setting(
+        "Which one. end_call says goodbye and ends the call; set_language changes to another of the agent's languages."
+    )
     description: str | None = setting("Instead of its own description.", default=None)
 
 
@@ -361,12 +368,40 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanguageOverride:
-    """What changes when the conversation is in this language."""
+    """What changes when the conversation is in this language. What is not named stays the agent's."""
 
-    stt: JsonObject | None = setting("Settings that replace the agent's.", default=None)
-    tts: JsonObject | None = setting("Settings that replace the agent's.", default=None)
+    stt: ProviderChoice | None = setting(
+        "Speech recognition: another provider, or only the settings that differ.", default=None
+    )
+    tts: ProviderChoice | None = setting(
+        "Speech synthesis: another provider, or only the settings that differ.", default=None
+    )
     greeting: Greeting | None = setting("Instead of the agent's.", default=None)
     instructions: str | None = setting("Added to the agent's.", default=None, interpolate=False)
+    fillers: tuple[str, ...] = setting(
+        "One of these is spoken instead of a tool's own `while_waiting.say`.", default=()
+    )
+    idle_prompt: str | None = setting("Instead of `limits.idle_prompt.say`.", default=None)
+    acknowledgements: tuple[str, ...] = setting("Instead of `turn.interruption.acknowledgements`.", default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageDetection:
+    """When the conversation changes its language, among the agent's `language` and the keys of `languages`."""
+
+    by: Literal["auto", "recognizer", "text", "none"] = setting(
+        "What tells a turn's language: recognizer (what speech recognition says it heard), text (its words), auto (the "
+        "recogniser where it knows, else the words), or none: then only the tool set_language changes it.",
+        default="auto",
+    )
+    min_words: int = setting("Words of one turn that are enough by themselves.", default=4, minimum=1, maximum=50)
+    margin: float = setting(
+        "How much likelier than the next language one turn must be to be enough by itself; 1 is certain.",
+        default=0.3,
+        minimum=0,
+        maximum=1,
+    )
+    agreeing: int = setting("Turns in a row in the same language that are enough.", default=2, minimum=1, maximum=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,7 +434,15 @@ class AgentDefinition:
     vad: ProviderChoice = setting("Voice activity detection.")
 
     turn: Turn = setting("Turn-taking.", default_factory=Turn)
-    languages: Mapping[str, LanguageOverride] = setting("Further languages.", default_factory=dict, planned=True)
+    languages: Mapping[str, LanguageOverride] = setting(
+        "Further languages, by BCP 47 tag, and what changes with them.", default_factory=dict
+    )
+    language_detection: LanguageDetection = setting(
+        "When the conversation changes its language.", default_factory=LanguageDetection
+    )
+    language_id: ProviderChoice | None = setting(
+        "What tells a text's language; asked only where there are `languages`.", default=None
+    )
     limits: Limits = setting("Bounds of a call.", default_factory=Limits)
     context: Context = setting("Long conversations.", default_factory=Context)
     room: RoomOptions = setting("How the agent behaves in a room.", default_factory=RoomOptions)
@@ -422,3 +465,12 @@ class AgentDefinition:
     def prompt(self) -> str:
         """The template of the instructions, wherever it was written."""
         return self.instructions_file.text if self.instructions_file else self.instructions
+
+    @property
+    def declared_languages(self) -> tuple[str, ...]:
+        """The agent's own language first, then those it can change to."""
+        return (self.language, *self.languages)
+
+    def in_language(self, tag: str) -> LanguageOverride:
+        """What is different in this language; of the agent's own nothing is."""
+        return self.languages.get(tag, LanguageOverride())

@@ -16,6 +16,7 @@ from agentd.config.definition import (
     Greeting,
     LanguageOverride,
     Limits,
+    ProviderChoice,
     PythonTool,
     ToolDefinition,
 )
@@ -24,6 +25,9 @@ from agentd.config.rules import looks_like_secret
 from agentd.config.source import ListNode, MappingNode, Mark, Node, Scalar, pointer_to
 from agentd.errors import Problem
 from agentd.providers.fields import IncludedFile
+from agentd.providers.language_id import primary
+from agentd.providers.stt import STTSettings
+from agentd.providers.tts import TTSSettings
 
 MAX_TOOLS = 128  # OpenAI's limit, the lowest of the common ones
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -38,6 +42,7 @@ def lint(root: MappingNode, values: Mapping[str, Any], folder: Folder, tools_all
     yield from _tool_names(root, tools)
     yield from _python_tools(root, tools, folder, tools_allow)
     yield from _languages(root, values)
+    yield from _shared_languages(root, values)
     yield from _secrets(root, "")
 
 
@@ -215,6 +220,31 @@ def _languages(root: MappingNode, values: Mapping[str, Any]) -> Iterator[Problem
             message = f'"{entry.key}" is the agent\'s own language'
             pointer = pointer_to("/languages", entry.key)
             yield entry.mark.problem(pointer, "conflict", message, "its settings stand in the agent itself")
+
+
+def _shared_languages(root: MappingNode, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Languages that the agent's recognition or synthesis does not know: callers who speak them get no answer."""
+    languages = values.get("languages", {})
+    for tag in (values.get("language", "en"), *(languages if isinstance(languages, Mapping) else ())):
+        override = languages.get(tag)
+        for kind, does in (("stt", "recognise"), ("tts", "speak")):
+            choice = getattr(override, kind, None) or values.get(kind)
+            if not isinstance(tag, str) or not isinstance(choice, ProviderChoice):
+                continue
+            if any(_knows(each, tag) for each in (choice, *choice.fallback)):
+                continue
+            entry = written.by_key.get(tag) if isinstance(written := root.get("languages"), MappingNode) else None
+            mark = entry.mark if entry else root.mark_of("language")
+            pointer = pointer_to("/languages", tag) if entry else "/language"
+            message = f'"{choice.provider}" does not {does} {tag}'
+            hint = f'give the language another provider: "{kind}"'
+            yield mark.problem(pointer, "language-not-shared", message, hint, warning=True)
+
+
+def _knows(choice: ProviderChoice, tag: str) -> bool:
+    settings = choice.settings
+    known = settings.languages_known() if isinstance(settings, STTSettings | TTSSettings) else None
+    return known is None or primary(tag) in known
 
 
 def _secrets(node: Node, pointer: str) -> Iterator[Problem]:

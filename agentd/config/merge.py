@@ -39,6 +39,32 @@ def without(node: MappingNode, key: str) -> MappingNode:
     return MappingNode(node.mark, tuple(entry for entry in node.entries if entry.key != key))
 
 
+def with_languages(root: MappingNode) -> MappingNode:
+    """`root` with each language's `stt` and `tts` over its own, so that a language says only what differs.
+
+    `languages` is put last: what is wrong with the agent's own block is found there first.
+    """
+    languages = root.by_key.get("languages")
+    if languages is None or not isinstance(languages.value, MappingNode):
+        return root
+    merged = tuple(Entry(e.key, e.mark, _over_agent(root, e.value)) for e in languages.value.entries)
+    entry = Entry(languages.key, languages.mark, MappingNode(languages.value.mark, merged))
+    return MappingNode(root.mark, (*without(root, "languages").entries, entry))
+
+
+def _over_agent(root: MappingNode, language: Node) -> Node:
+    if not isinstance(language, MappingNode):
+        return language
+    of_agent = {kind: root.get(kind) for kind in ("stt", "tts")}
+    return MappingNode(
+        language.mark,
+        tuple(
+            Entry(e.key, e.mark, _over(under, e.value) if (under := of_agent.get(e.key)) is not None else e.value)
+            for e in language.entries
+        ),
+    )
+
+
 def resolve_parts(
     root: MappingNode, read_part: Callable[[str, Mark], MappingNode | Refused], parents: tuple[str, ...] = ()
 ) -> MappingNode | Refused:

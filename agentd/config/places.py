@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from agentd.config.source import ListNode, MappingNode, Node
 
-DECIDING = frozenset({"turn", "limits", "room", "vad", "greeting", "language", "languages"})
+DECIDING = frozenset({"turn", "limits", "room", "vad", "greeting", "language", "languages", "language_detection"})
 """The keys whose settings decide how a conversation goes."""
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from agentd.config.definition import (
     AgentDefinition,
+    BuiltinTool,
     ClientTool,
     Endpointing,
     EndpointingRule,
@@ -106,6 +107,9 @@ def _turn(turn: Turn) -> Iterable[Finding]:
 
 
 def _agent(definition: AgentDefinition) -> Iterable[Finding]:
+    names = [tool.name for tool in definition.tools if isinstance(tool, BuiltinTool)]
+    if "set_language" in names and not definition.languages:
+        yield Finding("tools", "no-languages", '"set_language" has nothing to change to', 'write "languages"')
     if definition.reload == "live":
         message = '"reload: live" has no effect in this version of agentd'
         yield Finding("reload", "no-effect-yet", message, "edits apply to the next call", warning=True)

@@ -149,7 +149,8 @@ class _Schemas:
         if default is not None:
             conditions.append(self._unnamed(choices[default.provider]))
             named["default"] = default.provider
-        return {"type": "object", "properties": {"provider": named}, "allOf": conditions}
+        block: Json = {"type": "object", "properties": {"provider": named}}
+        return block | ({"allOf": conditions} if conditions else {})  # draft-07 wants no empty list
 
     def _unnamed(self, reference: str) -> Json:
         """Without `provider` the default's settings are offered; others may fit a provider that a part names."""

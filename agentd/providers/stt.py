@@ -13,6 +13,10 @@ from agentd.audio import AudioFrame
 class STTSettings:
     """Common to every recogniser; a plugin's own settings extend it."""
 
+    def languages_known(self) -> frozenset[str] | None:
+        """Primary subtags ("de") that it recognises under these settings; None: any, or nobody knows."""
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class STTCapabilities:
@@ -30,6 +34,7 @@ class Transcript:
     text: str
     language: str | None = None  # BCP 47, where the provider says it
     confidence: float | None = None  # 0 to 1
+    identified: bool = False  # `language` is what was heard, and not what was asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

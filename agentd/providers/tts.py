@@ -18,6 +18,10 @@ class TTSSettings:
         "Words to be spoken otherwise than written: {GP: gee pee}.", default_factory=dict
     )
 
+    def languages_known(self) -> frozenset[str] | None:
+        """Primary subtags ("de") that it speaks under these settings; None: any, or nobody knows."""
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedWord:

@@ -36,6 +36,15 @@ def _preemption(data: Mapping[str, Any], agent: str) -> list[Measure]:
     return [Measure(name="preemptions_total", labels={"agent": agent, "outcome": str(data["outcome"])})]
 
 
+def _caller_turn(data: Mapping[str, Any], agent: str) -> list[Measure]:
+    return [Measure(name="user_turns_total", labels={"agent": agent, "language": str(data.get("language") or "")})]
+
+
+def _language(data: Mapping[str, Any], agent: str) -> list[Measure]:
+    labels = {"agent": agent, "language": str(data["language"]), "rule": str(data["rule"])}
+    return [Measure(name="language_changes_total", labels=labels)]
+
+
 def _tool(data: Mapping[str, Any], agent: str) -> list[Measure]:
     labels = {"agent": agent, "tool": str(data["name"])}
     return [
@@ -64,6 +73,8 @@ def _usage(data: Mapping[str, Any], agent: str) -> list[Measure]:
 _BY_KIND: Mapping[str, Callable[[Mapping[str, Any], str], list[Measure]]] = {
     "turn.agent": _turn,
     "preemption": _preemption,
+    "turn.user": _caller_turn,
+    "language": _language,
     "tool.completed": _tool,
     "provider": _provider,
     "usage": _usage,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from agentd.config.definition import AgentDefinition, ProviderChoice
@@ -215,13 +215,23 @@ class PreparedAgents:
         async def with_fallbacks(choice: ProviderChoice) -> tuple[Candidate[Any], ...]:
             return tuple([await acquire(each) for each in (choice, *choice.fallback)])
 
-        return Providers(
+        own = Providers(
             vad=(await acquire(definition.vad)).provider,
             stt=await with_fallbacks(definition.stt),
             llm=await with_fallbacks(definition.llm),
             tts=await with_fallbacks(definition.tts),
             summary=await with_fallbacks(definition.context.llm) if definition.context.llm else (),
+            language_id=(await acquire(definition.language_id)).provider if definition.language_id else None,
         )
+        languages = {
+            tag: replace(
+                own,
+                stt=await with_fallbacks(override.stt) if override.stt else own.stt,
+                tts=await with_fallbacks(override.tts) if override.tts else own.tts,
+            )
+            for tag, override in definition.languages.items()
+        }
+        return replace(own, languages=languages)
 
     async def _close_unused(self) -> None:
         needed = self._serving | self._candidates

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from agentd.config.definition import IdlePrompt, LanguageOverride, Turn
 from agentd.errors import JournalError
 from agentd.providers.llm import ChatRequest, Message, ToolChoice
 from agentd.providers.tts import TTSSettings
 from agentd.session.context import fitted
 from agentd.session.echo import EchoWatch
+from agentd.session.events import CommitTurn
 from agentd.session.history import History
-from agentd.session.setup import SessionSetup
+from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLanguage, evidence_of, match
+from agentd.session.setup import Providers, SessionSetup
 from agentd.session.voice import WatchedVoice
 from agentd.tools.spec import Caller, ToolContext
 
 log = logging.getLogger(__name__)
 
+SPEAK = "The conversation is in the language of the tag {} now: answer in it."
+"""What the model is told where the agent has several languages."""
+
+LANGUAGE_ATTRIBUTE = "language"
+"""The participant attribute that names the language to begin in."""
+
 _templates = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
+
+
+def _nobody() -> None:
+    """Nobody follows the language."""
 
 
 class Conversation:
@@ -32,11 +46,15 @@ class Conversation:
     def __init__(self, setup: SessionSetup, started_at: float) -> None:
         self.setup = setup
         self.definition = setup.definition
-        self.providers = setup.providers
         self.tools = setup.tools
-        self.language = setup.definition.language
         self.caller = Caller()
         restored = setup.restored
+        self.languages = LanguageTracker(
+            setup.definition.declared_languages,
+            setup.definition.language_detection,
+            (restored.language if restored else "") or setup.definition.language,
+        )
+        self.language_changed: Callable[[], None] = _nobody
         self.variables: dict[str, Any] = {**setup.definition.variables, **setup.variables}
         if restored is not None:
             self.variables.update(restored.variables)
@@ -47,8 +65,6 @@ class Conversation:
         self.echo = EchoWatch()
         self.voice = WatchedVoice(setup.room.audio_out, self.echo)
         self.agent_silent: float | None = None  # when the agent was heard last, on the session's clock
-        tts = setup.definition.tts.settings
-        self.pronunciations = tts.pronunciations if isinstance(tts, TTSSettings) else {}
         self._journal_ok = True
         self._fillers = random.Random(setup.id)
 
@@ -62,6 +78,72 @@ class Conversation:
                 log.exception("journal_failed")
             return
         self.setup.observe(record)
+
+    # The language.
+
+    @property
+    def language(self) -> str:
+        return self.languages.current
+
+    @property
+    def providers(self) -> Providers:
+        """Those of the present language."""
+        return self.setup.providers.in_language(self.language)
+
+    @property
+    def in_language(self) -> LanguageOverride:
+        """What the agent file wants different in the present language."""
+        return self.definition.in_language(self.language)
+
+    @property
+    def turn_settings(self) -> Turn:
+        """Turn-taking, with the present language's phrases."""
+        turn, phrases = self.definition.turn, self.in_language.acknowledgements
+        return replace(turn, interruption=replace(turn.interruption, acknowledgements=phrases)) if phrases else turn
+
+    @property
+    def pronunciations(self) -> Mapping[str, str]:
+        settings = (self.in_language.tts or self.definition.tts).settings
+        return settings.pronunciations if isinstance(settings, TTSSettings) else {}
+
+    def hear_language(self, turn: CommitTurn) -> str:
+        """The language of this turn, which may change the conversation's."""
+        if len(self.languages.declared) == 1:
+            return turn.language or self.language
+        evidence = evidence_of(turn.text, turn.language, self.languages, self.setup.providers.language_id)
+        if evidence is None:
+            return self.language
+        decision = self.languages.hear(evidence)
+        self._decided(decision)
+        return decision.language if isinstance(decision, SwitchLanguage) else decision.heard or self.language
+
+    def meet(self, caller: Caller) -> None:
+        """A caller may say beforehand which language they speak: a front end knows its user's."""
+        language = caller.attributes.get(LANGUAGE_ATTRIBUTE, "")
+        if self.setup.restored is None and match(language, self.languages.declared):
+            self.choose_language(
+                language, "caller_attribute", f"participant.attributes.{LANGUAGE_ATTRIBUTE}={language}"
+            )
+
+    def idle_text(self, prompt: IdlePrompt) -> str:
+        return self.render(self.in_language.idle_prompt or prompt.say)
+
+    def choose_language(self, language: str, rule: str, value: str = "") -> None:
+        """Somebody names it. Raises KeyError for one that the agent does not declare."""
+        self._decided(self.languages.choose(language, rule, value))
+
+    def _decided(self, decision: LanguageDecision) -> None:
+        if isinstance(decision, SwitchLanguage):
+            self.record(
+                "language",
+                language=decision.language,
+                before=decision.before,
+                rule=decision.rule,
+                value=decision.value,
+            )
+            self.language_changed()
+        elif decision.rule == "not_enough":
+            self.record("decision", rule=decision.rule, action="KeepLanguage", value=decision.value)
 
     def set_variables(self, values: Mapping[str, Any]) -> None:
         if values:
@@ -81,7 +163,7 @@ class Conversation:
     ) -> ChatRequest:
         """What the model is asked now. `instruction`: one more for this answer only. `next_turn`: as if the caller's
         turn had ended with this text."""
-        prompt = self.render(self.definition.prompt)
+        prompt = self._instructions()
         head = (Message(role="system", text=prompt),) if prompt else ()
         tail = (Message(role="system", text=self.render(instruction)),) if instruction else ()
         following = (Message(role="user", text=next_turn),) if next_turn is not None else ()
@@ -93,6 +175,12 @@ class Conversation:
             language=self.language,
             variables=dict(self.variables),
         )
+
+    def _instructions(self) -> str:
+        parts = [self.render(self.definition.prompt)]
+        if self.definition.languages:
+            parts += [self.render(self.in_language.instructions or ""), SPEAK.format(self.language)]
+        return "\n\n".join(part for part in parts if part)
 
     def tool_context(self, say: Any) -> ToolContext:
         return ToolContext(
@@ -111,7 +199,7 @@ class Conversation:
     def filler(self, tool: str) -> tuple[float, str] | None:
         """When to speak while this tool runs, in seconds, and what; None for a tool without filler."""
         filler = self.tools.filler(tool)
-        return (filler.after, self._fillers.choice(filler.say)) if filler else None
+        return (filler.after, self._fillers.choice(self.in_language.fillers or filler.say)) if filler else None
 
     def next_turn(self) -> int:
         self.turns += 1

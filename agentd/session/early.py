@@ -20,6 +20,7 @@ from agentd.session import resilience
 from agentd.session.conversation import Conversation
 from agentd.session.preemption import DropEarly, Preemption, SkipEarly, StartEarly
 from agentd.session.segmenter import Segmenter, pronounce
+from agentd.session.synthesis import Segments, voiced
 from agentd.session.turns import TurnMachine
 
 SEGMENTS_CAPACITY = 64  # sentences that the model may be ahead of synthesis
@@ -35,10 +36,9 @@ class EarlyAnswer:
         self.request = early_request(conversation, text)
         self.began = now()
         self.voiced = conversation.definition.turn.preemptive.tts
-        self.segments: Channel[str] = Channel(SEGMENTS_CAPACITY)
+        self.segments: Segments = Channel(SEGMENTS_CAPACITY)
         self.segmented = 0  # sentences that were handed to synthesis here
         self._conversation = conversation
-        self._language = conversation.language
         self._deltas: Channel[LLMDelta] = Channel(DELTAS_CAPACITY)
         self._sound: Channel[SpeechChunk] = Channel(SOUND_CAPACITY)
         self._segmenter = Segmenter() if self.voiced else None
@@ -141,10 +141,8 @@ class EarlyAnswer:
             self._voiced += len(text)
 
     async def _speak(self) -> None:
-        candidates = self._conversation.providers.tts
-        stream = resilience.synthesize(candidates, self.segments, self._language, self._record_attempt)
         try:
-            async with aclosing(stream) as chunks:
+            async with aclosing(voiced(self._conversation, self.segments, self._record_attempt)) as chunks:
                 async for chunk in chunks:
                     await self._sound.send(chunk)
         except ProviderError as error:

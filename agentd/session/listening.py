@@ -61,23 +61,42 @@ class Listening:
         self._recent_s = 0.0
         self._utterances: Channel[_Utterance] = Channel(PENDING_UTTERANCES)
         self._frames: Channel[AudioFrame | None] = Channel(PENDING_FRAMES)  # None: flush
+        self._recognisers = conversation.providers.stt
+        self._tells_language = False  # the recogniser finds the language out by itself
+        self._language_due = False  # it changed in mid-utterance, which the former recogniser ends
+        self._language_changed = asyncio.Event()
 
     @property
     def streaming(self) -> bool:
-        return self._conversation.providers.stt[0].provider.capabilities.streaming
+        return self._recognisers[0].provider.capabilities.streaming
+
+    def follow_language(self) -> None:
+        """The conversation goes on in another language: from the next utterance on it is listened for."""
+        self._language_due = True
+        if not self._activity.speaking:
+            self._change_language()
+
+    def _change_language(self) -> None:
+        if not self._language_due:
+            return
+        self._language_due = False
+        before, self._recognisers = self._recognisers, self._conversation.providers.stt
+        if self._recognisers is not before or not self._tells_language:
+            self._language_changed.set()
 
     async def run(self, frames: AsyncIterator[AudioFrame]) -> None:
         """Until the frames end."""
         async with asyncio.TaskGroup() as group:
             watchdog = group.create_task(every(0.1, self._watch))
-            recogniser = group.create_task(self._stream_all() if self.streaming else self._recognize_all())
+            recognisers = [group.create_task(self._recognize_all()), group.create_task(self._stream_all())]
             async for frame in frames:
                 await self._take(frame)
             self._stop()
             watchdog.cancel()
             self._utterances.close()
             self._frames.close()
-            recogniser.cancel()
+            for recogniser in recognisers:
+                recogniser.cancel()
 
     async def _take(self, frame: AudioFrame) -> None:
         self._last_frame = now()
@@ -132,6 +151,8 @@ class Listening:
         else:
             self._conversation.record("speech.wordless")
             self._emit(Recognized(""))
+        if not self.streaming:  # else the words of this utterance are still to come
+            self._change_language()
 
     def _watch(self) -> None:
         if self._activity.speaking and now() - self._last_frame > SILENT_TRACK_S:
@@ -148,7 +169,8 @@ class Listening:
             transcript = await self._recognize(utterance.audio)
             text = transcript.text.strip()
             self._record(transcript, final=True, since=utterance.sound.until)
-            self._emit(Recognized(text, transcript.language, batch=True, sound=utterance.sound))
+            language = transcript.language if transcript.identified else None
+            self._emit(Recognized(text, language, batch=True, sound=utterance.sound))
 
     async def _recognize(self, audio: AudioFrame) -> Transcript:
         conversation = self._conversation
@@ -158,7 +180,7 @@ class Listening:
             return await stt.recognize(audio, language=language)
 
         try:
-            return await resilience.request("stt", conversation.providers.stt, call, conversation.record)
+            return await resilience.request("stt", self._recognisers, call, conversation.record)
         except ProviderError as error:
             conversation.record("error", where=f"stt {error.provider}", message=error.message)
             return Transcript(text="")
@@ -175,15 +197,19 @@ class Listening:
         elif final:
             self._conversation.record("speech.wordless")
 
-    # Streaming recognisers: a stream for the whole call, opened again when it is lost.
+    # Streaming recognisers: a stream for the whole call, opened again when it is lost or the language changes.
 
     async def _stream_all(self) -> None:
         conversation = self._conversation
         while True:
+            self._language_changed.clear()
+            if not self.streaming:
+                await self._language_changed.wait()
+                continue
             try:
                 stream = await resilience.request(
                     "stt",
-                    conversation.providers.stt,
+                    self._recognisers,
                     lambda stt: stt.stream(language=conversation.language),
                     conversation.record,
                 )
@@ -193,21 +219,28 @@ class Listening:
                 await asyncio.sleep(resilience.RETRY_AFTER_S)
 
     async def _use(self, stream: STTStream) -> None:
-        """Raises ProviderError when the stream is lost."""
-        lost: ProviderError = ProviderUnavailable(
-            self._conversation.providers.stt[0].name, "the stream ended by itself"
-        )
+        """Until the language changes. Raises ProviderError when the stream is lost."""
+        lost: ProviderError | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 sender = group.create_task(self._send_frames(stream))
-                async for event in stream:
-                    self._heard(event)
-                sender.cancel()
+                reader = group.create_task(self._read(stream))
+                change = group.create_task(self._language_changed.wait())
+                await asyncio.wait([reader, change], return_when=asyncio.FIRST_COMPLETED)
+                for task in (sender, reader, change):
+                    task.cancel()
         except* ProviderError as group_error:
             lost = _first(group_error)  # raised below: here, Python before 3.11.4 wraps it in a group
         finally:
             await stream.aclose()
-        raise lost
+        if lost is None and not self._language_changed.is_set():
+            lost = ProviderUnavailable(self._recognisers[0].name, "the stream ended by itself")
+        if lost is not None:
+            raise lost
+
+    async def _read(self, stream: STTStream) -> None:
+        async for event in stream:
+            self._heard(event)
 
     async def _send_frames(self, stream: STTStream) -> None:
         """Raises ProviderTimeout when the recogniser takes no more: its connection is half open."""
@@ -216,7 +249,7 @@ class Listening:
                 async with asyncio.timeout(SEND_STALL_S):
                     await (stream.flush() if frame is None else stream.push(frame))
             except TimeoutError:
-                name = self._conversation.providers.stt[0].name
+                name = self._recognisers[0].name
                 raise ProviderTimeout(name, f"took no sound for {SEND_STALL_S:g} s") from None
 
     def _heard(self, event: SpeechEvent) -> None:
@@ -225,7 +258,11 @@ class Listening:
                 self._emit(Interim(event.transcript.text.strip()))
             case "final":
                 self._record(event.transcript, final=True, since=self._offset_at)
-                self._emit(Recognized(event.transcript.text.strip(), event.transcript.language))
+                self._tells_language = event.transcript.identified
+                language = event.transcript.language if event.transcript.identified else None
+                self._emit(Recognized(event.transcript.text.strip(), language))
+                if not self._activity.speaking:
+                    self._change_language()
             case "end_of_turn":
                 self._emit(ProviderEndOfTurn())
 

@@ -53,7 +53,7 @@ class Plan:
 
 def greeting(conversation: Conversation) -> Plan | None:
     """What the agent says first, if the file has it greet."""
-    greeting = conversation.definition.greeting
+    greeting = conversation.in_language.greeting or conversation.definition.greeting
     if greeting is None:
         return None
     if greeting.say:

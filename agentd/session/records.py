@@ -15,9 +15,11 @@ echo               delay_s, loss_db (the agent's own voice comes back; without t
 speech.started     at_s (session time of the first speech window)
 speech.ended       duration_s
 speech.overlapped  outcome (interruption, or why the agent goes on: acknowledgement, no_words, own_echo ...), duration_s
-transcript         text, final, language, stt_s (from the end of speech to the text)
-turn.user          turn, text, rule (why the turn ended), value (the configuration behind it), delay_s, language,
-                   source (speech, text)
+transcript         text, final, language (heard, where the recogniser tells), stt_s (from the end of speech to the text)
+turn.user          turn, text, rule (why the turn ended), value (the configuration behind it), delay_s, language
+                   (heard, or the conversation's), source (speech, text)
+language           language, before, rule (clear_turn, agreeing_turns, tool, caller_attribute), value: the
+                   conversation goes on in this language
 speech.wordless    (the recogniser found no words in the utterance)
 speech.created     speech (its name), purpose (as below), source (say, generate_reply), requested (from outside: by an
                    operator, a tool or a hook), priority, interruptible, in_history, text, instruction, user_input,

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 
 from agentd.aio import Channel, now
-from agentd.audio import AudioFrame, Resampler
+from agentd.audio import AudioFrame
 from agentd.errors import ProviderError
 from agentd.providers.llm import LLM, ChatRequest, LLMDelta, TextDelta, ToolCall, ToolResult, Usage
 from agentd.providers.tts import SpeechChunk
@@ -28,8 +28,9 @@ from agentd.session.playout import Playback
 from agentd.session.room import Room
 from agentd.session.segmenter import Segmenter, pronounce
 from agentd.session.setup import Candidate
+from agentd.session.synthesis import Segments, at_rate, voiced
 from agentd.session.timing import ReplyMarks
-from agentd.tools.spec import EndCall, Say, SetVariables, ToolOutcome
+from agentd.tools.spec import EndCall, Say, SetLanguage, SetVariables, ToolOutcome
 
 
 class Reply:
@@ -57,7 +58,7 @@ class Reply:
         if self._early is not None:
             self._early.take(self.number)
         self._voiced = self._early if self._early is not None and self._early.voiced else None
-        self._segments: Channel[str] = self._voiced.segments if self._voiced else Channel(SEGMENTS_CAPACITY)
+        self._segments: Segments = self._voiced.segments if self._voiced else Channel(SEGMENTS_CAPACITY)
         self._drafts: list[Draft] = []
         self._before_calls: list[bool] = []  # by draft: whether it stands ahead of the calls that were running
         self._draft_of: list[Draft] = []  # by segment
@@ -303,6 +304,10 @@ class Reply:
             match action:
                 case SetVariables(values=values):
                     conversation.set_variables(values)
+                case SetLanguage(language=language):
+                    conversation.choose_language(language, "tool")
+                    if not self._segments.closed:
+                        await self._segments.send(None)
                 case Say(text=text):
                     await self._say_for_tool(text)
                 case EndCall(say=goodbye, reason=reason):
@@ -335,20 +340,13 @@ class Reply:
 
     async def _speak(self) -> None:
         conversation = self._conversation
-        candidates = conversation.providers.tts
-        language = conversation.language
         ended = 0
-        resampler: Resampler | None = None
         try:
             made = self._voiced and self._voiced.sound()
-            stream = made or resilience.synthesize(candidates, self._segments, language, conversation.record)
-            async with aclosing(stream) as chunks:
+            stream = made or voiced(conversation, self._segments, conversation.record)
+            async with aclosing(at_rate(stream, self._rate)) as chunks:
                 async for chunk in chunks:
                     self._marks.first_sound = self._marks.first_sound or now()
-                    if chunk.frame.sample_rate_hz != self._rate:
-                        resampler = resampler or Resampler(chunk.frame.sample_rate_hz, self._rate)
-                        chunk = _resampled(chunk, resampler, self._rate)
-                        resampler = None if chunk.last else resampler
                     self._playback.add(chunk)
                     ended += chunk.last
         except ProviderError as error:
@@ -390,10 +388,3 @@ def _cancelled(call: ToolCall) -> ToolOutcome:
     text = "The call was cancelled because the caller interrupted."
     result = ToolResult(call_id=call.id, name=call.name, content=text, is_error=True)
     return ToolOutcome(result=result, outcome="cancelled")
-
-
-def _resampled(chunk: SpeechChunk, resampler: Resampler, to_hz: int) -> SpeechChunk:
-    data = resampler.push(chunk.frame).data
-    if chunk.last:
-        data += resampler.flush().data
-    return SpeechChunk(segment=chunk.segment, frame=AudioFrame(data, to_hz), words=chunk.words, last=chunk.last)

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from typing import Any, Protocol, TypeVar, cast
 
-from agentd.aio import Channel, Closed, now
+from agentd.aio import Closed, now
 from agentd.audio import AudioFrame
 from agentd.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from agentd.providers.llm import LLM, ChatRequest, LLMDelta, TextDelta
@@ -32,6 +32,12 @@ T = TypeVar("T")
 
 class Recorder(Protocol):
     def __call__(self, kind: str, /, **data: Any) -> None: ...
+
+
+class Segments(Protocol):
+    async def receive(self) -> str:
+        """The next; raises Closed when there is none."""
+        ...
 
 
 class Attempts:
@@ -152,7 +158,7 @@ async def _next_useful(stream: AsyncGenerator[LLMDelta, None], name: str, within
 
 
 async def synthesize(
-    candidates: Sequence[Candidate[TTS]], segments: Channel[str], language: str | None, record: Recorder
+    candidates: Sequence[Candidate[TTS]], segments: Segments, language: str | None, record: Recorder
 ) -> AsyncGenerator[SpeechChunk, None]:
     """The sound of all segments. When a synthesiser fails, ends early or makes no sound for `ATTEMPT_S` although it has
     a segment, the next attempt is given what is left: the segments that it had not begun, and of the one that it broke
@@ -186,7 +192,7 @@ async def synthesize(
 class _Feed:
     """Segments on their way to a synthesiser, kept until they are done, so that another one can take them over."""
 
-    def __init__(self, segments: Channel[str]) -> None:
+    def __init__(self, segments: Segments) -> None:
         self._source = segments
         self._texts: list[str] = []
         self._done = 0  # segments whose last chunk was given on

@@ -56,6 +56,7 @@ class Restored:
     last_record_at: float = 0.0
     started_at: float = 0.0
     ended: bool = False
+    language: str = ""  # "": the agent's own
 
 
 def restore(records: Iterable[Record]) -> Restored:
@@ -94,6 +95,7 @@ class _Restoring:
     last_at: float = 0.0
     started_at: float = 0.0
     ended: bool = False
+    language: str = ""
 
     def take(self, record: Record) -> None:
         self.last_at = record.at
@@ -111,6 +113,9 @@ class _Restoring:
 
     def on_variables(self, data: Mapping[str, Any]) -> None:
         self.variables.update(data["values"])
+
+    def on_language(self, data: Mapping[str, Any]) -> None:
+        self.language = data["language"]
 
     # The caller.
 
@@ -271,4 +276,5 @@ class _Restoring:
             last_record_at=self.last_at,
             started_at=self.started_at,
             ended=self.ended,
+            language=self.language,
         )

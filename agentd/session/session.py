@@ -22,6 +22,7 @@ from agentd.session.events import (
     Ignore,
     Interim,
     Interrupt,
+    LanguageSet,
     Overlap,
     PauseSpeech,
     Recognized,
@@ -117,11 +118,12 @@ class Session(Controls):
         self._began = now()
         self._listening = Listening(self._conversation, self._inbox.force)
         self._machine = TurnMachine(
-            self._setup.definition.turn,
+            self._conversation.turn_settings,
             self._listening.streaming,
             language=self._conversation.language,
             warm=self._setup.restored is not None,
         )
+        self._conversation.language_changed = self._language_changed
         self._quiet = QuietCaller(self._setup.definition.limits, self._began, self._began)
         self._wait_until: float | None = self._began + NO_CALLER_S
         self._record_start()
@@ -203,6 +205,7 @@ class Session(Controls):
             case SpeechStarted() | SpeechEnded():
                 self._quiet.touched(now())
                 self._speech_ended = now()
+        self._machine.streaming = self._listening.streaming
         for decision in self._machine.step(event, now()):
             await self._carry_out(decision)
         self._early.follow(self._machine)
@@ -230,6 +233,7 @@ class Session(Controls):
 
     def _commit(self, turn: CommitTurn) -> None:
         conversation = self._conversation
+        language = conversation.hear_language(turn)
         conversation.history.add_user(turn.text, user_id(conversation.turns + 1))
         conversation.record(
             "turn.user",
@@ -239,7 +243,7 @@ class Session(Controls):
             value=turn.value,
             delay_s=round(now() - turn.ended_at, 4),
             source=turn.source,
-            language=turn.language,
+            language=language,
         )
         self._quiet.spoke(now())
         timing = TurnTiming(
@@ -268,6 +272,12 @@ class Session(Controls):
             source="request",
             language=None,
         )
+
+    def _language_changed(self) -> None:
+        """What is heard from now on, and the phrases it is compared with, are in the new language."""
+        self._machine.turn = self._conversation.turn_settings
+        self._inbox.force(LanguageSet(self._conversation.language))
+        self._listening.follow_language()
 
     async def _interrupt(self) -> None:
         reply, task = self._reply, self._reply_task
@@ -403,6 +413,7 @@ class Session(Controls):
             self._reply.release()
         if not self._met:
             self._met = True
+            self._conversation.meet(caller)
             self._writer.set_state("listening")
             restored, conversation = self._setup.restored, self._conversation
             plan = bridge(restored, conversation.language) if restored else greeting(conversation)
@@ -439,7 +450,7 @@ class Session(Controls):
         prompt = self._setup.definition.limits.idle_prompt
         language = self._conversation.language
         if due == "prompt" and prompt is not None:
-            self._speeches.add(Plan(purpose="idle", text=self._conversation.render(prompt.say)))
+            self._speeches.add(Plan(purpose="idle", text=self._conversation.idle_text(prompt)))
         elif due == "give_up":
             self._say_goodbye(phrase("goodbye_idle", language), "idle")
         elif due == "time_up":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from agentd.config.definition import AgentDefinition
+from agentd.providers.language_id import LanguageIdentifier
 from agentd.providers.llm import LLM
 from agentd.providers.stt import STT
 from agentd.providers.tts import TTS
@@ -31,13 +32,21 @@ class Candidate(Generic[P]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Providers:
     """The providers of a session, shared with others. The first of each tuple is the one that was asked for;
-    the rest are its fallbacks, in order. Never empty, but for `summary`."""
+    the rest are its fallbacks, in order. Never empty, but for `summary`.
+
+    `languages`: the same for each language in which something else is asked for, so that a change opens nothing.
+    """
 
     vad: VAD
     stt: tuple[Candidate[STT], ...]
     llm: tuple[Candidate[LLM], ...]
     tts: tuple[Candidate[TTS], ...]
     summary: tuple[Candidate[LLM], ...] = ()  # who summarises; the models of the conversation where it is empty
+    language_id: LanguageIdentifier | None = None
+    languages: Mapping[str, Providers] = field(default_factory=dict)
+
+    def in_language(self, tag: str) -> Providers:
+        return self.languages.get(tag, self)
 
 
 def _ignore(record: Record) -> None:

@@ -19,7 +19,7 @@ from agentd.config.definition import (
 )
 from agentd.errors import ToolArgumentsInvalid, ToolCrashed, ToolError, ToolTimeout
 from agentd.providers.llm import ToolCall, ToolSchema
-from agentd.tools.builtin import EndCallTool
+from agentd.tools.builtin import EndCallTool, SetLanguageTool
 from agentd.tools.host import Description, ToolHost
 from agentd.tools.http import WebhookClient
 from agentd.tools.python import Python
@@ -116,7 +116,7 @@ async def open_tools(definition: AgentDefinition, *, host: ToolHost, webhooks: W
     tools: list[Tool] = []
     for tool in definition.tools:
         try:
-            made = _make(tool, described, host, client)
+            made = _make(tool, definition, described, host, client)
         except ToolError as error:
             problems.append(str(error))
         else:
@@ -128,7 +128,11 @@ async def open_tools(definition: AgentDefinition, *, host: ToolHost, webhooks: W
 
 
 def _make(
-    tool: ToolDefinition, described: dict[str, Description], host: ToolHost, client: WebhookClient
+    tool: ToolDefinition,
+    definition: AgentDefinition,
+    described: dict[str, Description],
+    host: ToolHost,
+    client: WebhookClient,
 ) -> Tool | None:
     """None for a kind that this version does not run yet. Raises ToolError."""
     if isinstance(tool, PythonTool):
@@ -137,9 +141,17 @@ def _make(
     if isinstance(tool, WebhookTool):
         return Webhook(tool, client)
     if isinstance(tool, BuiltinTool):
-        return EndCallTool(tool)
+        return _builtin(tool, definition)
     logger.warning("a kind of tool has no effect in this version", extra={"tool": tool.name, "type": tool.type})
     return None
+
+
+def _builtin(tool: BuiltinTool, definition: AgentDefinition) -> Tool:
+    match tool.name:
+        case "end_call":
+            return EndCallTool(tool)
+        case "set_language":
+            return SetLanguageTool(tool, definition.declared_languages)
 
 
 def _clashes(tools: Sequence[Tool]) -> list[str]:

@@ -60,7 +60,14 @@ class Say:
     interruptible: bool = True
 
 
-Action = SetVariables | EndCall | Say
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetLanguage:
+    """Go on in this language, which the agent declares."""
+
+    language: str
+
+
+Action = SetVariables | EndCall | Say | SetLanguage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

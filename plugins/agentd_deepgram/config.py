@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentd.providers.fields import Duration, JsonObject, Secret, setting
+from agentd.providers.language_id import primary
 from agentd.providers.stt import STTSettings
 from agentd.providers.tts import TTSSettings
 
@@ -48,6 +49,10 @@ class DeepgramSTTSettings(STTSettings):
         default=Duration(10.0), minimum=0, maximum=60,
     )  # fmt: skip
 
+    def languages_known(self) -> frozenset[str] | None:
+        """What `language` names."""
+        return frozenset({primary(self.language)}) if self.language not in (None, "", "multi") else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeepgramTTSSettings(TTSSettings):
@@ -65,3 +70,8 @@ class DeepgramTTSSettings(TTSSettings):
     stall_timeout: Duration = setting(
         "The longest gap in a segment's sound.", default=Duration(3.0), minimum=0.05, maximum=60
     )
+
+    def languages_known(self) -> frozenset[str] | None:
+        """A voice's name ends in its language."""
+        language = self.model.rpartition("-")[2]
+        return frozenset({language}) if self.model.startswith("aura-") and len(language) == 2 else None

@@ -25,6 +25,7 @@ class Results:
         self.settled_s = offset_s  # up to here the stream's sound is recognised for good
         self._offset_s = offset_s
         self._language = language
+        self._identified = False  # Deepgram says which language it heard: under language: multi
         self._pieces: list[_Piece] = []
         self._turn_ended = True  # nothing was said since the last end of turn
 
@@ -54,7 +55,8 @@ class Results:
         if not alternatives:
             return _Piece("", 0.0, 0.0)
         best = alternatives[0]
-        self._language = best.languages[0] if best.languages else self._language
+        if best.languages:
+            self._language, self._identified = best.languages[0], True
         return _Piece(best.transcript or "", best.confidence or 0.0, message.duration or 0.0)
 
     def _settled(self, message: ListenV1Results, end_s: float, *, new: bool) -> list[SpeechEvent]:
@@ -91,7 +93,12 @@ class Results:
         pieces = [*self._pieces, *more]
         weight = sum(piece.duration_s for piece in pieces)
         confidence = sum(piece.confidence * piece.duration_s for piece in pieces) / weight if weight else None
-        return Transcript(text=" ".join(piece.text for piece in pieces), language=self._language, confidence=confidence)
+        return Transcript(
+            text=" ".join(piece.text for piece in pieces),
+            language=self._language,
+            confidence=confidence,
+            identified=self._identified,
+        )
 
     def carried(self, offset_s: float) -> Results:
         """The state for a connection that takes over at this place in the stream: what was settled stays."""

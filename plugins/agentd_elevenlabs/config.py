@@ -54,7 +54,9 @@ class ElevenLabsSTTSettings(STTSettings):
     model: str = setting("Model to recognise with.", default="scribe_v2_realtime", min_length=1)
     api_key: Secret | None = setting(_KEY_DOC, default=None)
     base_url: str = setting(_URL_DOC, default=ELEVENLABS_URL, pattern=URL_PATTERN)
-    language: str | None = setting("Language of the speech; the agent's when absent.", default=None)
+    language: str | None = setting(
+        "Language of the speech, or multi: whichever is spoken; the agent's language when absent.", default=None
+    )
     keyterms: tuple[str, ...] = setting("Names and words to expect, at most 50 of 20 characters.", default=())
     commit: Literal["manual", "vad"] = setting(
         "What settles a transcript: agentd's own voice activity detection (manual), or ElevenLabs' (vad).",

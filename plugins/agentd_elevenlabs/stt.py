@@ -39,7 +39,7 @@ class ElevenLabsSTT:
             connection = await self._client.speech_to_text.realtime.connect(options(self._settings, spoken))
             stream = ElevenLabsStream(
                 connection,
-                language=spoken,
+                language=None if spoken == "multi" else spoken,
                 commits_itself=self._settings.commit == "vad",
                 stall_timeout_s=self._settings.stall_timeout,
             )
@@ -62,7 +62,7 @@ def options(settings: ElevenLabsSTTSettings, language: str | None) -> RealtimeAu
         sample_rate=INPUT_HZ,
         commit_strategy=CommitStrategy.VAD if settings.commit == "vad" else CommitStrategy.MANUAL,
     )
-    if language:
+    if language and language != "multi":
         said["language_code"] = language.partition("-")[0].lower()
     if settings.keyterms:
         said["keyterms"] = list(settings.keyterms)

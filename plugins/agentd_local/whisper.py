@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from agentd.audio import INPUT_HZ, AudioFrame, level_dbfs
 from agentd.errors import ProviderRefused, ProviderUnavailable
+from agentd.providers.language_id import primary
 from agentd.providers.stt import STTCapabilities, STTStream, Transcript
 from agentd_local.config import WhisperSettings
 from agentd_local.decoding import (
@@ -56,11 +58,12 @@ class WhisperSTT:
     async def recognize(self, audio: AudioFrame, *, language: str | None) -> Transcript:
         if audio.sample_rate_hz != INPUT_HZ:
             raise ProviderRefused(PROVIDER, f"wants {INPUT_HZ} Hz, got {audio.sample_rate_hz} Hz")
-        prompt = self._prompt(language)
+        names = self._settings.languages or ((language or "en"),)
+        prompts = {name: self._prompt(name) for name in names}
         if audio.duration_s < SHORTEST_SPEECH_S or level_dbfs(audio) < SILENCE_DBFS:
             return Transcript(text="", language=language)
         try:
-            return await self._threads.run(lambda: self._transcript(audio, prompt, language))
+            return await self._threads.run(lambda: self._transcript(audio, prompts, language))
         except RuntimeError as error:  # ctranslate2 raises nothing finer
             raise ProviderUnavailable(PROVIDER, f"recognition failed: {error}") from error
 
@@ -70,9 +73,9 @@ class WhisperSTT:
     async def aclose(self) -> None:
         self._threads.close()
 
-    def _prompt(self, language: str | None) -> list[int]:
+    def _prompt(self, language: str) -> list[int]:
         """The tokens that the answer begins after. Raises ProviderRefused for a language the model lacks."""
-        code = (language or "en").split("-")[0].lower()
+        code = primary(language)
         names = ["<|startoftranscript|>"]
         if self._model.is_multilingual:
             names += [f"<|{code}|>", "<|transcribe|>"]
@@ -85,15 +88,28 @@ class WhisperSTT:
             raise ProviderRefused(PROVIDER, f'this model does not know the language "{language}"')
         return tokens
 
-    def _transcript(self, audio: AudioFrame, prompt: list[int], language: str | None) -> Transcript:
+    def _transcript(self, audio: AudioFrame, prompts: Mapping[str, list[int]], language: str | None) -> Transcript:
         samples = audio.array().astype(np.float32) / np.float32(32768)
+        identified = len(prompts) > 1
+        if identified:
+            language = self._identify(samples, tuple(prompts))
+        prompt = prompts.get(language or "") or next(iter(prompts.values()))
         parts = [self._recognized(piece, prompt) for piece in pieces(samples, INPUT_HZ)]
         heard = [part for part in parts if part is not None]
         text = " ".join(filter(None, (self._text(part) for part in heard)))
         if not any(character.isalnum() for character in text):
             return Transcript(text="", language=language)
         confidence = math.exp(sum(part.mean_logprob for part in heard) / len(heard))
-        return Transcript(text=text, language=language, confidence=min(1.0, confidence))
+        return Transcript(text=text, language=language, confidence=min(1.0, confidence), identified=identified)
+
+    def _identify(self, samples: NDArray[np.float32], languages: tuple[str, ...]) -> str:
+        """Which of these the utterance is in, by the model's own judgement of its first 15 s."""
+        import ctranslate2
+
+        features = log_mel(samples[: SHORT_CONTEXT_S * INPUT_HZ], SHORT_CONTEXT_S, self._model.n_mels)[None]
+        (likely,) = self._model.detect_language(ctranslate2.StorageView.from_array(features))
+        found = {token.strip("<|>"): float(probability) for token, probability in likely}
+        return max(languages, key=lambda tag: found.get(primary(tag), 0.0))
 
     def _recognized(self, samples: NDArray[np.float32], prompt: list[int]) -> Decoded | None:
         """What was said in at most 30 s; None for no speech."""
@@ -149,6 +165,10 @@ def load(settings: WhisperSettings) -> WhisperSTT:
         tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception as error:  # tokenizers raises bare Exception, ctranslate2 RuntimeError
         raise ProviderRefused(PROVIDER, f"cannot load the model in {folder}: {error}") from error
+    if len(settings.languages) > 1 and not model.is_multilingual:
+        raise ProviderRefused(
+            PROVIDER, "languages needs a multilingual model (model_path): this one knows English only"
+        )
     return WhisperSTT(settings, model, tokenizer)
 
 

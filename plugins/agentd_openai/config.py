@@ -51,7 +51,9 @@ class OpenAISTTSettings(STTSettings):
     model: str = setting("gpt-4o-mini-transcribe, gpt-4o-transcribe or whisper-1.", default="gpt-4o-mini-transcribe")
     api_key: Secret | None = setting(_KEY_DOC, default=None)
     base_url: str = setting(_URL_DOC, default=OPENAI_URL, pattern=URL_PATTERN)
-    language: str | None = setting("Language of the speech; the agent's when absent.", default=None)
+    language: str | None = setting(
+        "Language of the speech, or multi: whichever is spoken; the agent's language when absent.", default=None
+    )
     prompt: str | None = setting("Names and words to expect.", default=None)
     timeout: Duration = setting("Wait for the transcript.", default=Duration(10.0), minimum=0.05, maximum=300)
 

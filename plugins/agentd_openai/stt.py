@@ -34,6 +34,8 @@ class OpenAISTT:
         if audio.duration_s < SHORTEST_S:
             return Transcript(text="")
         spoken = self._settings.language or language
+        if spoken == "multi":
+            spoken = None
         try:
             with faults():
                 async with asyncio.timeout(self._settings.timeout):

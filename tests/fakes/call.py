@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd.config.definition import AgentDefinition, Filler, Greeting, Limits, ProviderChoice, Turn
+from agentd.providers.language_id import LanguageIdentifier
 from agentd.providers.llm import LLM, Message, ToolCall, ToolResult, ToolSchema
 from agentd.providers.stt import STT, STTSettings
 from agentd.providers.tts import TTS, TTSSettings
@@ -138,6 +139,9 @@ async def calling(
     incarnation: int = 1,
     outbound: bool = True,
     link: bool = True,
+    languages: Mapping[str, Providers] | None = None,
+    language_id: LanguageIdentifier | None = None,
+    attributes: Mapping[str, str] | None = None,
     observe: Callable[[Record], None] = lambda record: None,
 ) -> AsyncIterator[Call]:
     """A call under way; the caller is linked. `outbound`: without the echo warm-up. Cancelled at the end if it still
@@ -163,6 +167,8 @@ async def calling(
                 llm=_chain(llm, fallback_llm),
                 tts=_chain(tts, fallback_tts),
                 summary=_chain(summary_llm, None) if summary_llm else (),
+                languages=languages or {},
+                language_id=language_id,
             ),
             tools=tools,
             room=room,
@@ -174,7 +180,7 @@ async def calling(
         session = Session(setup)
         task = asyncio.create_task(session.run())
         if link:
-            room.link(outbound=outbound)
+            room.link(outbound=outbound, attributes=attributes)
         await asyncio.sleep(0)
         try:
             yield Call(room, session, stt, llm, tts, tools, records, task, journal)

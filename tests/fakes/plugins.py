@@ -20,7 +20,11 @@ class OwlSTTSettings(STTSettings):
     api_key: Secret = setting("Key of the account.", default=env_secret("OWL_API_KEY"))
     keyterms: tuple[str, ...] = setting("Words to listen for.", default=())
     endpointing: Duration | None = setting("Silence that ends a turn.", default=None, minimum=0.01, maximum=5)
+    speech: Literal["any", "en"] = setting("Languages it knows.", default="any")
     beams: int = setting("Width of the search.", default=1, minimum=1, maximum=10)
+
+    def languages_known(self) -> frozenset[str] | None:
+        return None if self.speech == "any" else frozenset({"en"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,13 +40,19 @@ class FakeSTT:
     delay_s: float = 0.14
     failures: list[ProviderError] = field(default_factory=list)
     capabilities: STTCapabilities = field(default_factory=lambda: STTCapabilities(streaming=False))
+    languages: dict[str, str] = field(default_factory=dict)  # by text: a recogniser that tells what it heard
+    asked: list[str | None] = field(default_factory=list)  # the languages that it was asked for
 
     async def recognize(self, audio: AudioFrame, *, language: str | None) -> Transcript:
+        self.asked.append(language)
         await asyncio.sleep(self.delay_s)
         if self.failures:
             raise self.failures.pop(0)
         values = dict.fromkeys(int(v) for v in audio.array() if v)
-        return Transcript(text=" ".join(self.texts.get(v, "") for v in values).strip())
+        return self.transcript(" ".join(self.texts.get(v, "") for v in values).strip())
+
+    def transcript(self, text: str) -> Transcript:
+        return Transcript(text=text, language=self.languages.get(text), identified=text in self.languages)
 
     async def stream(self, *, language: str | None) -> STTStream:
         raise NotImplementedError
@@ -65,6 +71,7 @@ class FakeStreamingSTT(FakeSTT):
     end_of_turn: bool = False
 
     async def stream(self, *, language: str | None) -> FakeSTTStream:
+        self.asked.append(language)
         return FakeSTTStream(self)
 
 
@@ -91,7 +98,7 @@ class FakeSTTStream:
             self._put("end_of_turn", "")
 
     def _put(self, kind: str, text: str) -> None:
-        self._events.put_nowait(SpeechEvent(kind=kind, transcript=Transcript(text=text)))  # type: ignore[arg-type]
+        self._events.put_nowait(SpeechEvent(kind=kind, transcript=self._stt.transcript(text)))  # type: ignore[arg-type]
 
     async def __aiter__(self) -> AsyncIterator[SpeechEvent]:
         while True:
@@ -151,8 +158,10 @@ class FakeTTS:
     sample_rate_hz: int = OUTPUT_HZ
     spoken: list[str] = field(default_factory=list)
     failures: dict[str, ProviderError] = field(default_factory=dict)
+    asked: list[str | None] = field(default_factory=list)  # the languages that it was asked for
 
     async def synthesize(self, segments: AsyncIterable[str], *, language: str | None) -> AsyncIterator[SpeechChunk]:
+        self.asked.append(language)
         index = 0
         async for text in segments:
             await asyncio.sleep(self.first_sound_s)

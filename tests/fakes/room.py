@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from agentd.aio import Channel, now
@@ -89,8 +89,11 @@ class FakeRoom:
 
     # What the caller does.
 
-    def link(self, *, returned: bool = False, outbound: bool = False) -> None:
-        self._events.force(CallerLinked(caller=Caller(identity="caller"), returned=returned, outbound=outbound))
+    def link(
+        self, *, returned: bool = False, outbound: bool = False, attributes: Mapping[str, str] | None = None
+    ) -> None:
+        caller = Caller(identity="caller", attributes=attributes or {})
+        self._events.force(CallerLinked(caller=caller, returned=returned, outbound=outbound))
 
     def leave(self, *, final: bool = True) -> None:
         self._events.force(CallerLeft(identity="caller", reason="CLIENT_INITIATED", final=final))

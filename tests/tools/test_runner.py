@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from agentd.config.definition import (
     BuiltinTool,
     ClientTool,
     Filler,
+    LanguageOverride,
     ProviderChoice,
     PythonTool,
     ToolDefinition,
@@ -21,7 +23,7 @@ from agentd.providers.fields import Duration, Secret
 from agentd.providers.llm import ToolCall, ToolSchema
 from agentd.tools.host import ToolHost
 from agentd.tools.runner import Tools, open_tools
-from agentd.tools.spec import EndCall, SetVariables, ToolContext, ToolOutcome, ToolRunner
+from agentd.tools.spec import EndCall, SetLanguage, SetVariables, ToolContext, ToolOutcome, ToolRunner
 from tests.fakes.webhook_server import respond, webhook_server
 
 
@@ -75,6 +77,19 @@ async def test_tools_of_every_kind_run_side_by_side(host: ToolHost, context: Too
     assert found.result.content == '{"ok": true}'
     assert (ended.actions, ended.reply) == ((EndCall(say="Goodbye!"),), False)
     assert all(each.duration_s > 0 for each in (booked, version, found))
+
+
+async def test_the_language_is_one_of_those_that_the_agent_declares(host: ToolHost, context: ToolContext) -> None:
+    tool = BuiltinTool(type="builtin", name="set_language")
+    definition = replace(agent(tool), language="en-GB", languages={"de-DE": LanguageOverride()})
+    runner = await open_tools(definition, host=host)
+    assert runner.schemas[0].parameters["properties"]["language"]["enum"] == ["en-GB", "de-DE"]
+    chosen = await runner.run(call("set_language", '{"language": "de-DE"}'), context)
+    refused = await runner.run(call("set_language", '{"language": "fr-FR"}'), context)
+    await runner.aclose()
+    assert (chosen.actions, chosen.reply) == ((SetLanguage(language="de-DE"),), True)
+    assert (refused.actions, refused.outcome) == ((), "invalid_arguments")
+    assert "en-GB" in refused.result.content
 
 
 @pytest.mark.parametrize(
