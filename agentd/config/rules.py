@@ -101,9 +101,6 @@ def _turn(turn: Turn) -> Iterable[Finding]:
     if turn.detection in ("model", "realtime"):
         message = f'"detection: {turn.detection}" has no effect in this version of agentd'
         yield Finding("detection", "no-effect-yet", message, "it is taken as auto", warning=True)
-    if turn.detection == "manual":
-        message = 'nothing ends a spoken turn under "detection: manual" in this version of agentd'
-        yield Finding("detection", "no-effect-yet", message, "only typed messages are answered; use auto", warning=True)
 
 
 def _agent(definition: AgentDefinition) -> Iterable[Finding]:

@@ -91,7 +91,7 @@ class Listening:
             recognisers = [group.create_task(self._recognize_all()), group.create_task(self._stream_all())]
             async for frame in frames:
                 await self._take(frame)
-            self._stop()
+            self.end_utterance()
             watchdog.cancel()
             self._utterances.close()
             self._frames.close()
@@ -156,9 +156,10 @@ class Listening:
 
     def _watch(self) -> None:
         if self._activity.speaking and now() - self._last_frame > SILENT_TRACK_S:
-            self._stop()
+            self.end_utterance()
 
-    def _stop(self) -> None:
+    def end_utterance(self) -> None:
+        """What is being said has ended, whatever the sound says; its words are still to come."""
         for change in self._activity.stop():
             self._changed(change)
 

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from agentd.audio import AudioFrame
 from agentd.tools.spec import Caller
 
+HandAction = Literal["begin", "end", "cancel"]
 AgentState = Literal["initializing", "idle", "listening", "thinking", "speaking"]
 
 
@@ -49,13 +50,20 @@ class TextReceived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TurnByHand:
+    """The linked caller pressed, released or cancelled their button."""
+
+    action: HandAction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoomClosed:
     """Nothing more will come. `reason`: room_deleted, removed, connection_lost ..."""
 
     reason: str
 
 
-RoomEvent = CallerLinked | CallerLeft | CallerMuted | TextReceived | RoomClosed
+RoomEvent = CallerLinked | CallerLeft | CallerMuted | TextReceived | TurnByHand | RoomClosed
 
 
 class AudioOut(Protocol):

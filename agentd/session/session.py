@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from typing import NoReturn
 
 from agentd.aio import Channel, Closed, now
@@ -17,6 +18,7 @@ from agentd.session.controls import GOODBYE_S, Controls
 from agentd.session.conversation import Conversation
 from agentd.session.early import EarlyAnswers
 from agentd.session.events import (
+    CommitRequested,
     CommitTurn,
     Decision,
     Ignore,
@@ -35,6 +37,8 @@ from agentd.session.events import (
     SpeechStarted,
     TextTyped,
     Tick,
+    TurnBegun,
+    TurnDropped,
     TurnEvent,
 )
 from agentd.session.history import user_id
@@ -59,9 +63,11 @@ from agentd.session.room import (
     CallerLeft,
     CallerLinked,
     CallerMuted,
+    HandAction,
     RoomClosed,
     RoomEvent,
     TextReceived,
+    TurnByHand,
 )
 from agentd.session.room_writer import RoomWriter
 from agentd.session.setup import SessionSetup
@@ -78,6 +84,9 @@ AWAY_S = 60.0  # a caller whose connection failed is waited for this long
 PLAYED_OUT_S = 0.4  # transport and jitter buffer between our last sample and the caller's ear
 CLOSE_S = 1.0  # a provider may take its time to close what was cut; the caller's next words do not wait for it
 FAILURES_IN_A_ROW = 3  # then the session ends, as livekit-agents 1.8.9's does
+
+
+_BY_HAND: Mapping[HandAction, TurnEvent] = {"begin": TurnBegun(), "end": CommitRequested(), "cancel": TurnDropped()}
 
 
 class _Ended(Exception):
@@ -356,6 +365,9 @@ class Session(Controls):
                 self._conversation.record("caller.muted", muted=muted)
             case TextReceived(text=text) if self._setup.definition.room.text_input and text.strip():
                 await self._turn_event(TextTyped(text.strip()))
+            case TurnByHand(action=action):
+                self._listening.end_utterance()
+                self._inbox.force(_BY_HAND[action])  # behind what the ears have said
             case RoomClosed(reason=reason):
                 raise _Ended(reason)
 

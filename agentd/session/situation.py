@@ -166,7 +166,7 @@ class Situation:
         state = self.state
         if self.must_finish:
             return None
-        outstanding = state.speaking_since is not None or state.recognizing or state.interim or not self.text
+        outstanding = state.commit_in_speech or state.recognizing or state.interim or not self.text
         late_s = LATE_WORDS_S if outstanding else 0.0
         return asked_at + late_s, Wait(seconds=late_s, rule="manual", value=f"turn.detection={self.turn.detection}")
 

@@ -62,6 +62,7 @@ class TurnState:
     dropped: int = 0  # answers of a batch recogniser that belong to a turn that was thrown away
     pushing: bool = False  # the caller holds the button
     commit_asked: float | None = None  # somebody ended the turn, and its words are still to come
+    commit_in_speech: bool = False  # they did so in mid-word, and that utterance still belongs to it
     monologue: bool = False  # the limit of this turn's length was acted on
     aside: Aside | None = None
     answered_aside: bool = False  # the turn is an acknowledgement that came with the agent's last words

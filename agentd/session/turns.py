@@ -115,7 +115,7 @@ class TurnMachine:
             case TurnBegun():
                 return self._turn_begun()
             case CommitRequested():
-                self._set(commit_asked=self.now, pushing=False)
+                self._set(commit_asked=self.now, commit_in_speech=self.user_speaking, pushing=False)
             case TurnDropped():
                 return self._turn_dropped()
             case LanguageSet(language):
@@ -147,7 +147,8 @@ class TurnMachine:
     def _reply_started(self, *, interruptible: bool) -> list[Decision]:
         self._set(agent=Agent.THINKING, interruptible=interruptible, tools=False, false_holds=0, aside=None)
         self._set(replying_anew=True, hold_until=None, held_since=self.now)
-        self._set(held=self.user_speaking and self._here.can_interrupt and not self.state.noisy)
+        listens = self._here.listens or self.state.pushing
+        self._set(held=self.user_speaking and listens and self._here.can_interrupt and not self.state.noisy)
         return [PauseSpeech(rule="caller_is_speaking")] if self.state.held else []
 
     def _agent_words(self, text: str) -> None:
@@ -192,6 +193,7 @@ class TurnMachine:
     def _speech_ended(self, event: SpeechEnded) -> list[Decision]:
         self._set(
             speaking_since=None,
+            commit_in_speech=False,
             last_speech=event.last_speech,
             last_duration_s=event.duration_s,
             recognizing=self.state.recognizing + event.recognizing,
@@ -302,7 +304,7 @@ class TurnMachine:
         self._forget()
         self._set(pushing=True)
         cut = self._here.agent_has_turn and self._here.can_interrupt
-        return self._interrupt("turn_begun", "turn.detection=manual") if cut else []
+        return self._interrupt("turn_begun", f"turn.detection={self.turn.detection}") if cut else []
 
     def _turn_dropped(self) -> list[Decision]:
         self._forget()

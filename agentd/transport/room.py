@@ -21,7 +21,7 @@ from livekit.rtc.participant import PublishTrackError
 from agentd import aio
 from agentd.audio import AudioFrame
 from agentd.errors import RoomLost
-from agentd.session.room import AgentState, RoomClosed, RoomEvent, TextReceived
+from agentd.session.room import AgentState, RoomClosed, RoomEvent, TextReceived, TurnByHand
 from agentd.transport import chat, linking, preconnect
 from agentd.transport.audio_in import RtcAudioIn
 from agentd.transport.audio_out import RtcAudioOut
@@ -29,6 +29,7 @@ from agentd.transport.caller import LinkedCaller
 from agentd.transport.frontend import AgentCaption, FrontEnd, Link
 from agentd.transport.linking import CallerKind, Wanted
 from agentd.transport.protocol import backoff_s
+from agentd.transport.push_to_talk import PushToTalk
 from agentd.transport.tokens import LiveKitCredentials, agent_token, deletion_token
 
 CONNECT_TIMEOUT_S = 10.0
@@ -79,6 +80,9 @@ class LiveKitRoom:
         self._audible = False  # the voice is published, and somebody has subscribed to it
         self._ending = False
         self._chat = chat.ChatIn(lambda text: self._events.force(TextReceived(text=text)))
+        self._push_to_talk = PushToTalk(
+            lambda: self._caller.identity, lambda action: self._events.force(TurnByHand(action=action))
+        )
         self._caller = LinkedCaller(
             Wanted(kinds=options.participant_kinds, identity=options.participant_identity),
             self._events,
@@ -173,6 +177,7 @@ class LiveKitRoom:
             reason = error.message if isinstance(error, rtc.ConnectError) else "no answer"
             raise RoomLost(f"{self._url}: the room cannot be joined: {reason}") from error
         self._rtc = connection
+        self._push_to_talk.listen(connection)
         self._connected.set()
         self._start(self._publish(connection))
         self._caller.look_around(connection.remote_participants)
@@ -331,6 +336,7 @@ class LiveKitRoom:
         connection.on("track_unsubscribed", heard(lambda track, publication, who: caller.track_gone(publication)))
         connection.on("track_muted", heard(lambda who, publication: caller.mute_changed(publication, True)))
         connection.on("track_unmuted", heard(lambda who, publication: caller.mute_changed(publication, False)))
+        connection.on("data_received", heard(self._push_to_talk.packet))
         connection.on("reconnecting", heard(self._connected.clear))
         connection.on("reconnected", heard(lambda: self._reconnected(connection)))
         connection.on("disconnected", lambda reason: self._lose(connection, rtc.DisconnectReason.Name(reason)))

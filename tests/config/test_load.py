@@ -132,7 +132,7 @@ def test_a_warning_refuses_nothing(tmp_path: Path) -> None:
     assert result.errors == ()
 
 
-@pytest.mark.parametrize("turn", ["detection: realtime", "detection: manual"])
+@pytest.mark.parametrize("turn", ["detection: realtime"])
 def test_a_setting_without_effect_is_a_warning(tmp_path: Path, turn: str) -> None:
     write(tmp_path, {"a.yaml": f"{PROVIDERS}turn: {{{turn}}}\n"})
     result = loaded(tmp_path)

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 
 from agentd.aio import Channel, now
 from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame
-from agentd.session.room import AgentState, CallerLeft, CallerLinked, RoomClosed, RoomEvent, TextReceived
+from agentd.session.room import (
+    AgentState,
+    CallerLeft,
+    CallerLinked,
+    HandAction,
+    RoomClosed,
+    RoomEvent,
+    TextReceived,
+    TurnByHand,
+)
 from agentd.tools.spec import Caller
 
 FRAME_SAMPLES = 512
@@ -100,6 +109,9 @@ class FakeRoom:
 
     def type(self, text: str) -> None:
         self._events.force(TextReceived(text=text))
+
+    def press(self, action: HandAction) -> None:
+        self._events.force(TurnByHand(action=action))
 
     def close(self, reason: str = "room_deleted") -> None:
         self._events.force(RoomClosed(reason=reason))

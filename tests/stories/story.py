@@ -30,7 +30,7 @@ class Says:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Does:
-    """`what`: types, leaves, drops, returns, mutes, unmutes, interrupts, tells, ends, commits, clears."""
+    """`what`: types, leaves, drops, returns, mutes, unmutes, presses, releases, cancels, interrupts, tells, ends ..."""
 
     at_s: float
     what: str

@@ -102,6 +102,12 @@ def _do(call: Call, act: Does) -> None:
             session.say(act.text, interruptible=False)
         case "interrupts":
             session.interrupt()
+        case "presses":
+            room.press("begin")
+        case "releases":
+            room.press("end")
+        case "cancels":
+            room.press("cancel")
         case "ends":
             session.end("ended_by_operator", goodbye=act.text or None)
         case "mutes" | "unmutes":

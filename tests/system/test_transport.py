@@ -17,7 +17,7 @@ from livekit import rtc
 from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame
 from agentd.cli.devserver import free_ports, running_livekit_server
 from agentd.errors import RoomLost
-from agentd.session.room import CallerLeft, CallerLinked, CallerMuted, RoomClosed, RoomEvent, TextReceived
+from agentd.session.room import CallerLeft, CallerLinked, CallerMuted, RoomClosed, RoomEvent, TextReceived, TurnByHand
 from agentd.transport.protocol import Accept, Assignment, Decline, JobOffer, LoadReport
 from agentd.transport.registration import Registration
 from agentd.transport.room import LiveKitRoom, RoomJoin
@@ -231,6 +231,33 @@ async def test_chat_of_the_linked_caller_is_taken_and_nobody_elses(credentials: 
             await asyncio.sleep(0.2)
             assert [event.text for event in guest.of(TextReceived)] == ["I am Bob"]
             assert [sender for _, sender, _ in eve.chats] == ["bob"]  # the agent echoes nothing
+
+
+async def test_a_button_of_the_linked_caller_is_taken_by_rpc_and_by_data_and_nobody_elses(
+    credentials: LiveKitCredentials,
+) -> None:
+    server = server_of(credentials)
+    async with Caller.join(server, identity="bob") as bob, guest_in(credentials, bob.room) as guest:
+        await until(lambda: guest.of(CallerLinked))
+        async with Caller.join(server, room=bob.room, identity="eve", microphone=False) as eve:
+            agent = (await eve.agent()).identity
+            await bob.agent()
+            with pytest.raises(rtc.RpcError, match="only the linked caller"):
+                await eve.rtc.local_participant.perform_rpc(
+                    destination_identity=agent, method="start_turn", payload="{}"
+                )
+            await eve.rtc.local_participant.publish_data("end_turn", topic="agentd.turn")
+            for method in ("start_turn", "end_turn"):
+                answer = await bob.rtc.local_participant.perform_rpc(
+                    destination_identity=agent, method=method, payload="{}"
+                )
+                assert answer == "ok"
+            await bob.rtc.local_participant.publish_data("cancel_turn", topic="elsewhere")
+            await bob.rtc.local_participant.publish_data("nonsense", topic="agentd.turn")
+            await bob.rtc.local_participant.publish_data("cancel_turn", topic="agentd.turn")
+            await until(lambda: len(guest.of(TurnByHand)) >= 3)
+            await asyncio.sleep(0.2)
+            assert [event.action for event in guest.of(TurnByHand)] == ["begin", "end", "cancel"]
 
 
 async def test_chat_can_be_switched_off(credentials: LiveKitCredentials) -> None:
