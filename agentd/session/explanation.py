@@ -30,6 +30,7 @@ RULES: Mapping[str, str] = {
     "noise": "sound went on for long without any words",
     "provider_end_of_turn": "the recogniser said that the turn had ended",
     "manual": "somebody ended the turn by hand",
+    "generate_reply": "it was written by whoever asked for the answer",
     "text_received": "a chat message is a turn by itself",
     "words": "words of the caller's",
     "phrase": "a phrase that stops the agent",
