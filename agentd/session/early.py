@@ -182,8 +182,7 @@ class EarlyAnswers:
 
     def follow(self, machine: TurnMachine) -> None:
         """To be called after each step of the machine."""
-        ends = machine.deadline is not None and machine.turn.detection != "manual"
-        for decision in self._preemption.step(machine.state, ends=ends):
+        for decision in self._preemption.step(machine.state, machine.ending):
             self._conversation.record(
                 "decision", rule=decision.rule, action=type(decision).__name__, value=decision.value
             )

@@ -1,8 +1,8 @@
 """When an answer is begun before the caller's turn has surely ended, and when what was begun is thrown away. Pure.
 
-An attempt begins as soon as the caller is silent and all of their words are known, and the turn would end if the
-silence lasts. It ends with more words, with speech of the agent's own, or with the end of the turn, whose text must
-be the attempt's.
+An attempt begins as soon as the caller is silent, all of their words are known, and a short silence would end the
+turn: not while it seems unfinished. It ends with more words, with speech of the agent's own, or with the end of the
+turn, whose text must be the attempt's.
 """
 
 from __future__ import annotations
@@ -10,8 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentd.config.definition import Preemptive
+from agentd.session.endpointing import Wait
 from agentd.session.events import Decision
 from agentd.session.turns import Agent, TurnState
+
+MORE_TO_COME = frozenset(
+    {"unfinished", "digits_missing", "turn_detector", "max_delay", "late_words", "noise", "manual"}
+)
+"""Rules by which a turn ends although it did not seem to: an answer to what was said so far would mostly be in vain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +47,16 @@ class Preemption:
     tried: str | None = None
     attempts: int = 0
 
-    def step(self, turn: TurnState, *, ends: bool) -> list[Decision]:
-        """To be called after each step of the turn machine. `ends`: if the silence lasts, the turn does."""
+    def step(self, turn: TurnState, ending: Wait | None) -> list[Decision]:
+        """To be called after each step of the turn machine. `ending`: the silence that would end the turn."""
         if not self.settings.llm:
             return []
         words = " ".join(turn.finals)
         complete = bool(words) and not turn.interim
         dropped = self._drop(turn, words, complete=complete)
         silent = turn.speaking_since is None and not turn.recognizing and turn.agent is Agent.SILENT
-        if not (complete and ends and silent) or self.running is not None or words == self.tried:
+        likely = ending is not None and ending.rule not in MORE_TO_COME
+        if not (complete and likely and silent) or self.running is not None or words == self.tried:
             return dropped
         return [*dropped, self._begin(words, turn.last_duration_s)]
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from agentd.config.definition import Turn
 from agentd.session import endpointing, false_words, waking
+from agentd.session.endpointing import Wait
 from agentd.session.events import (
     AgentWords,
     CommitRequested,
@@ -80,6 +81,12 @@ class TurnMachine:
         ends_at = here.ending[0] if here.ending else None
         due = (here.interrupt_at, here.resume_at, here.limit_at, ends_at)
         return min((t for t in due if t is not None), default=None)
+
+    @property
+    def ending(self) -> Wait | None:
+        """The silence that would end the caller's turn as it stands; None while none would."""
+        ending = self._here.ending
+        return ending[1] if ending else None
 
     @property
     def user_speaking(self) -> bool:

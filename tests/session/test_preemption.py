@@ -14,7 +14,8 @@ from agentd.config.definition import AgentDefinition, Greeting, Limits, Preempti
 from agentd.errors import ProviderUnavailable
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ChatRequest, TextDelta, ToolCall, Usage
-from agentd.session.preemption import DropEarly, Preemption, SkipEarly, StartEarly
+from agentd.session.endpointing import Wait
+from agentd.session.preemption import MORE_TO_COME, DropEarly, Preemption, SkipEarly, StartEarly
 from agentd.session.restore import restore
 from agentd.session.turns import Agent, TurnState
 from agentd.tools.spec import ToolContext
@@ -23,6 +24,7 @@ from tests.fakes.clock import run_virtual
 from tests.fakes.providers import FakeStreamingSTT, FakeTTS, calls, says
 from tests.session.chaos import check_history_against_journal
 
+SILENCE = Wait(seconds=0.5, rule="silence", value="turn.endpointing.min_delay=0.5")
 KNOWN = TurnState(finals=("Hello there.",), last_duration_s=1.0)
 
 
@@ -55,47 +57,47 @@ def test_an_attempt_begins_when_the_words_are_known_and_silence_would_end_the_tu
         replace(KNOWN, finals=()),
         replace(KNOWN, agent=Agent.SPEAKING),
     ):
-        assert Preemption(Preemptive()).step(changed, ends=True) == []
-    assert Preemption(Preemptive()).step(KNOWN, ends=False) == []
-    assert Preemption(Preemptive(llm=False)).step(KNOWN, ends=True) == []
-    (start,) = Preemption(Preemptive()).step(KNOWN, ends=True)
+        assert Preemption(Preemptive()).step(changed, SILENCE) == []
+    assert Preemption(Preemptive()).step(KNOWN, None) == []
+    for rule in MORE_TO_COME:
+        assert Preemption(Preemptive()).step(KNOWN, replace(SILENCE, rule=rule)) == []
+    assert Preemption(Preemptive(llm=False)).step(KNOWN, SILENCE) == []
+    (start,) = Preemption(Preemptive()).step(KNOWN, SILENCE)
     assert start == StartEarly(rule="words_known", value="turn.preemptive.llm=true", text="Hello there.", attempt=1)
 
 
 def test_it_is_thrown_away_when_the_turn_goes_on_and_tried_again_so_often() -> None:
     preemption = Preemption(Preemptive(max_retries=2))
-    assert [type(d) for d in preemption.step(KNOWN, ends=True)] == [StartEarly]
-    assert preemption.step(KNOWN, ends=True) == []
+    assert [type(d) for d in preemption.step(KNOWN, SILENCE)] == [StartEarly]
+    assert preemption.step(KNOWN, SILENCE) == []
     two = replace(KNOWN, finals=("Hello there.", "I"))
-    drop, again = preemption.step(two, ends=True)
+    drop, again = preemption.step(two, SILENCE)
     assert (drop, again.rule) == (DropEarly(rule="more_words"), "words_known")
     three = replace(KNOWN, finals=("Hello there.", "I", "wonder"))
-    _, skip = preemption.step(three, ends=True)
+    _, skip = preemption.step(three, SILENCE)
     assert skip == SkipEarly(rule="attempts", value="turn.preemptive.max_retries=2")
-    assert preemption.step(three, ends=True) == []
+    assert preemption.step(three, SILENCE) == []
     assert preemption.commit("Hello there. I wonder") is None
-    assert [type(d) for d in preemption.step(KNOWN, ends=True)] == [StartEarly]
+    assert [type(d) for d in preemption.step(KNOWN, SILENCE)] == [StartEarly]
 
 
 def test_it_is_kept_while_the_caller_only_makes_a_sound_and_dropped_for_the_first_new_word() -> None:
     preemption = Preemption(Preemptive())
-    preemption.step(KNOWN, ends=True)
-    assert preemption.step(replace(KNOWN, speaking_since=2.0), ends=False) == []
-    assert preemption.step(replace(KNOWN, speaking_since=2.0, interim="and"), ends=False) == [
-        DropEarly(rule="more_words")
-    ]
+    preemption.step(KNOWN, SILENCE)
+    assert preemption.step(replace(KNOWN, speaking_since=2.0), None) == []
+    assert preemption.step(replace(KNOWN, speaking_since=2.0, interim="and"), None) == [DropEarly(rule="more_words")]
 
 
 def test_it_is_dropped_when_the_agent_speaks_or_another_turn_comes_first() -> None:
     preemption = Preemption(Preemptive())
-    preemption.step(KNOWN, ends=True)
-    assert preemption.step(replace(KNOWN, agent=Agent.THINKING), ends=True) == [DropEarly(rule="agent_speaks")]
-    assert [type(d) for d in preemption.step(KNOWN, ends=True)] == [StartEarly]
+    preemption.step(KNOWN, SILENCE)
+    assert preemption.step(replace(KNOWN, agent=Agent.THINKING), SILENCE) == [DropEarly(rule="agent_speaks")]
+    assert [type(d) for d in preemption.step(KNOWN, SILENCE)] == [StartEarly]
     assert preemption.commit("typed") == DropEarly(rule="other_text")
 
 
 def test_long_speech_is_not_answered_early() -> None:
-    (skip,) = Preemption(Preemptive()).step(replace(KNOWN, last_duration_s=11.0), ends=True)
+    (skip,) = Preemption(Preemptive()).step(replace(KNOWN, last_duration_s=11.0), SILENCE)
     assert skip == SkipEarly(rule="long_speech", value="turn.preemptive.max_speech=10.0")
 
 
@@ -165,24 +167,24 @@ async def test_an_attempt_that_the_caller_goes_on_from_is_aborted_and_the_whole_
         asked = request.items[-1].text  # type: ignore[union-attr]
         try:
             yield TextDelta("Answer ")
-            yield 5.0 if asked == "I would like" else 0.0
+            yield 5.0 if asked == "We are four people." else 0.0
             yield TextDelta(f"to: {asked}")
         except GeneratorExit:
             aborted.append(asked)
             raise
 
     async with calling(script=script, agent=early(tts=True)) as call:
-        await call.room.speak(call.learn("I would like"), 1.0)
+        await call.room.speak(call.learn("We are four people."), 1.0)
         await call.room.silent(0.42)
-        await call.room.speak(call.learn("to book a table."), 1.0)
+        await call.room.speak(call.learn("And a dog."), 1.0)
         await call.room.silent(4)
-        assert call.user_texts == ["I would like to book a table."]
-        assert call.agent_texts == ["Answer to: I would like to book a table."]
-        assert aborted == ["I would like"]
+        assert call.user_texts == ["We are four people. And a dog."]
+        assert call.agent_texts == ["Answer to: We are four people. And a dog."]
+        assert aborted == ["We are four people."]
         assert outcomes(call) == [("dropped", "more_words"), ("used", None)]
         (dropped, _) = call.of("preemption")
         assert dropped["characters"] == len("Answer ")
-        assert [m for m in call.last_request() if m[0] == "user"] == [("user", "I would like to book a table.")]
+        assert [m for m in call.last_request() if m[0] == "user"] == [("user", "We are four people. And a dog.")]
         check_history_against_journal(call)
 
 
@@ -255,6 +257,21 @@ async def test_a_variable_that_changes_before_the_turn_ends_makes_the_attempt_us
         await call.room.silent(3)
         assert outcomes(call) == [("dropped", "context_changed")]
         assert call.agent_texts == ["New."]
+
+
+@story
+async def test_in_a_call_that_has_outgrown_its_budget_the_early_request_forgets_what_the_real_one_would() -> None:
+    agent = replace(early(), limits=Limits(history_tokens=256))
+    answer = "We open at nine in the morning and we close at five in the evening, as every other clinic in town does."
+    async with calling(agent=agent, script=says(answer)) as call:
+        for number in range(14):
+            await call.say(f"This is question number {number}: when do you open on the day after tomorrow, please?", 4)
+            await call.room.silent(8)
+        assert call.of("context.truncated")
+        assert outcomes(call) == [("used", None)] * 14
+        assert len(call.llm.requests) == 14
+        assert len(call.last_request()) < 14
+        check_history_against_journal(call)
 
 
 @story
