@@ -104,6 +104,7 @@ def _within_bounds(value: object) -> None:
             assert field.setting.maximum is None or content <= field.setting.maximum
 
 
+@pytest.mark.timeout(120)  # thousands of files: how long that takes is the machine's matter
 def test_mutated_agent_files_give_problems_or_sound_definitions(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     (tmp_path / "tools").mkdir()
