@@ -18,12 +18,25 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 
 @contextmanager
 def fields(**values: Any) -> Iterator[None]:
-    """Adds these fields to every record logged inside, in this task and the tasks that it starts."""
+    """Adds these fields to every record logged inside, in this task and the tasks that it starts.
+
+    A value that is called gives the field at the moment of each record; None: the record goes without it.
+    """
     token = _fields.set({**_fields.get(), **values})
     try:
         yield
     finally:
         _fields.reset(token)
+
+
+def present() -> dict[str, Any]:
+    """The fields of what is logged here and now, for a record that is made elsewhere."""
+    return {key: value() if callable(value) else value for key, value in _fields.get().items()}
+
+
+def _shown(record: logging.LogRecord) -> dict[str, Any]:
+    extra = {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+    return {key: value for key, value in {**present(), **extra}.items() if value is not None}
 
 
 class JsonFormatter(logging.Formatter):
@@ -36,8 +49,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **_fields.get(),
-            **{key: value for key, value in record.__dict__.items() if key not in _STANDARD},
+            **_shown(record),
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
@@ -48,8 +60,7 @@ class TextFormatter(logging.Formatter):
     """For people: time, level, message, then the fields as key=value."""
 
     def format(self, record: logging.LogRecord) -> str:
-        extra = {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
-        shown = " ".join(f"{key}={value}" for key, value in {**_fields.get(), **extra}.items())
+        shown = " ".join(f"{key}={value}" for key, value in _shown(record).items())
         at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
         line = f"{at} {record.levelname:<7} {record.getMessage()}{'  ' + shown if shown else ''}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line

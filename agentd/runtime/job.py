@@ -22,6 +22,9 @@ from agentd.tools.acts import Act, EndSession
 class RunningSession(Protocol):
     """A session as its job sees it: `agentd.session.session.Session`, or a test's."""
 
+    @property
+    def turn(self) -> int | None: ...
+
     async def run(self) -> str:
         """Holds the call; the reason of its end."""
         ...
@@ -47,6 +50,11 @@ class Job:
         self._observe = observe
         self._session: RunningSession | None = None
         self._end_reason: str | None = None
+
+    @property
+    def turn(self) -> int | None:
+        """The number of the caller's last turn; None before the first, and when there is no session."""
+        return self._session.turn if self._session else None
 
     async def run(
         self,

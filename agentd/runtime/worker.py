@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from agentd import logs
@@ -134,7 +135,9 @@ class Worker:
 
     async def _hold(self, start: StartJob) -> None:
         """The job boundary: whatever a call does, the other calls of this worker go on."""
-        with logs.fields(session=start.session, agent=start.agent, room=start.room, job=start.job):
+        with logs.fields(
+            session=start.session, agent=start.agent, room=start.room, job=start.job, turn=partial(self._turn, start)
+        ):
             reason, failed = "cancelled", True
             agent: PreparedAgent | None = None
             try:
@@ -165,6 +168,10 @@ class Worker:
             await self._send(
                 JobEnded(session=start.session, incarnation=start.incarnation, reason=reason, failed=failed)
             )
+
+    def _turn(self, start: StartJob) -> int | None:
+        job = self._jobs.get(start.session)
+        return job.turn if job else None
 
     async def _joined(self, start: StartJob) -> None:
         await self._send(JobStarted(session=start.session, incarnation=start.incarnation))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import NoReturn
 
+from agentd import logs
 from agentd.aio import Channel, Closed, now
 from agentd.session.compaction import Compaction
 from agentd.session.controls import GOODBYE_S, Controls
@@ -120,6 +121,11 @@ class Session(Controls):
     def state(self) -> AgentState:
         """What front ends see."""
         return self._writer.state
+
+    @property
+    def turn(self) -> int | None:
+        """The number of the caller's last turn; None before the first."""
+        return self._conversation.turns or None
 
     async def run(self) -> str:
         """Until the call ends; the reason why: caller_left, ended_by_agent, room_deleted, idle, max_duration,
@@ -319,7 +325,8 @@ class Session(Controls):
             lambda event: self._inbox.force(ReplyTells(reply, event)),
         )
         self._reply = reply
-        self._reply_task = self._tasks.create_task(self._run_reply(reply))
+        with logs.fields(turn=self.turn if plan.turn else None):  # also for its tools, once the next turn has begun
+            self._reply_task = self._tasks.create_task(self._run_reply(reply))
         for decision in self._machine.step(ReplyStarted(plan.interruptible), now()):
             if isinstance(decision, PauseSpeech):
                 reply.hold()

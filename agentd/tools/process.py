@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import agentd
-from agentd import ipc
+from agentd import ipc, logs
 from agentd.errors import ToolCrashed
 from agentd.tools.spec import ToolContext
 from agentd.tools.text import for_speech
@@ -83,7 +83,7 @@ class ToolProcess:
     async def run(self, ref: str, arguments: Mapping[str, Any], context: ToolContext) -> PythonResult:
         """Raises NotStarted, and ToolCrashed when it ended in mid-call; the caller sets the deadline."""
         call = next(self._calls)
-        self._child.process.output_fields = {"tool": ref, "session": context.session_id}
+        self._child.process.output_fields = {**logs.present(), "tool": ref, "session": context.session_id}
         request = {"type": "run", "call": call, "ref": ref, "arguments": arguments, "context": _plain(context)}
         try:
             await ipc.send_json(self._child.link, {**request, "allow": self._allow})

@@ -129,6 +129,7 @@ class FakeSession:
     """Journals like a session does, and obeys what it is told to say: "crash", "die", "block", or words to keep."""
 
     running: ClassVar[dict[str, FakeSession]] = {}
+    turn: int | None = None
 
     def __init__(self, setup: SessionSetup) -> None:
         self.setup = setup

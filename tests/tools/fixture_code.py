@@ -83,6 +83,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "cwd": os.getcwd(), "fds": str(len(os.listdir("/proc/self/fd")))}
 
 
+def murmurs() -> str:
+    """Prints one line."""
+    print("said quietly")
+    return "murmured"
+
+
 def prints() -> str:
     """Prints a lot."""
     print("said by the tool", flush=True)

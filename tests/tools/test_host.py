@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from agentd import logs
 from agentd.errors import ToolCrashed, ToolError, ToolTimeout
 from agentd.tools.host import ToolHost
 from agentd.tools.process import PythonResult
@@ -265,6 +266,22 @@ async def test_what_a_tool_prints_is_logged_within_bounds(
     said = next(record for record in caplog.records if record.getMessage() == "said by the tool")
     assert (said.__dict__["tool"], said.__dict__["session"]) == ("tools.code:prints", "s1")
     assert len(messages) < 1000
+
+
+async def test_what_a_tool_prints_carries_the_fields_of_the_call_that_it_serves(
+    host: ToolHost, context: ToolContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    def said() -> list[dict[str, Any]]:
+        return [record.__dict__ for record in caplog.records if record.getMessage() == "said quietly"]
+
+    caplog.set_level(logging.INFO)
+    for turn in (1, 2):
+        with logs.fields(room=f"room-{turn}", turn=turn):
+            await run(host, "murmurs", context)
+        while len(said()) < turn:
+            await asyncio.sleep(0.01)
+    assert [(each["room"], each["turn"]) for each in said()] == [("room-1", 1), ("room-2", 2)]
+    assert said()[0]["pid"] == said()[1]["pid"], "one process served both"
 
 
 async def test_a_memory_limit_makes_an_error_of_a_leak(make_host: MakeHost, context: ToolContext) -> None:
