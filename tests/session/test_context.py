@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 from agentd.config.definition import AgentDefinition, Context, Limits
 from agentd.errors import ProviderRefused
-from agentd.providers.llm import Message, TextDelta, ToolCall, ToolResult
+from agentd.providers.llm import ChatRequest, LLMDelta, Message, TextDelta, ToolCall, ToolResult
 from agentd.session.budget import total_tokens
 from agentd.session.compaction import HEADING, part_to_summarize
 from agentd.session.history import History
+from agentd.session.records import Record
 from agentd.session.restore import restore
 from tests.fakes.call import Call, FakeTools, calling, definition
 from tests.fakes.clock import run_virtual
@@ -159,18 +161,30 @@ def test_without_a_summary_in_time_the_oldest_part_is_left_out() -> None:
 
 def test_a_summary_that_comes_late_replaces_what_is_still_there() -> None:
     async def story() -> None:
-        writer = FakeLLM(
-            lambda request: [step for n in range(5) for step in (8.0, TextDelta(f"{n} "))],
-            first_token_s=1.0,
-        )
-        async with calling(agent=summaries(at=0.85), script=says(ANSWER), summary_llm=writer) as call:
-            for number in range(24):
+        forgotten = asyncio.Event()
+
+        def slowly(request: ChatRequest) -> Iterator[LLMDelta | float]:
+            """Not before some of what is summarised has been forgotten."""
+            while not forgotten.is_set():
+                yield TextDelta("They asked ")
+                yield 1.0
+            yield TextDelta("about the opening hours.")
+
+        writer = FakeLLM(slowly)
+
+        def seen(record: Record) -> None:
+            if record.kind == "context.truncated":
+                forgotten.set()
+
+        agent = summaries(at=0.7)
+        async with calling(agent=agent, script=says(ANSWER), summary_llm=writer, observe=seen) as call:
+            for number in range(40):
                 await call.say(f"Question number {number}, and what of the one before, which I have forgotten?", 4.0)
-                await asyncio.sleep(4)
-            assert call.of("context.truncated")
-            done = call.of("context.summarized")
-            told = [str(request.items[1]).count("\\n") + 1 for request in writer.requests]
-            assert any(summary["items"] < lines for summary, lines in zip(done, told, strict=False))
+                await asyncio.sleep(6)
+                if call.of("context.summarized"):
+                    break
+            done = call.of("context.summarized")[0]
+            assert done["items"] < str(writer.requests[0].items[1]).count("\\n") + 1
             assert all(total_tokens(request.items[1:]) <= 512 for request in call.llm.requests)
             check_history_against_journal(call)
 
