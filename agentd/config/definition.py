@@ -211,7 +211,19 @@ class IdlePrompt:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     max_duration: Duration | None = setting("The longest call; then the agent ends it.", default=None, minimum=1)
+    warn_before: Duration | None = setting(
+        "How long before `max_duration` the agent says `warning`.", default=None, minimum=1
+    )
+    warning: str | None = setting(
+        "What it says then; a Jinja2 template over the variables. A sentence of agentd's own by default.", default=None
+    )
     idle_prompt: IdlePrompt | None = setting("What to say to a caller who says nothing.", default=None)
+    end_after_silence: Duration | None = setting(
+        "Silence of both after which the agent says goodbye; idle prompts do not break it.", default=None, minimum=1
+    )
+    away_after: Duration | None = setting(
+        "Silence of both after which the caller counts as away; null never.", default=Duration(15.0), minimum=1
+    )
     max_tool_steps: int = setting("Rounds of tool calls in one reply.", default=3, minimum=0, maximum=50)
     concurrency: int | None = setting("Calls of this agent at once; more are refused.", default=None, minimum=1)
     history_tokens: int | None = setting(

@@ -102,6 +102,8 @@ def _texts(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     limits = values.get("limits")
     if isinstance(limits, Limits) and limits.idle_prompt:
         yield ("limits", "idle_prompt", "say"), limits.idle_prompt.say
+    if isinstance(limits, Limits) and limits.warning:
+        yield ("limits", "warning"), limits.warning
     languages = values.get("languages")
     for tag, override in languages.items() if isinstance(languages, Mapping) else ():
         if isinstance(override, LanguageOverride):

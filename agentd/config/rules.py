@@ -21,6 +21,7 @@ from agentd.config.definition import (
     Filler,
     Greeting,
     Handoff,
+    Limits,
     McpTool,
     PythonTool,
     Turn,
@@ -80,6 +81,23 @@ def _greeting(greeting: Greeting) -> Iterable[Finding]:
         yield Finding(
             "", "missing-key", 'a greeting needs "say" or "generate"', "or leave it out: then the caller begins"
         )
+
+
+def _limits(limits: Limits) -> Iterable[Finding]:
+    longest, before = limits.max_duration, limits.warn_before
+    if before is not None and longest is None:
+        yield Finding("warn_before", "missing-key", '"warn_before" needs "max_duration"')
+    if before is not None and longest is not None and before >= longest:
+        shown = format_duration(before), format_duration(longest)
+        message = f'"warn_before" ({shown[0]}) is no less than "max_duration" ({shown[1]})'
+        yield Finding("warn_before", "delay-order", message)
+    if limits.warning is not None and before is None:
+        yield Finding("warning", "missing-key", '"warning" needs "warn_before": when to say it')
+    prompt, silence = limits.idle_prompt, limits.end_after_silence
+    if prompt is not None and silence is not None and silence <= prompt.after:
+        shown = format_duration(silence), format_duration(prompt.after)
+        message = f'"idle_prompt" comes after {shown[1]}, when the call has ended after {shown[0]} of silence'
+        yield Finding("end_after_silence", "delay-order", message)
 
 
 def _endpointing(endpointing: Endpointing) -> Iterable[Finding]:
@@ -233,6 +251,7 @@ def _shorten(text: str) -> str:
 
 _RULES: dict[type[Any], Callable[[Any], Iterable[Finding]]] = {
     Greeting: _greeting,
+    Limits: _limits,
     Endpointing: _endpointing,
     EndpointingRule: _endpointing_rule,
     Turn: _turn,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-Phrase = Literal["bridge", "bridge_say_again", "trouble", "goodbye_time", "goodbye_idle"]
+Phrase = Literal["bridge", "bridge_say_again", "trouble", "goodbye_time", "goodbye_idle", "warning_time"]
 
 _PHRASES: dict[str, dict[Phrase, str]] = {
     "en": {
         "bridge": "Sorry, I lost you for a moment.",
         "bridge_say_again": "Sorry, I lost you for a moment. Could you say that again?",
         "trouble": "Sorry, I have trouble answering right now. Please try again.",
+        "warning_time": "Our time is almost up.",
         "goodbye_time": "I'm sorry, our time is up. Goodbye.",
         "goodbye_idle": "I can't hear anybody, so I'll hang up. Goodbye.",
     },
@@ -18,6 +19,7 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "bridge": "Entschuldigung, Sie waren kurz weg.",
         "bridge_say_again": "Entschuldigung, Sie waren kurz weg. Können Sie das bitte wiederholen?",
         "trouble": "Entschuldigung, ich kann gerade nicht antworten. Bitte versuchen Sie es noch einmal.",
+        "warning_time": "Unsere Zeit ist gleich um.",
         "goodbye_time": "Es tut mir leid, unsere Zeit ist um. Auf Wiederhören.",
         "goodbye_idle": "Ich höre niemanden und lege jetzt auf. Auf Wiederhören.",
     },
@@ -25,6 +27,7 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "bridge": "Excusez-moi, la ligne a été coupée un instant.",
         "bridge_say_again": "Excusez-moi, la ligne a été coupée un instant. Pouvez-vous répéter ?",
         "trouble": "Excusez-moi, je n'arrive pas à répondre pour le moment. Veuillez réessayer.",
+        "warning_time": "Notre temps est presque écoulé.",
         "goodbye_time": "Je suis désolé, notre temps est écoulé. Au revoir.",
         "goodbye_idle": "Je n'entends personne, je vais raccrocher. Au revoir.",
     },
@@ -32,6 +35,7 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "bridge": "Perdone, se ha cortado un momento.",
         "bridge_say_again": "Perdone, se ha cortado un momento. ¿Puede repetirlo?",
         "trouble": "Perdone, ahora mismo no puedo responder. Inténtelo de nuevo.",
+        "warning_time": "Se nos está acabando el tiempo.",
         "goodbye_time": "Lo siento, se nos ha acabado el tiempo. Adiós.",
         "goodbye_idle": "No oigo a nadie, así que voy a colgar. Adiós.",
     },

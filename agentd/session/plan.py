@@ -13,7 +13,7 @@ from agentd.session.restore import Restored, Waiting
 from agentd.session.speech import FIRST, NORMAL
 from agentd.session.timing import TurnTiming
 
-Purpose = Literal["answer", "greeting", "say", "reply", "idle", "bridge", "goodbye"]
+Purpose = Literal["answer", "greeting", "say", "reply", "idle", "warning", "bridge", "goodbye"]
 
 GO_ON = (
     "A technical fault cut your last answer off after the words that stand last in this conversation. "

@@ -12,6 +12,7 @@ caller.left        identity, reason, final
 caller.muted       muted
 state              state (what front ends see: initializing, listening, thinking, speaking)
 echo               delay_s, loss_db (the agent's own voice comes back; without them: no more)
+user.state         state (listening, speaking, away), before, rule, value
 speech.started     at_s (session time of the first speech window)
 speech.ended       duration_s
 speech.overlapped  outcome (interruption, or why the agent goes on: acknowledgement, no_words, own_echo ...), duration_s
@@ -25,8 +26,8 @@ speech.created     speech (its name), purpose (as below), source (say, generate_
                    operator, a tool or a hook), priority, interruptible, in_history, text, instruction, user_input,
                    end_call (the reason for which the call ends after it): it waits to be said
 speech.finished    speech, requested, interrupted: it was said, or will not be
-reply.started      reply, turn, purpose (answer, greeting, say, reply, idle, bridge, goodbye), generate (whether the
-                   model is asked), speech, in_history (whether the model learns of it)
+reply.started      reply, turn, purpose (answer, greeting, say, reply, idle, warning, bridge, goodbye), generate
+                   (whether the model is asked), speech, in_history (whether the model learns of it)
 reply.written      reply (the model has finished: what is not heard yet stands in the segments)
 segment.started    reply, segment, text (handed to synthesis), draft (number of the message in the reply that it
                    belongs to), before_calls (that message stands ahead of the calls under way), opening (not said

@@ -40,7 +40,7 @@ class Restored:
     `caller_was_speaking`: words may have been lost with the process.
     `reply_owed`: the model is to be asked: it had not answered the caller's last turn, or not to the end.
     `reply_begun`: then it is to go on after what was heard and `unsaid`, instead of answering anew.
-    `waiting`: what was asked to be said and had not begun.
+    `waiting`: what was asked to be said and had not begun. `warned`: the caller knows that time is running out.
     """
 
     items: tuple[ChatItem, ...] = ()
@@ -53,6 +53,7 @@ class Restored:
     reply_owed: bool = False
     reply_begun: bool = False
     waiting: tuple[Waiting, ...] = ()
+    warned: bool = False
     last_record_at: float = 0.0
     started_at: float = 0.0
     ended: bool = False
@@ -92,6 +93,7 @@ class _Restoring:
     owed: bool = False
     generating: bool = False
     begun: bool = False
+    warned: bool = False
     last_at: float = 0.0
     started_at: float = 0.0
     ended: bool = False
@@ -174,6 +176,7 @@ class _Restoring:
         if asked_for is not None and not asked_for.in_history:
             self.apart[self.replies] = asked_for
         bridge = data["purpose"] == "bridge"
+        self.warned = self.warned or data["purpose"] == "warning"
         goes_on = bridge and not self.speaking  # a caller who is asked to say it again is not told the rest
         unsaid = [*self.pending.values(), *self.carried]
         self.carried = unsaid if goes_on else []
@@ -273,6 +276,7 @@ class _Restoring:
             reply_owed=self.owed or self.generating,
             reply_begun=self.generating and self.begun,
             waiting=tuple(self.waiting.values()),
+            warned=self.warned,
             last_record_at=self.last_at,
             started_at=self.started_at,
             ended=self.ended,

@@ -14,8 +14,9 @@ from typing import NoReturn
 
 from agentd import logs
 from agentd.aio import Channel, Closed, now
+from agentd.session.call_time import CallTime
 from agentd.session.compaction import Compaction
-from agentd.session.controls import GOODBYE_S, Controls
+from agentd.session.controls import Controls
 from agentd.session.conversation import Conversation
 from agentd.session.early import EarlyAnswers
 from agentd.session.events import (
@@ -55,9 +56,7 @@ from agentd.session.inbox import (
     Speak,
 )
 from agentd.session.listening import Listening
-from agentd.session.phrases import phrase
-from agentd.session.plan import Plan, bridge, goodbye, greeting, waiting
-from agentd.session.quiet import QuietCaller
+from agentd.session.plan import Plan, bridge, greeting, waiting
 from agentd.session.reply import Reply
 from agentd.session.room import (
     AgentState,
@@ -115,7 +114,6 @@ class Session(Controls):
         self._speech_ended: float | None = None
         self._met = False  # the greeting or the bridge is on its way
         self._failures = 0
-        self._end_by: tuple[float, str] | None = None  # a goodbye was asked for: when the call ends without it, and why
 
     @property
     def state(self) -> AgentState:
@@ -139,7 +137,7 @@ class Session(Controls):
             warm=self._setup.restored is not None,
         )
         self._conversation.language_changed = self._language_changed
-        self._quiet = QuietCaller(self._setup.definition.limits, self._began, self._began)
+        self._time = CallTime(self._conversation, self._speeches)
         self._wait_until: float | None = self._began + NO_CALLER_S
         self._record_start()
         reason = "cancelled"
@@ -201,8 +199,7 @@ class Session(Controls):
             self._start_next_reply()
 
     async def _next_event(self) -> InboxEvent:
-        end_by = self._end_by[0] if self._end_by else None
-        times = (self._machine.deadline, self._quiet.deadline(silent=self._silent()), self._wait_until, end_by)
+        times = (self._machine.deadline, self._time.deadline(silent=self._silent()), self._wait_until)
         deadline = min((t for t in times if t is not None), default=None)
         try:
             async with asyncio.timeout_at(deadline):
@@ -215,10 +212,10 @@ class Session(Controls):
             case Interim(text) if text:
                 self._writer.show_user(text, final=False)
             case Recognized(text) if text:
-                self._quiet.spoke(now())
+                self._time.spoke()
                 self._writer.show_user(text, final=True)
             case SpeechStarted() | SpeechEnded():
-                self._quiet.touched(now())
+                self._time.speaks(speaking=isinstance(event, SpeechStarted))
                 self._speech_ended = now()
         self._machine.streaming = self._listening.streaming
         for decision in self._machine.step(event, now()):
@@ -260,7 +257,7 @@ class Session(Controls):
             source=turn.source,
             language=language,
         )
-        self._quiet.spoke(now())
+        self._time.spoke()
         timing = TurnTiming(
             last_speech=turn.ended_at, speech_ended=self._speech_ended, words_at=turn.words_at, committed=now()
         )
@@ -300,12 +297,12 @@ class Session(Controls):
         if reply is not None:
             reply.cut()
             self._speeches.finish(reply.plan, interrupted=True)
+            self._time.touched(prompt=reply.plan.purpose == "idle")
         if task is not None and not task.done():
             task.cancel()
             _, closing = await asyncio.wait([task], timeout=CLOSE_S)
             if closing:  # the session's task group still owns it
                 log.warning("reply_closes_slowly", extra={"after_s": CLOSE_S})
-        self._quiet.touched(now())
         self._writer.set_state("listening")
 
     def _start_next_reply(self) -> None:
@@ -380,7 +377,7 @@ class Session(Controls):
 
     async def _reply_done(self, reply: Reply) -> None:
         self._reply = self._reply_task = None
-        self._quiet.touched(now())
+        self._time.touched(prompt=reply.plan.purpose == "idle")
         self._failures = self._failures + 1 if reply.failed else 0
         self._speeches.finish(reply.plan, interrupted=False)
         if reply.end_call is not None:
@@ -407,7 +404,7 @@ class Session(Controls):
     async def _end(self, reason: str, text: str) -> None:
         if not text or not self._caller_there:
             await self._finish(reason)
-        self._say_goodbye(text, reason)
+        self._time.say_goodbye(text, reason)
 
     async def _finish(self, reason: str) -> NoReturn:
         """The agent ends the call."""
@@ -427,7 +424,7 @@ class Session(Controls):
         self._machine.warm |= event.outbound
         self._caller_there = True
         self._wait_until = None
-        self._quiet.touched(now())
+        self._time.touched()
         if self._reply is not None and self._machine.state.agent is not Agent.SILENT and not self._machine.state.held:
             self._reply.release()
         if not self._met:
@@ -463,19 +460,6 @@ class Session(Controls):
     async def _check_time(self) -> None:
         if self._wait_until is not None and now() >= self._wait_until:
             raise _Ended("caller_lost" if self._met else "no_caller")
-        if self._end_by is not None and now() >= self._end_by[0]:
-            await self._finish(self._end_by[1])
-        due = self._quiet.due(now(), silent=self._silent())
-        prompt = self._setup.definition.limits.idle_prompt
-        language = self._conversation.language
-        if due == "prompt" and prompt is not None:
-            self._speeches.add(Plan(purpose="idle", text=self._conversation.idle_text(prompt)))
-        elif due == "give_up":
-            self._say_goodbye(phrase("goodbye_idle", language), "idle")
-        elif due == "time_up":
-            self._quiet.limits = type(self._quiet.limits)()  # once is enough
-            self._say_goodbye(phrase("goodbye_time", language), "max_duration")
-
-    def _say_goodbye(self, text: str, reason: str) -> None:
-        self._speeches.add(goodbye(text, reason))
-        self._end_by = self._end_by or (now() + GOODBYE_S, reason)
+        reason = self._time.pass_by(silent=self._silent())
+        if reason is not None:
+            await self._finish(reason)

@@ -39,4 +39,4 @@ class SpeechQueue:
 
 def _can_wait(plan: Plan) -> bool:
     """What answers nobody and may be interrupted is not begun over the caller."""
-    return plan.interruptible and plan.purpose in ("say", "reply", "idle")
+    return plan.interruptible and plan.purpose in ("say", "reply", "idle", "warning")
