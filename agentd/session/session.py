@@ -300,6 +300,7 @@ class Session(Controls):
         if reply is not None:
             reply.cut()
             self._speeches.finish(reply.plan, interrupted=True)
+            self._compaction.consider(self._tasks)
         if task is not None and not task.done():
             task.cancel()
             _, closing = await asyncio.wait([task], timeout=CLOSE_S)

@@ -167,6 +167,7 @@ def test_a_summary_that_comes_late_replaces_what_is_still_there() -> None:
             for number in range(24):
                 await call.say(f"Question number {number}, and what of the one before, which I have forgotten?", 4.0)
                 await asyncio.sleep(4)
+            await asyncio.sleep(12)
             assert call.of("context.truncated")
             done = call.of("context.summarized")
             told = [str(request.items[1]).count("\\n") + 1 for request in writer.requests]
