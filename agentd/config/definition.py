@@ -264,6 +264,13 @@ class RoomOptions:
     )
     text_input: bool = setting("Take chat messages as turns.", default=True)
     video: bool = setting("Take video.", default=False, planned=True)
+    transcription_speed_factor: float = setting(
+        "Corrects the estimate of how fast the voice speaks, by which captions and what counts as heard follow a "
+        "sentence that is still being made, where the synthesiser tells no times of words.",
+        default=1.0,
+        minimum=0.25,
+        maximum=4.0,
+    )
     on_end: Literal["delete_room", "leave"] = setting(
         "When the agent ends the call: delete the room, or leave it.", default="delete_room"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agentd.audio import AudioFrame
 from agentd.providers.fields import setting
@@ -21,6 +21,28 @@ class TTSSettings:
     def languages_known(self) -> frozenset[str] | None:
         """Primary subtags ("de") that it speaks under these settings; None: any, or nobody knows."""
         return None
+
+    @property
+    def pace(self) -> float:
+        """How fast the voice speaks by these settings; 1.0 is normal."""
+        return 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Markup:
+    """What of the expressive markup a synthesiser takes; the rest is left out of what it is given.
+
+    `breaks`: `<break time="0.3s"/>`. `emphasis`: `<emphasis>so</emphasis>`. `cues`: what it knows of `[laughs]`, in
+    small letters. `ssml`: it takes SSML; texts are escaped and come in `<speak>`.
+    """
+
+    breaks: bool = False
+    emphasis: bool = False
+    cues: frozenset[str] = frozenset()
+    ssml: bool = False
+
+
+PLAIN = Markup()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +89,15 @@ class TTS(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class Expressive(Protocol):
+    """A TTS that takes markup says so by this."""
+
+    @property
+    def markup(self) -> Markup: ...
+
+
+def markup_of(tts: TTS) -> Markup:
+    return tts.markup if isinstance(tts, Expressive) else PLAIN

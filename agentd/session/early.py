@@ -19,7 +19,7 @@ from agentd.providers.tts import SpeechChunk
 from agentd.session import resilience
 from agentd.session.conversation import Conversation
 from agentd.session.preemption import DropEarly, Preemption, SkipEarly, StartEarly
-from agentd.session.segmenter import Segmenter, pronounce
+from agentd.session.segmenter import Segmenter
 from agentd.session.synthesis import Segments, voiced
 from agentd.session.turns import TurnMachine
 
@@ -133,8 +133,7 @@ class EarlyAnswer:
     def _segment(self, texts: list[str]) -> None:
         """Hands sentences to synthesis, until the reply does or synthesis is far behind."""
         for text in texts:
-            spoken = pronounce(text, self._conversation.pronunciations)
-            if self._taken or self._segmenter is None or not self.segments.send_nowait(spoken):
+            if self._taken or self._segmenter is None or not self.segments.send_nowait(text):
                 self._segmenter = None
                 return
             self.segmented += 1

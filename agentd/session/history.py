@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from agentd.providers.chat import ChatContext, Entry, is_pinned
 from agentd.providers.llm import ChatItem, Message, ToolCall, ToolResult
+from agentd.session.markup import plain
 
 _SUMMARY = "summary"  # how the id of a summary begins
 
@@ -46,7 +47,7 @@ class Draft:
         self.interrupted = interrupted
 
     def message(self) -> Message | None:
-        text = self.heard if self.settled else self.text.strip()
+        text = self.heard if self.settled else plain(self.text).strip()
         return Message(role="assistant", text=text, interrupted=self.interrupted) if text else None
 
     def entries(self) -> Iterator[Entry]:

@@ -47,9 +47,11 @@ class _Segment:
 class Playback:
     """One reply's playout. `begin` and `add` feed it; `run` plays until `finish` and the last sample."""
 
-    def __init__(self, out: AudioOut, listener: Listener) -> None:
+    def __init__(self, out: AudioOut, listener: Listener, *, pace: float = 1.0) -> None:
+        """`pace`: how much faster than usual the voice speaks, for estimates."""
         self._out = out
         self._listener = listener
+        self._pace = pace
         self._rate = out.sample_rate_hz
         self._segments: list[_Segment] = []
         self._changed = asyncio.Event()
@@ -187,7 +189,7 @@ class Playback:
     def _report_segment(self, segment: _Segment, heard_bytes: int) -> None:
         heard_s = heard_bytes / BYTES_PER_SAMPLE / self._rate
         total_s = len(segment.sound) / BYTES_PER_SAMPLE / self._rate if segment.complete else None
-        text = heard_text(segment.text, heard_s, total_s, segment.words)
+        text = heard_text(segment.text, heard_s, total_s, segment.words, pace=self._pace)
         if segment.complete and heard_bytes == len(segment.sound):
             text = segment.text
         if len(text) > len(segment.shown):

@@ -22,11 +22,12 @@ from agentd.session.conversation import Conversation
 from agentd.session.early import SEGMENTS_CAPACITY, usable
 from agentd.session.events import AgentWords, ToolsRunning
 from agentd.session.history import Draft, ToolRound, agent_id, tools_id
+from agentd.session.markup import plain
 from agentd.session.phrases import phrase
 from agentd.session.plan import GO_ON, Plan
 from agentd.session.playout import Playback
 from agentd.session.room import Room
-from agentd.session.segmenter import Segmenter, pronounce
+from agentd.session.segmenter import Segmenter
 from agentd.session.setup import Candidate
 from agentd.session.synthesis import Segments, at_rate, voiced
 from agentd.session.timing import ReplyMarks
@@ -67,7 +68,7 @@ class Reply:
         self._asked = False
         self._running: ToolRound | None = None  # the calls whose results are awaited
         self._marks = ReplyMarks(now(), conversation.agent_silent)
-        self._playback = Playback(conversation.voice, self)
+        self._playback = Playback(conversation.voice, self, pace=conversation.pace)
         self._captions = Captions(room, f"{conversation.setup.id}-{conversation.setup.incarnation}-{self.number}")
         self._rate = conversation.voice.sample_rate_hz
         self._settled = False
@@ -236,9 +237,10 @@ class Reply:
         return draft
 
     async def _add_segments(self, texts: Iterable[str], draft: Draft, *, opening: bool = False) -> None:
-        for text in texts:
+        for marked in texts:
             if self._settled:
                 return
+            text = plain(marked)
             index = len(self._texts)
             self._texts.append(text)
             self._draft_of.append(draft)
@@ -255,7 +257,7 @@ class Reply:
             )
             self._playback.begin(index, text)
             if self._voiced is None or index >= self._voiced.segmented:
-                await self._segments.send(pronounce(text, self._conversation.pronunciations))
+                await self._segments.send(marked)
 
     # Tools.
 

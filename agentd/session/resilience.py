@@ -7,8 +7,7 @@ All attempts of a request share one time budget, because the caller is waiting.
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol, TypeVar, cast
 
@@ -16,9 +15,11 @@ from agentd.aio import Closed, now
 from agentd.audio import AudioFrame
 from agentd.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from agentd.providers.llm import LLM, ChatRequest, LLMDelta, TextDelta
-from agentd.providers.tts import TTS, SpeechChunk, TimedWord
-from agentd.session.alignment import heard_text
+from agentd.providers.tts import TTS, Markup, SpeechChunk, TimedWord, markup_of
+from agentd.session.alignment import heard_text, pieces
+from agentd.session.markup import plain
 from agentd.session.setup import Candidate
+from agentd.session.voicing import Times, voiced
 
 ROUNDS = 4  # a first attempt and three retries, as livekit-agents 1.8.9
 RETRY_AFTER_S = 2.0
@@ -158,19 +159,26 @@ async def _next_useful(stream: AsyncGenerator[LLMDelta, None], name: str, within
 
 
 async def synthesize(
-    candidates: Sequence[Candidate[TTS]], segments: Segments, language: str | None, record: Recorder
+    candidates: Sequence[Candidate[TTS]],
+    segments: Segments,
+    language: str | None,
+    record: Recorder,
+    pronunciations: Mapping[str, str] | None = None,
+    pace: float = 1.0,
 ) -> AsyncGenerator[SpeechChunk, None]:
-    """The sound of all segments. When a synthesiser fails, ends early or makes no sound for `ATTEMPT_S` although it has
-    a segment, the next attempt is given what is left: the segments that it had not begun, and of the one that it broke
-    off the words that had not come."""
-    feed = _Feed(segments)
+    """The sound of all segments, which are marked texts (`agentd.session.markup`), with the times of the written words.
+
+    When a synthesiser fails, ends early or makes no sound for `ATTEMPT_S` although it has a segment, the next attempt
+    is given what is left: the segments that it had not begun, and of the one that it broke off the words that had not
+    come.
+    """
+    feed = _Feed(segments, pronunciations or {}, pace)
     attempts = Attempts("tts", candidates, record)
     async for candidate in attempts:
         began = now()
         first = True
-        stream = cast(
-            "AsyncGenerator[SpeechChunk, None]", candidate.provider.synthesize(feed.replay(), language=language)
-        )
+        texts = feed.replay(markup_of(candidate.provider))
+        stream = cast("AsyncGenerator[SpeechChunk, None]", candidate.provider.synthesize(texts, language=language))
         try:
             async with aclosing(stream):
                 while (chunk := await feed.patiently(stream, candidate.name)) is not None:
@@ -192,8 +200,10 @@ async def synthesize(
 class _Feed:
     """Segments on their way to a synthesiser, kept until they are done, so that another one can take them over."""
 
-    def __init__(self, segments: Segments) -> None:
+    def __init__(self, segments: Segments, pronunciations: Mapping[str, str], pace: float) -> None:
         self._source = segments
+        self._pronunciations = pronunciations
+        self._pace = pace
         self._texts: list[str] = []
         self._done = 0  # segments whose last chunk was given on
         self._offset = 0  # the synthesiser's segment 0 is this one
@@ -204,23 +214,28 @@ class _Feed:
         self._words: list[TimedWord] = []
         self._before_s = 0.0  # sound by synthesisers that broke off
         self._before_text = ""  # and the words that they said
+        self._times: dict[int, Times] = {}  # of the segments that the synthesiser has taken
 
     @property
     def unfinished(self) -> bool:
         """The synthesiser has a segment whose sound is not complete."""
         return self._handed > self._done
 
-    async def replay(self) -> AsyncIterator[str]:
+    async def replay(self, markup: Markup) -> AsyncIterator[str]:
+        """What the synthesiser is to speak."""
         self._offset = self._handed = self._done
         while True:
             if self._handed == len(self._texts) and not await self._fetch():
                 return
             text = self._texts[self._handed]
-            if self._handed == self._done and self._before_text:
-                text = text[len(self._before_text) :]
+            goes_on = self._handed == self._done and self._before_text
+            if goes_on:
+                text = plain(text)[len(self._before_text) :]
+            spoken = voiced(text, markup, self._pronunciations)
+            self._times[self._handed] = Times(spoken, estimate=bool(goes_on))
             self._handed += 1
             self._wait_again()
-            yield text
+            yield spoken.spoken
 
     async def _fetch(self) -> bool:
         """Not by iterating the channel: an iterator that was cancelled with a failed attempt could not go on."""
@@ -247,33 +262,52 @@ class _Feed:
     def placed(self, chunk: SpeechChunk) -> SpeechChunk:
         """With the number and the times that it has in the whole reply."""
         segment = chunk.segment + self._offset
-        words = chunk.words
+        words = self._written(segment, chunk)
         if self._before_s:
             shift = self._before_s
-            words = tuple(TimedWord(text=w.text, start_s=w.start_s + shift, end_s=w.end_s + shift) for w in chunk.words)
+            words = tuple(TimedWord(text=w.text, start_s=w.start_s + shift, end_s=w.end_s + shift) for w in words)
         self._given_s += chunk.frame.duration_s
         self._words += words
         if chunk.last:
             self._next_segment()
         return SpeechChunk(segment=segment, frame=chunk.frame, words=words, last=chunk.last)
 
+    def _written(self, segment: int, chunk: SpeechChunk) -> tuple[TimedWord, ...]:
+        """The times of the written words."""
+        times = self._times.get(segment)
+        if times is None:
+            return chunk.words
+        words = times.push(chunk.words)
+        if chunk.last:
+            words += times.flush(self._given_s - self._before_s + chunk.frame.duration_s)
+        return tuple(words)
+
     def _next_segment(self) -> None:
+        self._times.pop(self._done, None)
         self._done += 1
         self._given_s = self._before_s = 0.0
         self._before_text = ""
         self._words = []
 
+    def _estimated(self, sample_rate_hz: int) -> SpeechChunk | None:
+        """When the words that were given on are heard, for want of better: the rest will have times."""
+        if self._words or not self._before_text:
+            return None
+        self._words = Times(voiced(self._before_text), estimate=True).flush(self._given_s)
+        return SpeechChunk(segment=self._done, frame=AudioFrame(b"", sample_rate_hz), words=tuple(self._words))
+
     def ending(self, sample_rate_hz: int) -> SpeechChunk | None:
-        """Notes which words of a segment were given on by a synthesiser that failed; if all, the segment's end."""
+        """Notes which words of a segment were given on by a synthesiser that failed; if all, the segment's end,
+        else their times where the synthesiser gave none."""
         if not self._given_s:
             return None
-        text = self._texts[self._done]
+        text = plain(self._texts[self._done])
         self._before_s = self._given_s
-        begun = heard_text(text, self._given_s, None, self._words)
+        begun = heard_text(text, self._given_s, None, self._words, pace=self._pace)
         if begun != text:
-            *whole, _cut = re.findall(r"\S+\s*", begun) or [""]
+            *whole, _cut = pieces(begun) or [""]
             self._before_text = "".join(whole)
-            return None
+            return self._estimated(sample_rate_hz)
         ending = SpeechChunk(segment=self._done, frame=AudioFrame(b"", sample_rate_hz), last=True)
         self._next_segment()
         return ending

@@ -2,13 +2,15 @@
 
 Sentences, because synthesis needs them whole for their melody; the first may be cut at a clause, because the
 caller waits for it. Markdown, emoji and other things that are written but not said are taken out here, so that
-captions and history hold the words that were spoken.
+captions and history hold the words that were spoken. Expressive markup (`agentd.session.markup`) stays: it is for
+synthesis, which is why a segment is a marked text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+
+from agentd.session.markup import TAG, plain
 
 FIRST_CLAUSE_CHARS = 40
 """From this length on, the first segment may end at a comma: about 2.5 s of speech, enough to make the rest in."""
@@ -53,12 +55,12 @@ _LAST_WORD = re.compile(r"(\S+?)[.]+[\"'”’)\]]*$")
 
 
 class Segmenter:
-    """Takes deltas, answers finished segments, spoken form. One reply each."""
+    """Takes deltas, answers finished segments, spoken form, markup in it. One reply each."""
 
     def __init__(self) -> None:
         self._text = ""
         self._first = True
-        self._in_code = False
+        self._markup = ""  # of a segment without words: it goes to the next one
 
     def push(self, delta: str) -> list[str]:
         self._text += delta
@@ -74,7 +76,11 @@ class Segmenter:
         return self._spoken([rest])
 
     def _spoken(self, segments: list[str]) -> list[str]:
-        spoken = [text for text in map(speakable, segments) if text]
+        spoken = []
+        for segment in segments:
+            text = speakable(self._markup + segment)
+            self._markup = "" if text else "".join(tag.group() for tag in TAG.finditer(self._markup + segment))
+            spoken += [text] if text else []
         self._first = self._first and not spoken
         return spoken
 
@@ -90,6 +96,9 @@ class Segmenter:
                     return match.end()
         if len(self._text) > LONGEST_SEGMENT_CHARS:
             space = self._text.rfind(" ", 0, LONGEST_SEGMENT_CHARS)
+            tag = self._text.rfind("<", 0, max(space, 0))
+            if tag > 0 and self._text.find(">", tag) > space:  # not within a tag
+                return tag
             return space + 1 if space > 0 else LONGEST_SEGMENT_CHARS
         return None
 
@@ -109,6 +118,7 @@ class Segmenter:
         return not (word in _ABBREVIATIONS or initial or number)
 
 
+_KEPT = "\ue000"  # a private character: stands for a tag while the rest is taken out
 _DROPPED = re.compile(r"```.*?```|<[^<>\n]{1,80}>|!\[[^\]]*\]\([^)]*\)", re.DOTALL)
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 _LINE_START = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]?|[-*+•][ \t]+|\|)", re.MULTILINE)
@@ -120,7 +130,18 @@ _EMOJI = re.compile(
 
 
 def speakable(text: str) -> str:
-    """The text as it is said: without markdown, emoji, links' addresses and code."""
+    """The text as it is said: without markdown, emoji, links' addresses and code; markup stays. Empty without words."""
+    if not any(c.isalnum() for c in plain(text)):
+        return ""
+    tags = [match.group() for match in TAG.finditer(text)]
+    text = TAG.sub(_KEPT, text.replace(_KEPT, " "))
+    text = _said(text)
+    for tag in tags:
+        text = text.replace(_KEPT, tag, 1)
+    return text if any(c.isalnum() for c in plain(text)) else ""
+
+
+def _said(text: str) -> str:
     text = _DROPPED.sub(" ", text)
     text = _LINK.sub(r"\1", text)
     text = _RULE.sub(" ", text)
@@ -129,14 +150,4 @@ def speakable(text: str) -> str:
         text = _EMPHASIS.sub(r"\2", text)
     text = _EMOJI.sub(" ", text).replace("|", " ")
     text = re.sub(r"\s+", " ", text).strip()
-    text = re.sub(r"\s+([,.!?;:])(?=\s|$)", r"\1", text)
-    return text if any(c.isalnum() for c in text) else ""
-
-
-def pronounce(text: str, pronunciations: Mapping[str, str]) -> str:
-    """Replaces whole words by what is to be said for them; longer entries first."""
-    if not pronunciations:
-        return text
-    words = sorted(pronunciations, key=len, reverse=True)
-    pattern = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, words)) + r")(?!\w)")
-    return pattern.sub(lambda match: pronunciations[match.group()], text)
+    return re.sub(r"\s+([,.!?;:])(?=\s|$)", r"\1", text)

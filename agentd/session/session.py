@@ -298,6 +298,7 @@ class Session(Controls):
             reply.cut()
             self._speeches.finish(reply.plan, interrupted=True)
             self._time.touched(prompt=reply.plan.purpose == "idle")
+            self._compaction.consider(self._tasks)
         if task is not None and not task.done():
             task.cancel()
             _, closing = await asyncio.wait([task], timeout=CLOSE_S)

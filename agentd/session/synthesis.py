@@ -46,7 +46,9 @@ async def voiced(
     done, last = 0, False
     while not last:
         stretch, base = Stretch(segments), done
-        stream = resilience.synthesize(conversation.providers.tts, stretch, conversation.language, record)
+        voices, language = conversation.providers.tts, conversation.language
+        pronunciations, pace = conversation.pronunciations, conversation.pace
+        stream = resilience.synthesize(voices, stretch, language, record, pronunciations, pace)
         async with aclosing(stream) as chunks:
             async for chunk in chunks:
                 done += chunk.last

@@ -46,6 +46,10 @@ class ElevenLabsTTSSettings(TTSSettings):
         "The longest gap in a segment's sound.", default=Duration(3.0), minimum=0.05, maximum=60
     )
 
+    @property
+    def pace(self) -> float:
+        return self.speed or 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ElevenLabsSTTSettings(STTSettings):

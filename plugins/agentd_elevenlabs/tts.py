@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed
 from agentd.aio import Channel, produced
 from agentd.audio import BYTES_PER_SAMPLE, OUTPUT_HZ, AudioFrame
 from agentd.errors import ProviderTimeout, ProviderUnavailable
-from agentd.providers.tts import SpeechChunk
+from agentd.providers.tts import Markup, SpeechChunk
 from agentd_elevenlabs.alignment import Words
 from agentd_elevenlabs.config import ElevenLabsTTSSettings
 from agentd_elevenlabs.voices import voice_id
@@ -56,6 +56,11 @@ class ElevenLabsTTS:
     @property
     def aligned(self) -> bool:
         return True
+
+    @property
+    def markup(self) -> Markup:
+        """Pauses of up to 3 s; `[laughs]` is for eleven_v3, which has no WebSocket."""
+        return Markup(breaks=True)
 
     def synthesize(self, segments: AsyncIterable[str], *, language: str | None) -> AsyncIterator[SpeechChunk]:
         url = speech_url(self._settings, self._voice, self._settings.language or language)

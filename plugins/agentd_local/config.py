@@ -74,6 +74,10 @@ class HibariSettings(TTSSettings):
     def languages_known(self) -> frozenset[str] | None:
         return frozenset({"en"})
 
+    @property
+    def pace(self) -> float:
+        return self.speed
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FastTextSettings(LanguageIdSettings):

@@ -74,3 +74,7 @@ class OpenAITTSSettings(TTSSettings):
     stall_timeout: Duration = setting(
         "The longest gap in a segment's sound.", default=Duration(3.0), minimum=0.05, maximum=300
     )
+
+    @property
+    def pace(self) -> float:
+        return self.speed

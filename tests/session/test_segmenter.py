@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.session.segmenter import LONGEST_SEGMENT_CHARS, Segmenter, pronounce, speakable
+from agentd.session.segmenter import LONGEST_SEGMENT_CHARS, Segmenter, speakable
 
 CASES = {
     "two sentences": ("Hello there. How are you?", ["Hello there.", "How are you?"]),
@@ -29,6 +29,11 @@ CASES = {
     "question marks": ("Really?! Yes.", ["Really?!", "Yes."]),
     "snake case stays": ("Use the my_long_name field.", ["Use the my_long_name field."]),
     "multiplication stays": ("Two * three is six.", ["Two * three is six."]),
+    "a break stays": ('One. <break time="300ms"/> Two.', ["One.", '<break time="300ms"/> Two.']),
+    "a cue stays": ("[laughs] **Good** one.", ["[laughs] Good one."]),
+    "a cue alone waits for words": ("[sighs]\n\nWell then.", ["[sighs]Well then."]),
+    "markup without any words": ("<break/>", []),
+    "other tags and brackets": ("<b>Hi</b> [sic] <speak>you</speak>.", ["Hi [sic] you."]),
     "version number": ("Version 1.2.3 is out. Get it.", ["Version 1.2.3 is out.", "Get it."]),
 }
 
@@ -72,8 +77,3 @@ def test_nothing_is_lost_between_segments() -> None:
 
 def test_speakable_keeps_plain_text_as_it_is() -> None:
     assert speakable("Plain text, 5 < 6 & more.") == "Plain text, 5 < 6 & more."
-
-
-def test_pronunciations_replace_whole_words_only() -> None:
-    words = {"GP": "gee pee", "Dr. Ng": "Doctor Ing"}
-    assert pronounce("The GP and Dr. Ng, not GPS.", words) == "The gee pee and Doctor Ing, not GPS."
