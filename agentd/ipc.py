@@ -181,6 +181,13 @@ async def receive_json(link: FrameLink) -> Any:
         raise LinkClosed(f"the other end sent no JSON: {error}") from error
 
 
+def own_path() -> list[Path]:
+    """Where a child of ours finds agentd, when it runs from its source tree. A child is started with -P: what lies in
+    the working directory must not stand in for a module."""
+    root = Path(__file__).resolve().parents[1]
+    return [] if root.name in ("site-packages", "dist-packages") else [root]
+
+
 class ChildProcess(asyncio.SubprocessProtocol):
     """A running child. Its output, where asked for, goes to a logger line by line; a flood is cut, and counted.
 

@@ -110,6 +110,8 @@ async def running_daemon(
     flags: tuple[str, ...] = (),
     environment: Mapping[str, str] | None = None,
     log_format: str = "json",
+    program: tuple[str, ...] = (sys.executable, "-m", "agentd"),
+    cwd: Path | None = None,
 ) -> AsyncIterator[Daemon]:
     """`agentd serve` over `agents` (file name to text, or a directory), until the end of the block."""
     with tempfile.TemporaryDirectory(prefix="agentd-") as temporary:
@@ -117,7 +119,7 @@ async def running_daemon(
         agents_dir = agents if isinstance(agents, Path) else _write(place / "agents.d", agents)
         port, log = free_port(), place / "agentd.log"
         command = [
-            sys.executable, "-m", "agentd", "serve", "-d", str(agents_dir), "--workers", str(workers),
+            *program, "serve", "-d", str(agents_dir), "--workers", str(workers),
             "--admin-addr", f"127.0.0.1:{port}", "--log-format", log_format, *flags,
         ]  # fmt: skip
         env = {
@@ -130,7 +132,7 @@ async def running_daemon(
             **(environment or {}),
         }
         with log.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(*command, env=env, stdout=output, stderr=output)
+            process = await asyncio.create_subprocess_exec(*command, env=env, cwd=cwd, stdout=output, stderr=output)
         try:
             async with aiohttp.ClientSession() as http:
                 daemon = Daemon(process, f"http://127.0.0.1:{port}", agents_dir, log, server, http)

@@ -21,7 +21,7 @@ from typing import Literal, Protocol
 from agentd.aio import Channel, Closed, now
 from agentd.config.definition import AgentDefinition
 from agentd.errors import WorkerDied, WorkerUnresponsive
-from agentd.ipc import FrameLink, LinkClosed, memory_links, receive_object, send_object, spawn_child
+from agentd.ipc import FrameLink, LinkClosed, memory_links, own_path, receive_object, send_object, spawn_child
 from agentd.runtime.messages import (
     Commit,
     FromWorker,
@@ -280,8 +280,9 @@ async def launch_process(name: str) -> AsyncIterator[Launched]:
     Its temporary files go into a directory that is removed with it, for a killed process tidies up nothing.
     """
     with TemporaryDirectory(prefix=f"agentd-{name}-", ignore_cleanup_errors=True) as scratch:
-        environment = {**os.environ, "TMPDIR": scratch}
-        argv = [sys.executable, "-m", "agentd.runtime.worker"]
+        path = os.pathsep.join([*map(str, own_path()), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {**os.environ, "TMPDIR": scratch, "PYTHONPATH": path}
+        argv = [sys.executable, "-P", "-m", "agentd.runtime.worker"]
         child = await spawn_child(argv, env=environment, start_new_session=True)
         try:
             yield Launched(link=child.link, pid=child.process.pid)

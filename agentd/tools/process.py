@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import agentd
 from agentd import ipc, logs
 from agentd.errors import ToolCrashed
 from agentd.tools.spec import ToolContext
@@ -153,7 +152,7 @@ async def start(
     """A process that is ready for calls. Raises ToolCrashed."""
     mark = secrets.token_hex(16)
     env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    paths = os.pathsep.join(map(str, (code, *_own_path())))
+    paths = os.pathsep.join(map(str, (code, *ipc.own_path())))
     env |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
     env |= {**environment, _MARK: mark}
     if memory_limit_bytes:
@@ -181,12 +180,6 @@ async def start(
         await process.end()
         raise
     return process
-
-
-def _own_path() -> list[Path]:
-    """Where agentd itself is to be found, when it runs from its source tree."""
-    root = Path(agentd.__file__).resolve().parents[1]
-    return [] if root.name in ("site-packages", "dist-packages") else [root]
 
 
 def _plain(context: ToolContext) -> dict[str, Any]:
