@@ -141,7 +141,9 @@ async def test_sixteen_calls_to_two_agents_in_two_workers(server: Server, tmp_pa
 
 async def test_barge_in_silences_the_agent_and_the_history_keeps_what_was_heard(server: Server, tmp_path: Path) -> None:
     words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-    async with keeping_state(server, {"a.yaml": zero_cost_agent("a", [words])}, tmp_path, workers=1):
+    warm = "turn: {interruption: {echo_warmup: 0}}"  # the agent's first sound in the call is interrupted
+    agent = zero_cost_agent("a", [words], extra=warm)
+    async with keeping_state(server, {"a.yaml": agent}, tmp_path, workers=1):
         async with Caller.join(server, agent="a") as caller:
             await caller.agent_state("listening", 20)
             await caller.chat("go")
