@@ -2,13 +2,14 @@
 # make test   every test, on real parts, installing what they need
 # make check  lint and strict types
 # make unit   the tests that need no server, browser or speech model
+# make fresh  both commands on a fresh Debian 12, in a directory (as root, with debootstrap; ten minutes)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SERVE_FLAGS ?=
 
-.PHONY: run test unit check format schemas bench clean
+.PHONY: run test unit fresh check format schemas bench clean
 
 run: $(VENV)/.installed
 	@$(BIN)/agentd serve --dev $(SERVE_FLAGS)
@@ -19,6 +20,9 @@ test: $(VENV)/.installed
 
 unit: $(VENV)/.installed
 	@$(BIN)/python -m pytest -m "not system"
+
+fresh: $(VENV)/.installed
+	@$(BIN)/python -m pytest -sv tests/fresh/two_commands.py
 
 check: $(VENV)/.installed
 	@$(BIN)/ruff check .
@@ -35,8 +39,6 @@ schemas: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
 	@bash tests/system/python.sh $(PYTHON) $(VENV)
-	@echo "Installing agentd and its providers (once; about two minutes) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@
 
 clean:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -17,8 +18,9 @@ import click
 
 from agentd import logs
 from agentd.aio import cancel_and_wait
-from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame, Rechunker, read_wav, resample, write_wav
-from agentd.cli.console_room import FRAME_S, ConsoleRoom, Sink
+from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame, read_wav, resample, write_wav
+from agentd.cli.console_devices import Devices, NoDevice, find_devices, open_devices
+from agentd.cli.console_room import ConsoleRoom, Sink
 from agentd.config.daemon import DaemonConfig, find_daemon_file, load_daemon, select_plugins
 from agentd.config.definition import AgentDefinition
 from agentd.config.load import load
@@ -55,10 +57,9 @@ def console(
     logs.configure("text", "INFO" if verbose else "ERROR")
     with _problems_told():
         daemon, definition = _find(name, agents_dir, config)
-        mode: Literal["file", "text", "microphone"] = "file" if input_file else "text"
-        if mode == "text" and not text and _has_microphone():
-            mode = "microphone"
-        talk = _Talk(daemon, definition, agents_dir, mode, input_file, record_file)
+        devices = None if input_file or text else _devices_or_why_not()
+        mode: Literal["file", "text", "microphone"] = "file" if input_file else "microphone" if devices else "text"
+        talk = _Talk(daemon, definition, agents_dir, mode, input_file, record_file, devices)
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(talk.run())
 
@@ -90,12 +91,12 @@ def _find(name: str, agents_dir: Path, config: Path | None) -> tuple[DaemonConfi
     raise AgentdError(f'no agent "{name}" in {agents_dir}; there are: {known}')
 
 
-def _has_microphone() -> bool:
+def _devices_or_why_not() -> Devices | None:
     try:
-        import sounddevice
-    except (ImportError, OSError):
-        return False
-    return any(device["max_input_channels"] > 0 for device in sounddevice.query_devices())
+        return find_devices()
+    except NoDevice as reason:
+        click.echo(f"No talking aloud here: {reason}. Type instead.", err=True)
+        return None
 
 
 class _Recording:
@@ -132,6 +133,7 @@ class _Talk:
     mode: Literal["file", "text", "microphone"]
     input_file: Path | None
     record_file: Path | None
+    devices: Devices | None
 
     async def run(self) -> None:
         from agentd.runtime.live import live_parts
@@ -172,16 +174,19 @@ class _Talk:
                 journal=journal,
                 room_name="console",
             )
-            await self._hold(Session(setup), room)
-            journal.close()
-        if self.record_file:
-            write_wav(self.record_file, AudioFrame(bytes(recording.data), OUTPUT_HZ))
-            click.echo(f"Wrote {self.record_file}.", err=True)
+            try:
+                await self._hold(Session(setup), room)
+            finally:
+                journal.close()
+                if self.record_file:
+                    write_wav(self.record_file, AudioFrame(bytes(recording.data), OUTPUT_HZ))
+                    click.echo(f"Wrote {self.record_file}.", err=True)
 
     async def _hold(self, session: Session, room: ConsoleRoom) -> None:
         async with asyncio.TaskGroup() as group:
             clock = group.create_task(room.audio_out.run())
             caller = group.create_task(self._caller(room))
+            _hang_up_on_ctrl_c(room)
             reason = await session.run()
             await cancel_and_wait(caller)
             clock.cancel()
@@ -202,13 +207,26 @@ class _Talk:
             click.echo("Speak; Ctrl-C ends.", err=True)
             await asyncio.Event().wait()
 
-    @contextlib.contextmanager
-    def _devices(self, room: ConsoleRoom, sinks: list[Sink]) -> Any:
-        if self.mode != "microphone":
-            yield
-            return
-        with _microphone(room), _loudspeaker(sinks):
-            yield
+    def _devices(self, room: ConsoleRoom, sinks: list[Sink]) -> contextlib.AbstractContextManager[None]:
+        if self.devices is None:
+            return contextlib.nullcontext()
+
+        def lost(what: str) -> None:
+            click.echo(f"agentd: {what}", err=True)
+            room.leave()
+
+        return open_devices(self.devices, room, sinks, lost)
+
+
+def _hang_up_on_ctrl_c(room: ConsoleRoom) -> None:
+    """The first is the caller's going; the next one ends the program as it would anyway."""
+    loop = asyncio.get_running_loop()
+
+    def hang_up() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        room.leave()
+
+    loop.add_signal_handler(signal.SIGINT, hang_up)
 
 
 async def _type_lines(room: ConsoleRoom) -> None:
@@ -231,32 +249,3 @@ async def _type_lines(room: ConsoleRoom) -> None:
         if line.strip():
             room.type(line.strip())
             await asyncio.sleep(0.1)
-
-
-@contextlib.contextmanager
-def _microphone(room: ConsoleRoom) -> Any:
-    import sounddevice
-
-    loop = asyncio.get_running_loop()
-    chunker = Rechunker(round(FRAME_S * INPUT_HZ), INPUT_HZ)
-
-    def heard(data: Any, frames: int, time: Any, status: Any) -> None:
-        for frame in chunker.push(AudioFrame(bytes(data), INPUT_HZ)):
-            loop.call_soon_threadsafe(room.hear, frame)
-
-    with sounddevice.RawInputStream(samplerate=INPUT_HZ, channels=1, dtype="int16", callback=heard):
-        yield
-
-
-@contextlib.contextmanager
-def _loudspeaker(sinks: list[Sink]) -> Any:
-    import sounddevice
-
-    class Speaker:
-        def play(self, frame: AudioFrame) -> None:
-            if stream.write_available >= frame.samples:
-                stream.write(frame.data)
-
-    with sounddevice.RawOutputStream(samplerate=OUTPUT_HZ, channels=1, dtype="int16") as stream:
-        sinks.append(Speaker())
-        yield

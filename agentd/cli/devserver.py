@@ -74,7 +74,6 @@ def ensure_livekit_server(progress: Callable[[str], None], cache: Path = CACHE) 
         return binary
     go = shutil.which("go")
     if go is None:
-        progress("No livekit-server on PATH, and no Go to build one with.")
         return None
     return binary if _go_install(go, binary, progress) else None
 

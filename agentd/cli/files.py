@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -44,6 +46,15 @@ def daemon_of(config: Path | None, environment: Mapping[str, str]) -> tuple[Load
     loaded = load_daemon(config or find_daemon_file(), environment)
     registry, problems = select_plugins(installed(), loaded.config)
     return LoadedDaemon(config=loaded.config, problems=(*loaded.problems, *problems)), registry
+
+
+def this_program() -> str:
+    """How agentd is called from here, for advice: its name where PATH has it, else where it is."""
+    called = Path(sys.argv[0])
+    if called.name != "agentd":
+        return "python -m agentd"
+    on_path = shutil.which("agentd")
+    return "agentd" if on_path and called.samefile(on_path) else os.path.relpath(called)
 
 
 def show_problems(problems: Sequence[Problem], style: str, agents: Iterable[str]) -> None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import click
 
 from agentd import logs
-from agentd.cli.files import DEFAULT_DIRECTORY, EXIT_INVALID, config_options, environment_with
+from agentd.aio import cancel_and_wait
+from agentd.cli.files import DEFAULT_DIRECTORY, EXIT_INVALID, config_options, environment_with, this_program
 from agentd.cli.setting import Setting, resolve
 from agentd.config.daemon import state_directory
 from agentd.config.watch import watch
@@ -31,7 +32,7 @@ EXIT_BUSY = 73
 EXIT_ADMIN_TAKEN = 98
 
 NO_SERVER = (
-    "no LiveKit server: set LIVEKIT_URL, or install livekit-server or Go; without one, try: agentd console {agent}"
+    "no LiveKit server: set LIVEKIT_URL, or install livekit-server or Go; without one, try: {agentd} console {agent}"
 )
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ async def run(setting: Setting) -> int:
         if setting.credentials is None:
             credentials = await _own_livekit(stack)
             if credentials is None:
-                return _told(EXIT_UNREACHABLE, NO_SERVER.format(agent=setting.an_agent))
+                return _told(EXIT_UNREACHABLE, NO_SERVER.format(agentd=this_program(), agent=setting.an_agent))
             setting = replace(setting, credentials=credentials)
         metrics = Metrics()
         changes = watch(setting.directory) if setting.watch else None
@@ -121,8 +122,7 @@ async def run(setting: Setting) -> int:
             addr = setting.config.admin.addr
             return _told(EXIT_ADMIN_TAKEN, f"the admin address {addr} cannot be had: choose another with --admin-addr")
         logger.info("admin server listening", extra={"address": address})
-        if setting.dev:
-            click.echo(f"Talk to your agents: http://{address}/talk", err=True)
+        telling = asyncio.create_task(_tell_where_to_talk(supervisor, address)) if setting.dev else None
         _on_signals(supervisor)
         try:
             whole = await supervisor.run()
@@ -130,7 +130,16 @@ async def run(setting: Setting) -> int:
             return _told(EXIT_INVALID, str(error))
         except LiveKitUnreachable as error:
             return _told(EXIT_UNREACHABLE, f"LiveKit cannot be reached: {error}")
+        finally:
+            await cancel_and_wait(telling)
     return 0 if whole else EXIT_CALLS_CUT
+
+
+async def _tell_where_to_talk(supervisor: Supervisor, address: str) -> None:
+    """As soon as somebody answers there."""
+    while not supervisor.readiness().ready:  # noqa: ASYNC110 (what it is made of has no one event)
+        await asyncio.sleep(0.1)
+    click.echo(f"Talk to your agents: http://{address}/talk", err=True)
 
 
 async def _own_livekit(stack: AsyncExitStack) -> LiveKitCredentials | None:

@@ -157,7 +157,7 @@ async def test_69_when_livekit_cannot_be_reached_and_must_be(place: Path) -> Non
 async def test_69_when_no_server_of_our_own_can_be_had(place: Path) -> None:
     code, line = await told(place, "--dev", environment={"PATH": ""})
     assert code == 69
-    assert line.endswith("without one, try: agentd console ada")
+    assert line.endswith("without one, try: python -m agentd console ada")
 
 
 async def test_73_while_another_daemon_holds_the_state_directory(place: Path) -> None:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the system tests need beside Python: a browser, Node, promtool, recorded human speech, and a LiveKit server.
+# What the system tests need beside Python: a browser, Node, promtool, recorded human speech, a sound server (25 MB), and
+# a LiveKit server.
 # Installs only what is missing; names what cannot be had, and the tests that need it then fail.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -13,6 +14,9 @@ command -v promtool >/dev/null || packages+=(prometheus)
 command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm)
 dpkg -s pocketsphinx-testdata >/dev/null 2>&1 || packages+=(pocketsphinx-testdata)
 dpkg -s alsa-utils >/dev/null 2>&1 || packages+=(alsa-utils)
+for package in pulseaudio pulseaudio-utils libasound2-plugins libportaudio2; do
+    dpkg -s "$package" >/dev/null 2>&1 || packages+=("$package")
+done
 if [ ${#packages[@]} -gt 0 ]; then
     echo "Installing ${packages[*]} ..."
     $sudo apt-get update -qq
