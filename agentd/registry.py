@@ -18,7 +18,7 @@ from typing import Any, Literal, cast
 from agentd.errors import PluginBroken, PluginNotFound
 
 ENTRY_POINT_GROUP = "agentd.plugins"
-Kind = Literal["stt", "llm", "tts", "vad", "language_id"]
+Kind = Literal["stt", "llm", "tts", "vad", "language_id", "turn_detector"]
 Factory = Callable[[Any], Awaitable[Any]]
 
 

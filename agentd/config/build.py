@@ -12,7 +12,7 @@ from typing import Any, get_args
 from agentd.config.check import INVALID, Checker
 from agentd.config.definition import AgentDefinition, LanguageDetection, PythonTool
 from agentd.config.folder import FileRefused, Folder
-from agentd.config.lint import lint
+from agentd.config.lint import lint, node_at
 from agentd.config.merge import Refused, overlay, resolve_parts, with_languages
 from agentd.config.places import places_of
 from agentd.config.rules import Finding, findings_of
@@ -20,7 +20,11 @@ from agentd.config.shapes import Field, ProviderBlock, fields_of
 from agentd.config.source import Document, MappingNode, Mark, Scalar, parse
 from agentd.config.values import digest
 from agentd.errors import Problem
+from agentd.providers.fields import Duration
 from agentd.registry import Kind, Registry
+
+DETECTOR_DELAYS = {"min_delay": Duration(0.3), "max_delay": Duration(2.5)}
+"""livekit-agents 1.8.9's with a streaming end-of-turn model."""
 
 _PROVIDER_KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -68,6 +72,7 @@ def build(document: Document, around: Surroundings) -> Built:
     definition = None
     if not _errors(problems) and all(value is not INVALID for value in values.values()):
         definition = AgentDefinition(**values, source=document.source, places=places_of(root))
+        definition = _with_detector_delays(definition, root)
         definition = dataclasses.replace(definition, digest=_digest(definition, around.folder))
         problems += [_at(root, finding) for finding in findings_of(definition)]
     return _built(document, mark, name, definition, problems)
@@ -145,6 +150,8 @@ def _add_defaults(checker: Checker, root: MappingNode, values: dict[str, Any], n
         message = f'the file\'s stem "{name}" is no name of an agent'
         values["name"] = name if good else checker.say(root.mark, "", "missing-key", message, hint)
     for kind in _PROVIDER_KINDS:
+        if kind == "turn_detector":
+            continue  # nobody has one who does not ask for it
         if kind in values or (kind == "language_id" and not _identifies_text(checker, values)):
             continue
         values[kind] = INVALID
@@ -153,6 +160,23 @@ def _add_defaults(checker: Checker, root: MappingNode, values: dict[str, Any], n
         else:
             hint = f"installed: {', '.join(checker.provider_names(kind)) or 'none'}"
             checker.say(root.mark, "", "missing-key", f'"{kind}" is missing', hint)
+
+
+def _with_detector_delays(definition: AgentDefinition, root: MappingNode) -> AgentDefinition:
+    """With a detector that knows better than silence the delays that the file leaves open are shorter."""
+    turn = definition.turn
+    if definition.turn_detector is None or turn.detection not in ("auto", "model"):
+        return definition
+    written = turn.endpointing
+
+    def delay(name: str) -> Duration:
+        is_open = node_at(root, "turn", "endpointing", name) is None
+        return DETECTOR_DELAYS[name] if is_open else getattr(written, name)
+
+    endpointing = dataclasses.replace(written, min_delay=delay("min_delay"), max_delay=delay("max_delay"))
+    if endpointing.min_delay > endpointing.max_delay:  # the file gives one of them, and it is beyond the other's
+        endpointing = written
+    return dataclasses.replace(definition, turn=dataclasses.replace(turn, endpointing=endpointing))
 
 
 def _identifies_text(checker: Checker, values: Mapping[str, Any]) -> bool:

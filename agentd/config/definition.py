@@ -189,8 +189,8 @@ class Turn:
     """Whose turn it is."""
 
     detection: Literal["auto", "model", "vad", "stt", "realtime", "manual"] = setting(
-        "What decides that the caller is done: vad (silence), stt (the recogniser's own end of turn); auto "
-        "takes the best that is configured.",
+        "What decides that the caller is done: vad (silence and words), model (a turn_detector besides), stt (the "
+        "recogniser's own end of turn), manual (a button); auto takes a turn_detector if there is one, else vad.",
         default="auto",
     )
     endpointing: Endpointing = setting("When a turn ends.", default_factory=Endpointing)
@@ -451,6 +451,9 @@ class AgentDefinition:
     llm: ProviderChoice = setting("Language model.")
     tts: ProviderChoice = setting("Speech synthesis.")
     vad: ProviderChoice = setting("Voice activity detection.")
+    turn_detector: ProviderChoice | None = setting(
+        "A model that tells whether the caller has finished; used by `turn.detection` model and auto.", default=None
+    )
 
     turn: Turn = setting("Turn-taking.", default_factory=Turn)
     languages: Mapping[str, LanguageOverride] = setting(

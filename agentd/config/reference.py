@@ -38,6 +38,7 @@ _KINDS: tuple[tuple[Kind, str], ...] = (
     ("llm", "Language models"),
     ("tts", "Speech synthesis"),
     ("vad", "Voice activity detection"),
+    ("turn_detector", "Turn detection"),
 )
 _LEAF_NAMES = {"object": "mapping", "any": "any", "integer": "whole number", "file": "path"}
 

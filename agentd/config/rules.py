@@ -116,12 +116,15 @@ def _endpointing_rule(rule: EndpointingRule) -> Iterable[Finding]:
 
 
 def _turn(turn: Turn) -> Iterable[Finding]:
-    if turn.detection in ("model", "realtime"):
-        message = f'"detection: {turn.detection}" has no effect in this version of agentd'
+    if turn.detection == "realtime":
+        message = '"detection: realtime" has no effect in this version of agentd'
         yield Finding("detection", "no-effect-yet", message, "it is taken as auto", warning=True)
 
 
 def _agent(definition: AgentDefinition) -> Iterable[Finding]:
+    if definition.turn.detection == "model" and definition.turn_detector is None:
+        hint = "like turn_detector: {provider: smart-turn}"
+        yield Finding("turn", "missing-key", '"detection: model" needs a "turn_detector"', hint)
     names = [tool.name for tool in definition.tools if isinstance(tool, BuiltinTool)]
     if "set_language" in names and not definition.languages:
         yield Finding("tools", "no-languages", '"set_language" has nothing to change to', 'write "languages"')

@@ -24,6 +24,7 @@ from agentd.session.events import (
     SpeechStarted,
     TurnEvent,
 )
+from agentd.session.judging import TurnJudge
 
 SILENT_TRACK_S = 0.5
 """Speech with no frame for this long has ended: the microphone was muted or the network fails (pipecat's limit)."""
@@ -60,6 +61,7 @@ class Listening:
         self._recent: deque[AudioFrame] = deque()  # the last `prefix_padding` of sound, or the utterance
         self._recent_s = 0.0
         self._utterances: Channel[_Utterance] = Channel(PENDING_UTTERANCES)
+        self._judge = TurnJudge(conversation, emit)
         self._frames: Channel[AudioFrame | None] = Channel(PENDING_FRAMES)  # None: flush
         self._recognisers = conversation.providers.stt
         self._tells_language = False  # the recogniser finds the language out by itself
@@ -89,10 +91,12 @@ class Listening:
         async with asyncio.TaskGroup() as group:
             watchdog = group.create_task(every(0.1, self._watch))
             recognisers = [group.create_task(self._recognize_all()), group.create_task(self._stream_all())]
+            judge = group.create_task(self._judge.run())
             async for frame in frames:
                 await self._take(frame)
             self.end_utterance()
             watchdog.cancel()
+            judge.cancel()
             self._utterances.close()
             self._frames.close()
             for recogniser in recognisers:
@@ -100,6 +104,7 @@ class Listening:
 
     async def _take(self, frame: AudioFrame) -> None:
         self._last_frame = now()
+        self._judge.keep(frame, self._last_frame)
         if self.streaming:
             self._frames.force(frame)
         else:
@@ -132,12 +137,14 @@ class Listening:
     def _changed(self, change: Onset | Offset) -> None:
         if isinstance(change, Onset):
             self._conversation.record("speech.started", at_s=round(change.since, 3))
+            self._judge.speech(change.since)
             self._emit(SpeechStarted(change.since))
             return
         self._offset_at = change.last_speech
         recognizing = not self.streaming and change.speech_s >= SHORTEST_SPEECH_S
         self._conversation.record("speech.ended", duration_s=round(change.speech_s, 3))
-        self._emit(SpeechEnded(change.last_speech, change.speech_s, recognizing))
+        judging = change.speech_s >= SHORTEST_SPEECH_S and self._judge.ask()
+        self._emit(SpeechEnded(change.last_speech, change.speech_s, recognizing, judging))
         if self.streaming:
             self._frames.force(None)
         elif recognizing:
@@ -163,12 +170,17 @@ class Listening:
         for change in self._activity.stop():
             self._changed(change)
 
+    def turn_ended(self) -> None:
+        """What is said from now on belongs to another turn."""
+        self._judge.turn_ended()
+
     # Batch recognisers: one utterance after the other.
 
     async def _recognize_all(self) -> None:
         async for utterance in self._utterances:
             transcript = await self._recognize(utterance.audio)
             text = transcript.text.strip()
+            self._judge.words(text)
             self._record(transcript, final=True, since=utterance.sound.until)
             language = transcript.language if transcript.identified else None
             self._emit(Recognized(text, language, batch=True, sound=utterance.sound))
@@ -258,6 +270,7 @@ class Listening:
             case "interim":
                 self._emit(Interim(event.transcript.text.strip()))
             case "final":
+                self._judge.words(event.transcript.text.strip())
                 self._record(event.transcript, final=True, since=self._offset_at)
                 self._tells_language = event.transcript.identified
                 language = event.transcript.language if event.transcript.identified else None

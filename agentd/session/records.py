@@ -21,6 +21,7 @@ turn.user          turn, text, rule (why the turn ended), value (the configurati
                    (heard, or the conversation's), source (speech, text)
 language           language, before, rule (clear_turn, agreeing_turns, tool, caller_attribute), value: the
                    conversation goes on in this language
+turn.judged        probability (a turn detector's, that the caller has finished), duration_s
 speech.wordless    (the recogniser found no words in the utterance)
 speech.created     speech (its name), purpose (as below), source (say, generate_reply), requested (from outside: by an
                    operator, a tool or a hook), priority, interruptible, in_history, text, instruction, user_input,

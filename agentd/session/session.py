@@ -262,6 +262,7 @@ class Session(Controls):
             last_speech=turn.ended_at, speech_ended=self._speech_ended, words_at=turn.words_at, committed=now()
         )
         early = self._early.committed(turn.text)
+        self._listening.turn_ended()
         takes_turn = turn.rule == "max_speech"  # from a caller who goes on talking
         self._speeches.add(
             Plan(purpose="answer", generate=True, turn=turn, timing=timing, early=early, interruptible=not takes_turn)

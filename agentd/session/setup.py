@@ -11,6 +11,7 @@ from agentd.providers.language_id import LanguageIdentifier
 from agentd.providers.llm import LLM
 from agentd.providers.stt import STT
 from agentd.providers.tts import TTS
+from agentd.providers.turn_detector import TurnDetector
 from agentd.providers.vad import VAD
 from agentd.session.journal import Journal
 from agentd.session.records import Record
@@ -43,6 +44,7 @@ class Providers:
     tts: tuple[Candidate[TTS], ...]
     summary: tuple[Candidate[LLM], ...] = ()  # who summarises; the models of the conversation where it is empty
     language_id: LanguageIdentifier | None = None
+    turn_detector: TurnDetector | None = None
     languages: Mapping[str, Providers] = field(default_factory=dict)
 
     def in_language(self, tag: str) -> Providers:

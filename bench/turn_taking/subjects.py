@@ -22,7 +22,7 @@ DEFAULT_SUBJECTS = ("agentd:vad", "livekit-agents:default", "livekit-agents:vad"
 
 AGENTD_DETECTORS = {
     "vad": "turn: {detection: vad}",
-    "model": "turn: {detection: model}",
+    "model": "turn_detector: {provider: smart-turn}\nturn: {detection: model}",
     "auto": "turn: {detection: auto}",
     "dynamic": "turn: {detection: auto, endpointing: {mode: dynamic}}",
 }

@@ -35,6 +35,13 @@ plugin = Plugin(
             summary="hibari: one American English voice at 24 kHz.",
         ),
         Component(
+            kind="turn_detector",
+            provider="smart-turn",
+            settings="agentd_local.config:SmartTurnSettings",
+            factory="agentd_local.smart_turn:create_turn_detector",
+            summary="Smart Turn v3.2: whether a voice sounds finished, in 23 languages.",
+        ),
+        Component(
             kind="language_id",
             provider="fasttext",
             settings="agentd_local.config:FastTextSettings",

@@ -8,6 +8,7 @@ from agentd.providers.fields import setting
 from agentd.providers.language_id import LanguageIdSettings
 from agentd.providers.stt import STTSettings
 from agentd.providers.tts import TTSSettings
+from agentd.providers.turn_detector import TurnDetectorSettings
 from agentd.providers.vad import VADSettings
 
 
@@ -19,6 +20,17 @@ class SileroSettings(VADSettings):
         "A Silero v6 ONNX file with inputs input, h and c, instead of the installed one; its hash is not checked.",
         default=None,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmartTurnSettings(TurnDetectorSettings):
+    """Smart Turn v3, as the package pipecat-ai carries it, or another file of the same shape."""
+
+    model_path: str | None = setting(
+        "A Smart Turn v3 ONNX file instead of the installed one; its hash is not checked.", default=None
+    )
+    parallel: int = setting("Turns judged at once; more wait.", default=2, minimum=1, maximum=16)
+    max_waiting: int = setting("Turns that may wait; a further one is not judged.", default=8, minimum=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,7 +125,7 @@ def test_a_broken_agent_does_not_stop_the_others(tmp_path: Path) -> None:
 
 
 def test_a_warning_refuses_nothing(tmp_path: Path) -> None:
-    write(tmp_path, {"a.yaml": f"{PROVIDERS}recording: {{audio: true}}\nreload: live\nturn: {{detection: model}}\n"})
+    write(tmp_path, {"a.yaml": f"{PROVIDERS}recording: {{audio: true}}\nreload: live\nturn: {{detection: realtime}}\n"})
     result = loaded(tmp_path)
     assert list(result.agents) == ["a"]
     assert codes(result) == ["no-effect-yet"] * 3
@@ -350,3 +350,21 @@ def test_a_problem_never_shows_what_a_variable_holds(tmp_path: Path) -> None:
     assert len(result.errors) == 8
     shown = [str(problem) for problem in result.problems if problem.code != "file-not-found"]
     assert not any("canary" in line for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "delays"),
+    [
+        ("", (0.5, 3.0)),
+        ("turn_detector: {provider: bat}", (0.3, 2.5)),
+        ("turn_detector: {provider: bat}\nturn: {detection: vad}", (0.5, 3.0)),
+        ("turn_detector: {provider: bat}\nturn: {endpointing: {min_delay: 0.5s}}", (0.5, 2.5)),
+        ("turn_detector: {provider: bat}\nturn: {endpointing: {min_delay: 2.8s}}", (2.8, 3.0)),
+        ("turn_detector: {provider: bat}\nturn: {detection: model, endpointing: {max_delay: 1s}}", (0.3, 1.0)),
+    ],
+)
+def test_a_turn_detector_shortens_the_delays_that_the_file_leaves_open(
+    tmp_path: Path, text: str, delays: tuple[float, float]
+) -> None:
+    endpointing = agent(tmp_path, text).turn.endpointing
+    assert (endpointing.min_delay, endpointing.max_delay) == delays

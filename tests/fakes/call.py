@@ -15,6 +15,7 @@ from agentd.providers.language_id import LanguageIdentifier
 from agentd.providers.llm import LLM, Message, ToolCall, ToolResult, ToolSchema
 from agentd.providers.stt import STT, STTSettings
 from agentd.providers.tts import TTS, TTSSettings
+from agentd.providers.turn_detector import TurnDetector
 from agentd.providers.vad import VADSettings
 from agentd.session.journal import Journal
 from agentd.session.records import Record
@@ -141,6 +142,7 @@ async def calling(
     link: bool = True,
     languages: Mapping[str, Providers] | None = None,
     language_id: LanguageIdentifier | None = None,
+    turn_detector: TurnDetector | None = None,
     attributes: Mapping[str, str] | None = None,
     observe: Callable[[Record], None] = lambda record: None,
 ) -> AsyncIterator[Call]:
@@ -169,6 +171,7 @@ async def calling(
                 summary=_chain(summary_llm, None) if summary_llm else (),
                 languages=languages or {},
                 language_id=language_id,
+                turn_detector=turn_detector,
             ),
             tools=tools,
             room=room,

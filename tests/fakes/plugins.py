@@ -10,6 +10,7 @@ from agentd.providers.fields import Duration, IncludedFile, JsonObject, Secret, 
 from agentd.providers.llm import LLMSettings
 from agentd.providers.stt import STTSettings
 from agentd.providers.tts import TTSSettings
+from agentd.providers.turn_detector import TurnDetectorSettings
 from agentd.providers.vad import VADSettings
 from agentd.registry import Component, Kind, Plugin, Registry
 
@@ -75,6 +76,11 @@ class MouseVADSettings(VADSettings):
     model_path: str | None = setting("Another model.", default=None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatTurnSettings(TurnDetectorSettings):
+    model_path: str | None = setting("Another model.", default=None)
+
+
 def _component(kind: Kind, provider: str, settings: str, *, default: bool = False) -> Component:
     return Component(
         kind=kind,
@@ -93,5 +99,6 @@ def fake_registry() -> Registry:
         _component("llm", "broken", "NoSuchSettings"),
         _component("tts", "wren", "WrenTTSSettings"),
         _component("vad", "mouse", "MouseVADSettings", default=True),
+        _component("turn_detector", "bat", "BatTurnSettings"),
     )
     return Registry([Plugin(name="zoo", version="1", components=components)])
