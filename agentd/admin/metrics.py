@@ -41,6 +41,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "interruptions_total": ("Replies that the caller cut.", ("agent",)),
     "event_deliveries_total": ("Events sent to webhooks, by outcome.", ("agent", "outcome")),
+    "events_dropped_total": ("Events of calls that did not reach a reader, by where they were lost.", ("where",)),
     "worker_restarts_total": ("Workers that died or hung and were replaced.", ()),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -26,6 +26,7 @@ _TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS}
 _FLAG = {"type": "boolean"}
 _PRIORITY = {"type": "string", "enum": list(PRIORITIES), "default": "normal"}
 _WAIT = {"name": "wait", "in": "query", "schema": _FLAG}
+_FROM = {"type": "string", "enum": ["kept", "now"], "default": "kept"}
 _TAKEN = {"202": "Taken", "404": "Unknown", "503": "Between two workers"}
 _SPOKEN = {**_TAKEN, "200": "Done, for a client that waits"}
 _SAY = _object("text", text=_TEXT, priority=_PRIORITY, interruptible=_FLAG, add_to_history=_FLAG)
@@ -106,6 +107,13 @@ OPENAPI: dict[str, Any] = {
                 **_operation("Take it back", _TAKEN),
                 "parameters": [{"name": "force", "in": "query", "schema": _FLAG}],
             },
+        },
+        "/v1/events": {
+            "parameters": [
+                {"name": name, "in": "query", "schema": schema}
+                for name, schema in (("session", _TEXT), ("type", _TEXT), ("from", _FROM), ("follow", _FLAG))
+            ],
+            "get": _operation("What happens in the calls", {"200": "text/event-stream", "422": "No such type"}),
         },
         "/v1/reload": {"post": _operation("Read the files again", {"200": "Applied", "422": "Refused, with problems"})},
         "/v1/drain": {"post": _operation("Take no more calls and end with the last", {"202": "Draining"})},

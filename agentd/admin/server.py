@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from agentd.admin.api import Api
+from agentd.admin.events import EventStream
 from agentd.admin.guards import bearer_matches, host_allowed, origin_allowed
 from agentd.admin.health import Health
 from agentd.admin.metrics import Metrics
@@ -17,6 +18,7 @@ from agentd.admin.settings import AdminSettings, TokenEndpointSettings, check_bi
 from agentd.admin.talk import TalkPage
 from agentd.admin.token_endpoint import PATHS as TOKEN_PATHS
 from agentd.admin.token_endpoint import TokenEndpoint
+from agentd.runtime.event_ring import EventRing
 from agentd.runtime.status import Daemon
 
 MAX_BODY_BYTES = 256 * 1024
@@ -64,12 +66,23 @@ def admin_application(
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=guards)
     application.add_routes(Health(daemon, metrics).routes())
     application.add_routes(Api(daemon, tells_content=settings.token is not None).routes())
+    application.add_routes(EventStream(daemon.events(), metrics, tells_content=settings.token is not None).routes())
+    application.on_shutdown.append(_end_streams(daemon.events()))
     if token_endpoint:
         application.add_routes(TokenEndpoint(daemon, token_endpoint).routes())
         application.add_routes([web.options(path, _preflight) for path in TOKEN_PATHS])
     if token_endpoint and settings.talk_page:
         application.add_routes(TalkPage(daemon, token_endpoint).routes())
     return application
+
+
+def _end_streams(ring: EventRing) -> Callable[[web.Application], Awaitable[None]]:
+    """Readers wait for what comes next: without this, the end of the server would wait for them."""
+
+    async def end(_: web.Application) -> None:
+        ring.close()
+
+    return end
 
 
 @web.middleware

@@ -25,7 +25,7 @@ VERBS: Mapping[str, Verb] = {
     "console": Verb("agentd.cli.console:console", "Talk to an agent without a LiveKit server."),
     "reload": Verb("agentd.cli.remote:reload", "Make a running daemon read its files again."),
     "drain": Verb("agentd.cli.remote:drain", "Let a running daemon end after its last call."),
-    "get": Verb("agentd.cli.remote:get", "List a running daemon's agents, workers or sessions."),
+    "get": Verb("agentd.cli.remote:get", "List a running daemon's agents, workers, sessions or events."),
     "explain": Verb("agentd.cli.explain:explain_session", "Tell why a call went as it did."),
     "token": Verb("agentd.cli.token:token", "Mint a caller's token."),
     "schema": Verb("agentd.cli.schema:schema", "Print, write or check the JSON Schemas and the reference."),

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,11 +43,15 @@ class AdminClient:
     addr: str
     token: str | None
 
+    @property
+    def base(self) -> str:
+        return (self.addr if "://" in self.addr else f"http://{self.addr}").rstrip("/")
+
     def call(self, method: str, path: str) -> Answer:
         """Raises click.ClickException with one line that says what to do."""
-        base = self.addr if "://" in self.addr else f"http://{self.addr}"
+        base = self.base
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        request = urllib.request.Request(f"{base.rstrip('/')}{path}", method=method, headers=headers)
+        request = urllib.request.Request(f"{base}{path}", method=method, headers=headers)
         try:
             with _opener().open(request, timeout=TIMEOUT_S) as reply:
                 return Answer(reply.status, json.load(reply))
@@ -58,6 +62,21 @@ class AdminClient:
             raise Unavailable(
                 f"no agentd answers at {base} ({reason}): is it running? --admin-addr says where"
             ) from error
+
+    def stream(self, path: str, last_id: str = "") -> Iterator[str]:
+        """The lines of an event stream, until it ends. Raises click.ClickException."""
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        headers |= {"Last-Event-ID": last_id} if last_id else {}
+        request = urllib.request.Request(f"{self.base}{path}", headers=headers)
+        try:
+            with _opener().open(request, timeout=TIMEOUT_S) as reply:
+                for line in reply:
+                    yield line.decode().rstrip("\n")
+        except urllib.error.HTTPError as error:
+            raise _refused(Answer(error.code, _problem_of(error))) from error
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise Unavailable(f"no agentd answers at {self.base} ({reason}): is it running?") from error
 
     def expect(self, method: str, path: str) -> dict[str, Any]:
         answer = self.call(method, path)
@@ -119,12 +138,21 @@ def _token() -> str | None:
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(list(COLUMNS)))
+@click.argument("kind", type=click.Choice([*COLUMNS, "events"]))
 @click.argument("name", required=False)
 @click.option("-o", "--output", type=click.Choice(["table", "json", "yaml", "name"]), default="table")
+@click.option("-w", "--watch", is_flag=True, help="Of events: go on with what comes.")
+@click.option("--type", "types", default="", help="Of events: only these types, with commas; * stands for anything.")
 @admin_options
-def get(client: AdminClient, kind: str, name: str | None, output: str) -> None:
-    """List a running daemon's agents, workers or sessions; NAME picks one."""
+def get(client: AdminClient, kind: str, name: str | None, output: str, watch: bool, types: str) -> None:
+    """List a running daemon's agents, workers, sessions or events; NAME picks one, of events a session."""
+    if kind == "events":
+        from agentd.cli.events import show_events
+
+        show_events(client, session=name or "", types=types, output=output, watch=watch)
+        return
+    if watch or types:
+        raise click.UsageError("--watch and --type are for events")
     entries = client.expect("GET", f"/v1/{kind}")[kind]
     key = NAMED_BY[kind]
     if name is not None:

@@ -17,6 +17,7 @@ from agentd.session.restore import Restored
 from agentd.session.room import Room
 from agentd.session.setup import SessionSetup
 from agentd.tools.acts import Act, EndSession
+from agentd.tools.spec import Event
 
 
 class RunningSession(Protocol):
@@ -39,15 +40,17 @@ Rooms = Callable[[StartJob, AgentDefinition, Callable[[], None]], AbstractAsyncC
 
 Sessions = Callable[[SessionSetup], RunningSession]
 Observer = Callable[[StartJob, Record], None]
+Publisher = Callable[[Event], None]
 
 
 class Job:
     """One call in this worker. `do` may come at any time, also while the room is being joined."""
 
-    def __init__(self, start: StartJob, agent: PreparedAgent, observe: Observer) -> None:
+    def __init__(self, start: StartJob, agent: PreparedAgent, observe: Observer, publish: Publisher) -> None:
         self.start = start
         self.agent = agent
         self._observe = observe
+        self._publish = publish
         self._session: RunningSession | None = None
         self._end_reason: str | None = None
 
@@ -99,6 +102,7 @@ class Job:
             job_id=self.start.job,
             variables=self.start.variables,
             observe=lambda record: self._observe(self.start, record),
+            publish=self._publish,
             restored=restored,
             incarnation=self.start.incarnation,
         )

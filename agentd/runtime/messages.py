@@ -13,6 +13,7 @@ from typing import Any, Literal
 from agentd.config.definition import AgentDefinition
 from agentd.runtime.status import Measure
 from agentd.tools.acts import Act
+from agentd.tools.spec import Event
 
 # Supervisor -> worker
 
@@ -168,6 +169,14 @@ class SpeechChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEvents:
+    """What happened in the calls of a worker. `dropped`: how many more it could not keep."""
+
+    events: tuple[Event, ...]
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
     steps: tuple[Measure, ...]
 
@@ -185,4 +194,6 @@ class Pong:
 
 
 ToWorker = WorkerSettings | Prepare | Commit | StartJob | Control | Heartbeat | DumpTasks | Stop
-FromWorker = Prepared | JobStarted | JobRejoins | JobEnded | SessionChanged | SpeechChanged | Measures | Pong
+FromWorker = (
+    Prepared | JobStarted | JobRejoins | JobEnded | SessionChanged | SpeechChanged | SessionEvents | Measures | Pong
+)

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from agentd.config.definition import AgentDefinition
 from agentd.errors import AgentdError, Problem
+from agentd.runtime.event_ring import EventRing
 from agentd.tools.acts import Act
 
 
@@ -134,6 +135,10 @@ class Daemon(Protocol):
 
         Raises KeyError for an unknown session, BetweenWorkers.
         """
+        ...
+
+    def events(self) -> EventRing:
+        """The latest events of all calls."""
         ...
 
     def speeches(self, session_id: str) -> tuple[SpeechStatus, ...]:

@@ -23,6 +23,7 @@ from agentd.errors import AgentdError, Problem
 from agentd.runtime import views
 from agentd.runtime.calls import Calls, JobLink, Mint
 from agentd.runtime.cold import recover_calls
+from agentd.runtime.event_ring import EventRing
 from agentd.runtime.journals import unfinished
 from agentd.runtime.messages import (
     DumpTasks,
@@ -32,6 +33,7 @@ from agentd.runtime.messages import (
     JobStarted,
     Measures,
     SessionChanged,
+    SessionEvents,
     SpeechChanged,
     WorkerSettings,
 )
@@ -140,6 +142,7 @@ class Supervisor:
         self._measures = measures
         self._changes = changes
         self._room_exists = room_exists
+        self._ring = EventRing()
         self._registrations: dict[str, _Registered] = {}
         self._drain = _Drain()
         self._started = False
@@ -339,6 +342,11 @@ class Supervisor:
                 self.calls.ended(message)
             case SessionChanged():
                 self.calls.changed(message)
+            case SessionEvents():
+                self._ring.add(message.events)
+                if message.dropped:
+                    dropped = Measure(name="events_dropped_total", value=message.dropped, labels={"where": "worker"})
+                    self._measures.apply(dropped)
             case SpeechChanged():
                 self.calls.speeches.changed(message)
             case Measures(steps=steps):
@@ -388,6 +396,9 @@ class Supervisor:
 
     async def control(self, session_id: str, act: Act) -> SpeechStatus | None:
         return self.calls.control(session_id, act)
+
+    def events(self) -> EventRing:
+        return self._ring
 
     def speeches(self, session_id: str) -> tuple[SpeechStatus, ...]:
         return self.calls.speeches.of_session(session_id)

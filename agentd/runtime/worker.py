@@ -34,6 +34,7 @@ from agentd.runtime.messages import (
     Prepare,
     Prepared,
     SessionChanged,
+    SessionEvents,
     SpeechChanged,
     StartJob,
     Stop,
@@ -46,11 +47,15 @@ from agentd.runtime.vitals import Vitals
 from agentd.session.records import Record
 from agentd.session.timing import TOTAL
 from agentd.tools.acts import EndSession, GenerateReply, SayText
+from agentd.tools.spec import Event
 
 logger = logging.getLogger(__name__)
 
 REPORT_INTERVAL_S = 0.25
 MEASURES_KEPT = 5000  # between two reports; a worker that makes more has other troubles, and the newest count
+EVENTS_WAITING = 2000  # of all calls; a worker that makes more between two frames loses the oldest
+EVENTS_INTERVAL_S = 0.05
+EVENTS_AT_ONCE = 500
 STOP_GRACE_S = 5.0
 URGENT_WAITING = 1000
 
@@ -78,6 +83,8 @@ class Worker:
         self._changed: set[str] = set()  # sessions whose look was not sent yet
         self._steps: list[Measure] = []
         self._urgent: Channel[JobRejoins | SpeechChanged] = Channel(URGENT_WAITING)
+        self._events: Channel[Event] = Channel(EVENTS_WAITING)
+        self._events_dropped = 0  # as far as it was told
         self._vitals = Vitals()
 
     async def run(self) -> None:
@@ -87,11 +94,13 @@ class Worker:
                 sides = [
                     group.create_task(self._report()),
                     group.create_task(self._report_urgent()),
+                    group.create_task(self._report_events()),
                     group.create_task(self._vitals.watch()),
                 ]
                 stop = await self._receive(group)
                 await self._stop_jobs(stop.reason)
                 await self._flush()
+                await self._send_events([])
                 for task in sides:
                     task.cancel()
         finally:
@@ -142,7 +151,7 @@ class Worker:
             agent: PreparedAgent | None = None
             try:
                 agent = await self._agents.lease(start.agent, start.revision, start.definition, start.generation)
-                job = self._jobs[start.session] = Job(start, agent, self._observe)
+                job = self._jobs[start.session] = Job(start, agent, self._observe, self._events.force)
                 reason = await job.run(
                     self._rooms,
                     self._sessions,
@@ -204,6 +213,20 @@ class Worker:
         and an operator may wait for the end of a speech."""
         async for message in self._urgent:
             await self._send(message)
+
+    async def _report_events(self) -> None:
+        """Soon, and many in one frame; the oldest go first when the supervisor is slow."""
+        async for event in self._events:
+            await asyncio.sleep(EVENTS_INTERVAL_S)
+            await self._send_events([event])
+
+    async def _send_events(self, events: list[Event]) -> None:
+        while len(self._events) and len(events) < EVENTS_AT_ONCE:
+            events.append(await self._events.receive())
+        dropped = self._events.dropped - self._events_dropped
+        if events or dropped:
+            self._events_dropped += dropped
+            await self._send(SessionEvents(events=tuple(events), dropped=dropped))
 
     async def _report(self) -> None:
         while True:

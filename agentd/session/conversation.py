@@ -19,11 +19,12 @@ from agentd.providers.tts import TTSSettings
 from agentd.session.context import fitted
 from agentd.session.echo import EchoWatch
 from agentd.session.events import CommitTurn
+from agentd.session.happenings import Happenings
 from agentd.session.history import History
 from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLanguage, evidence_of, match
 from agentd.session.setup import Providers, SessionSetup
 from agentd.session.voice import WatchedVoice
-from agentd.tools.spec import Caller, ToolContext
+from agentd.tools.spec import Caller, Event, ToolContext
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ _templates = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape
 
 def _nobody() -> None:
     """Nobody follows the language."""
+
+
+def _unseen(event: Event) -> None:
+    """Nobody follows the events."""
 
 
 class Conversation:
@@ -66,6 +71,9 @@ class Conversation:
         self.voice = WatchedVoice(setup.room.audio_out, self.echo)
         self.agent_silent: float | None = None  # when the agent was heard last, on the session's clock
         self._journal_ok = True
+        usage = dict(restored.usage) if restored else {}
+        self._happenings = Happenings(setup.id, setup.definition.name, usage)
+        self.follow: Callable[[Event], None] = _unseen
         self._fillers = random.Random(setup.id)
 
     def record(self, kind: str, /, **data: Any) -> None:
@@ -78,6 +86,9 @@ class Conversation:
                 log.exception("journal_failed")
             return
         self.setup.observe(record)
+        for event in self._happenings.take(record):
+            self.setup.publish(event)
+            self.follow(event)
 
     # The language.
 

@@ -205,7 +205,7 @@ class Listening:
                 text=transcript.text.strip(),
                 final=final,
                 language=transcript.language,
-                stt_s=round(now() - since, 4),
+                stt_s=round(now() - since, 4) if final else None,
             )
         elif final:
             self._conversation.record("speech.wordless")
@@ -268,6 +268,7 @@ class Listening:
     def _heard(self, event: SpeechEvent) -> None:
         match event.kind:
             case "interim":
+                self._record(event.transcript, final=False, since=self._offset_at)
                 self._emit(Interim(event.transcript.text.strip()))
             case "final":
                 self._judge.words(event.transcript.text.strip())

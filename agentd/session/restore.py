@@ -54,6 +54,7 @@ class Restored:
     reply_begun: bool = False
     waiting: tuple[Waiting, ...] = ()
     warned: bool = False
+    usage: Mapping[str, int] = field(default_factory=dict)
     last_record_at: float = 0.0
     started_at: float = 0.0
     ended: bool = False
@@ -94,6 +95,7 @@ class _Restoring:
     generating: bool = False
     begun: bool = False
     warned: bool = False
+    usage: dict[str, int] = field(default_factory=dict)
     last_at: float = 0.0
     started_at: float = 0.0
     ended: bool = False
@@ -136,6 +138,10 @@ class _Restoring:
         self.turns = data["turn"]
         self.history.add_user(data["text"], user_id(self.turns))
         self.owed = True
+
+    def on_usage(self, data: Mapping[str, Any]) -> None:
+        for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "characters"):
+            self.usage[name] = self.usage.get(name, 0) + int(data[name] or 0)
 
     # What was asked for.
 
@@ -277,6 +283,7 @@ class _Restoring:
             reply_begun=self.generating and self.begun,
             waiting=tuple(self.waiting.values()),
             warned=self.warned,
+            usage=self.usage,
             last_record_at=self.last_at,
             started_at=self.started_at,
             ended=self.ended,

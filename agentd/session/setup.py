@@ -17,7 +17,7 @@ from agentd.session.journal import Journal
 from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.room import Room
-from agentd.tools.spec import ToolRunner
+from agentd.tools.spec import Event, ToolRunner
 
 P = TypeVar("P")
 
@@ -51,13 +51,14 @@ class Providers:
         return self.languages.get(tag, self)
 
 
-def _ignore(record: Record) -> None:
+def _ignore(what: Record | Event) -> None:
     """Nobody watches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSetup:
-    """One call. `observe` sees every record right after it was journaled; it must not block.
+    """One call. `observe` sees every record right after it was journaled, `publish` the events that it makes; neither
+    may block.
 
     `restored`: what an earlier incarnation's journal says, when the call outlived its process.
     """
@@ -72,5 +73,6 @@ class SessionSetup:
     job_id: str = ""
     variables: Mapping[str, Any] = field(default_factory=dict)  # over the definition's
     observe: Callable[[Record], None] = _ignore
+    publish: Callable[[Event], None] = _ignore
     restored: Restored | None = None
     incarnation: int = 1

@@ -22,6 +22,17 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened in a call. `type`: a name of `agentd.session.happenings`; `at`: unix time."""
+
+    type: str
+    session: str
+    agent: str
+    at: float
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
     """The call in which a tool runs. `say` queues speech at once, before the tool has ended."""
 

@@ -22,7 +22,7 @@ from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.session import Session
 from agentd.session.setup import Candidate, Providers, SessionSetup
-from agentd.tools.spec import ToolContext, ToolOutcome
+from agentd.tools.spec import Event, ToolContext, ToolOutcome
 from tests.fakes.providers import FakeLLM, FakeSTT, FakeTTS, FakeVAD, says
 from tests.fakes.room import FakeRoom
 
@@ -86,6 +86,7 @@ class Call:
     tts: FakeTTS
     tools: FakeTools
     records: list[Record]
+    events: list[Event]
     task: asyncio.Task[str]
     journal: Journal
 
@@ -153,6 +154,7 @@ async def calling(
     stt, tts, tools = stt or FakeSTT(), tts or FakeTTS(), tools or FakeTools()
     llm = FakeLLM(script or says("Fine."))
     records: list[Record] = []
+    events: list[Event] = []
 
     def seen(record: Record) -> None:
         records.append(record)
@@ -176,6 +178,7 @@ async def calling(
             tools=tools,
             room=room,
             journal=journal,
+            publish=events.append,
             observe=seen,
             restored=restored,
             incarnation=incarnation,
@@ -186,7 +189,7 @@ async def calling(
             room.link(outbound=outbound, attributes=attributes)
         await asyncio.sleep(0)
         try:
-            yield Call(room, session, stt, llm, tts, tools, records, task, journal)
+            yield Call(room, session, stt, llm, tts, tools, records, events, task, journal)
         finally:
             task.cancel()
             await asyncio.wait([task])

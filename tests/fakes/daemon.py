@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd.config.definition import AgentDefinition
+from agentd.runtime.event_ring import EventRing
 from agentd.runtime.status import AgentStatus, Readiness, ReloadOutcome, SessionStatus, SpeechStatus, WorkerStatus
 from agentd.tools.acts import Act, GenerateReply, SayText
 
@@ -69,6 +70,7 @@ class FakeDaemon:
         self.state = Path("nowhere")
         self.controlled: list[tuple[str, Act]] = []
         self.speech_list: list[SpeechStatus] = []
+        self.ring = EventRing()
 
     def agents(self) -> tuple[AgentStatus, ...]:
         return self.agent_list
@@ -102,6 +104,9 @@ class FakeDaemon:
             return None
         self.speech_list.append(SpeechStatus(id=f"speech-{len(self.speech_list) + 1}", session=session_id))
         return self.speech_list[-1]
+
+    def events(self) -> EventRing:
+        return self.ring
 
     def speeches(self, session_id: str) -> tuple[SpeechStatus, ...]:
         return tuple(status for status in self.speech_list if status.session == session_id)

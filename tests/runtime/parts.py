@@ -18,6 +18,7 @@ from agentd.registry import Component, Plugin, Registry
 from agentd.runtime.messages import StartJob
 from agentd.runtime.prepared import PreparedAgents
 from agentd.runtime.status import Measure
+from agentd.session.happenings import Happenings
 from agentd.session.setup import SessionSetup
 from agentd.tools.acts import Act, CancelSpeech, EndSession, GenerateReply, InterruptSpeech, SayText
 from agentd.transport.protocol import Accept, Assignment, Decline, Job, JobOffer, LoadReport, agent_identity
@@ -125,6 +126,19 @@ async def fake_rooms(
     yield FakeRoom()
 
 
+SPEECH: Mapping[str, Any] = {
+    "purpose": "reply",
+    "source": "generate_reply",
+    "priority": 5,
+    "interruptible": True,
+    "in_history": True,
+    "text": "",
+    "instruction": None,
+    "user_input": "",
+    "end_call": None,
+}
+
+
 class FakeSession:
     """Journals like a session does, and obeys what it is told to say: "crash", "die", "block", or words to keep."""
 
@@ -133,6 +147,7 @@ class FakeSession:
 
     def __init__(self, setup: SessionSetup) -> None:
         self.setup = setup
+        self._happenings = Happenings(setup.id, setup.definition.name)
         self._reason: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> str:
@@ -158,7 +173,10 @@ class FakeSession:
         return reason
 
     def record(self, kind: str, /, **data: Any) -> None:
-        self.setup.observe(self.setup.journal.append(kind, data))
+        record = self.setup.journal.append(kind, data)
+        self.setup.observe(record)
+        for event in self._happenings.take(record):
+            self.setup.publish(event)
 
     def do(self, act: Act) -> None:
         match act:
@@ -167,7 +185,7 @@ class FakeSession:
             case SayText(text=text):
                 self._say(text, act.speech)
             case GenerateReply(speech=speech):  # never begins
-                self._speech("speech.created", speech)
+                self._speech("speech.created", speech, **SPEECH)
             case CancelSpeech(speech=speech):
                 self._speech("speech.finished", speech, interrupted=True)
             case InterruptSpeech():

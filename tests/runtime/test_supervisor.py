@@ -170,3 +170,23 @@ async def test_what_was_asked_to_be_said_is_followed_to_its_end(tmp_path: Path) 
         ended = await supervisor.speech(call, left.id, wait_s=10)
         assert ended is not None
         assert (ended.state, ended.interrupted) == ("done", True)
+
+
+async def test_what_happens_in_calls_reaches_the_supervisor_in_order(tmp_path: Path) -> None:
+    async with running(tmp_path, Files({"desk": definition("desk")})) as daemon:
+        ring = daemon.supervisor.events()
+        first, second = await daemon.call("desk"), await daemon.call("desk")
+        await daemon.supervisor.control(first, SayText(text="hello"))
+        await daemon.hang_up(first)
+        await daemon.hang_up(second)
+        await until(lambda: sum(kept.event.type == "close" for kept in ring.read(0).events) == 2)
+        told = [kept.event for kept in ring.read(0).events]
+        assert {event.agent for event in told} == {"desk"}
+        assert [event.type for event in told if event.session == first] == [
+            "session_started",
+            "participant_linked",
+            "agent_state_changed",
+            "conversation_item_added",
+            "speech_finished",
+            "close",
+        ]

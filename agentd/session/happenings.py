@@ -1,0 +1,353 @@
+"""The events of a session: what its records mean to somebody who follows the call. Pure, and the one place for it.
+
+The journal holds the records, and everything here is made of them alone, so a journal tells the same events again. The
+first fifteen names are livekit-agents' (1.8.9), and so are the names of fields where the meaning is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentd.session.records import Record
+from agentd.tools.spec import Event
+
+USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens", "characters")
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """`records`: the kinds that it is made of. `content`: the fields that hold what people said or tools answered."""
+
+    name: str
+    meaning: str
+    records: tuple[str, ...]
+    fields: tuple[str, ...]
+    content: tuple[str, ...] = ()
+
+
+EVENT_TYPES: Mapping[str, EventType] = {
+    event.name: event
+    for event in (
+        EventType(
+            "user_state_changed",
+            "The caller began or ended to speak, or is away.",
+            ("user.state",),
+            ("old_state", "new_state", "rule", "value"),
+        ),
+        EventType("agent_state_changed", "What front ends see of the agent.", ("state",), ("old_state", "new_state")),
+        EventType(
+            "user_input_transcribed",
+            "The recogniser's words; those that are not final may still change.",
+            ("transcript",),
+            ("transcript", "is_final", "language"),
+            ("transcript",),
+        ),
+        EventType(
+            "user_transcription_timeout",
+            "There was speech, and the recogniser found no words in it.",
+            ("speech.wordless",),
+            ("speech_duration",),
+        ),
+        EventType(
+            "conversation_item_added",
+            "A turn of the caller, or what was heard of a reply.",
+            ("turn.user", "turn.agent"),
+            ("role", "text", "interrupted", "turn", "reply", "purpose", "language"),
+            ("text",),
+        ),
+        EventType(
+            "agent_false_interruption",
+            "The agent was silenced for nothing, and goes on.",
+            ("decision",),
+            ("resumed", "rule", "value"),
+        ),
+        EventType(
+            "overlapping_speech",
+            "Both spoke at once; `outcome` says what came of it.",
+            ("speech.overlapped",),
+            ("is_interruption", "outcome", "duration"),
+        ),
+        EventType(
+            "function_tools_executed",
+            "All calls that the model made side by side have answered.",
+            ("tool.called", "tool.completed"),
+            ("reply", "calls"),
+            ("calls",),
+        ),
+        EventType(
+            "metrics_collected",
+            "Figures of a turn, a provider's request, its use, or an early answer.",
+            ("turn.agent", "provider", "usage", "preemption"),
+            ("source", "metrics"),
+        ),
+        EventType("session_usage_updated", "What the call has used in all.", ("usage",), ("usage",)),
+        EventType(
+            "speech_created",
+            "Something is to be said.",
+            ("speech.created",),
+            ("speech", "source", "user_initiated", "purpose", "priority", "interruptible"),
+        ),
+        EventType(
+            "tool_execution_updated",
+            "A tool was called, or has answered.",
+            ("tool.called", "tool.completed"),
+            ("id", "name", "status", "duration", "arguments", "content"),
+            ("arguments", "content"),
+        ),
+        EventType("error", "Something failed.", ("error",), ("where", "message")),
+        EventType("close", "The call is over.", ("session.ended",), ("reason", "category", "duration")),
+        EventType(
+            "debug_message",
+            "A decision of agentd's, with its rule and the configuration behind it.",
+            ("decision", "context.truncated", "context.summarized"),
+            ("message", "rule", "value"),
+        ),
+        EventType(
+            "session_started",
+            "The call began, or goes on in another process (`incarnation` above 1).",
+            ("session.started", "session.resumed"),
+            ("incarnation", "gap"),
+        ),
+        EventType(
+            "participant_linked",
+            "The caller is there, or is back.",
+            ("caller.linked",),
+            ("identity", "name", "kind", "returned"),
+            ("identity", "name"),
+        ),
+        EventType(
+            "participant_left",
+            "The caller left; they may come back unless it is `final`.",
+            ("caller.left",),
+            ("identity", "reason", "final"),
+            ("identity",),
+        ),
+        EventType("participant_muted", "The caller's microphone.", ("caller.muted",), ("muted",)),
+        EventType(
+            "language_changed",
+            "The conversation goes on in another language.",
+            ("language",),
+            ("language", "before", "rule", "value"),
+        ),
+        EventType(
+            "speech_finished",
+            "It was said, or will not be.",
+            ("speech.finished",),
+            ("speech", "user_initiated", "interrupted"),
+        ),
+        EventType("variables_changed", "A tool or a hook set variables.", ("variables",), ("values",), ("values",)),
+    )
+}
+
+JOURNAL_ONLY = frozenset(
+    {"echo", "speech.started", "speech.ended", "reply.started", "reply.written", "segment.started", "segment.heard"}
+)
+"""Kinds that make no event: the sound of a call in detail, for its recovery and its explanation."""
+
+CLOSE_CATEGORIES: Mapping[str, str] = {
+    "caller_left": "participant_disconnected",
+    "caller_lost": "participant_disconnected",
+    "no_caller": "participant_disconnected",
+    "ended_by_agent": "task_completed",
+    "idle": "task_completed",
+    "max_duration": "task_completed",
+    "ended_by_operator": "user_initiated",
+    "error": "error",
+    "rescue_failed": "error",
+}
+"""livekit-agents' five; any other reason is a shutdown of the job."""
+
+_Told = Iterator[tuple[str, dict[str, Any]]]
+
+
+@dataclass(slots=True)
+class Happenings:
+    """The fold over one session's records. `usage`: of an earlier incarnation."""
+
+    session: str
+    agent: str
+    usage: dict[str, int] = field(default_factory=dict)
+    state: str = "initializing"
+    speech_s: float = 0.0  # length of the caller's last utterance
+    last_kind: str = ""
+    round: dict[str, dict[str, Any]] = field(default_factory=dict)  # calls made side by side, by id
+
+    def take(self, record: Record) -> list[Event]:
+        """What this record means, in order; nothing for most kinds."""
+        handler: Callable[[Happenings, Mapping[str, Any]], _Told] | None = _HANDLERS.get(record.kind)
+        told = list(handler(self, record.data)) if handler else []
+        self.last_kind = record.kind
+        return [
+            Event(type=name, session=self.session, agent=self.agent, at=record.at, data=data) for name, data in told
+        ]
+
+    def ended(self, data: Mapping[str, Any]) -> _Told:
+        """Not an event by itself: wordless speech is told with its length."""
+        self.speech_s = float(data["duration_s"])
+        yield from ()
+
+    def wordless(self, data: Mapping[str, Any]) -> _Told:
+        yield "user_transcription_timeout", {"speech_duration": self.speech_s}
+
+    def agent_state(self, data: Mapping[str, Any]) -> _Told:
+        before, self.state = self.state, data["state"]
+        yield "agent_state_changed", {"old_state": before, "new_state": self.state}
+
+    def tool_called(self, data: Mapping[str, Any]) -> _Told:
+        """Calls made side by side are recorded one right after the other."""
+        if self.last_kind != "tool.called":
+            self.round = {}
+        self.round[data["id"]] = {"id": data["id"], "name": data["name"], "arguments": data["arguments"]}
+        yield "tool_execution_updated", _tool(data, status="started", duration=None, content=None)
+
+    def tool_completed(self, data: Mapping[str, Any]) -> _Told:
+        call = self.round.get(data["id"])
+        status = {"ok": "done"}.get(data["outcome"], data["outcome"])
+        arguments = call["arguments"] if call else None
+        told = {**data, "arguments": arguments}
+        yield (
+            "tool_execution_updated",
+            _tool(told, status=status, duration=data["duration_s"], content=data["content"]),
+        )
+        if call is None:
+            return
+        names = ("content", "is_error", "outcome", "duration_s")
+        call.update({name: data[name] for name in names})
+        if all("outcome" in each for each in self.round.values()):
+            yield "function_tools_executed", {"reply": data["reply"], "calls": list(self.round.values())}
+            self.round = {}
+
+    def used(self, data: Mapping[str, Any]) -> _Told:
+        yield "metrics_collected", {"source": "usage", "metrics": dict(data)}
+        self.usage = {name: self.usage.get(name, 0) + int(data[name] or 0) for name in USAGE}
+        yield "session_usage_updated", {"usage": dict(self.usage)}
+
+
+def _tool(data: Mapping[str, Any], *, status: str, duration: float | None, content: Any) -> dict[str, Any]:
+    named = {name: data[name] for name in ("id", "name", "arguments")}
+    return {**named, "status": status, "duration": duration, "content": content}
+
+
+def _user_state(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    told = {"old_state": data["before"], "new_state": data["state"]}
+    yield "user_state_changed", {**told, "rule": data["rule"], "value": data["value"]}
+
+
+def _transcript(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    told = {"transcript": data["text"], "is_final": data["final"], "language": data["language"]}
+    yield "user_input_transcribed", told
+
+
+def _user_turn(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    yield "conversation_item_added", _item("user", data, interrupted=False)
+
+
+def _agent_turn(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    if data["text"]:
+        yield "conversation_item_added", _item("assistant", data, interrupted=data["interrupted"])
+    if data["latencies"]:
+        yield "metrics_collected", {"source": "turn", "metrics": dict(data["latencies"])}
+
+
+def _item(role: str, data: Mapping[str, Any], *, interrupted: bool) -> dict[str, Any]:
+    item = {"role": role, "text": data["text"], "interrupted": interrupted}
+    return {**item, **{name: data.get(name) for name in ("turn", "reply", "purpose", "language")}}
+
+
+def _decision(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    why = {"rule": data["rule"], "value": data["value"]}
+    if data["action"] == "ResumeSpeech":
+        yield "agent_false_interruption", {"resumed": True, **why}
+    yield "debug_message", {"message": data["action"], **why}
+
+
+def _overlapped(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    outcome = data["outcome"]
+    told = {"is_interruption": outcome == "interruption", "outcome": outcome, "duration": data["duration_s"]}
+    yield "overlapping_speech", told
+
+
+def _metrics(source: str) -> Callable[[Happenings, Mapping[str, Any]], _Told]:
+    def told(_: Happenings, data: Mapping[str, Any]) -> _Told:
+        yield "metrics_collected", {"source": source, "metrics": dict(data)}
+
+    return told
+
+
+def _speech(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    same = {name: data[name] for name in ("speech", "source", "purpose", "priority", "interruptible")}
+    yield "speech_created", {**same, "user_initiated": data["requested"]}
+
+
+def _speech_finished(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    told = {"speech": data["speech"], "user_initiated": data["requested"], "interrupted": data["interrupted"]}
+    yield "speech_finished", told
+
+
+def _started(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    yield "session_started", {"incarnation": data.get("incarnation", 1), "gap": data.get("gap_s", 0.0)}
+
+
+def _closed(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    reason = data["reason"]
+    category = "error" if reason.startswith("error_") else CLOSE_CATEGORIES.get(reason, "job_shutdown")
+    yield "close", {"reason": reason, "category": category, "duration": data["duration_s"]}
+
+
+def _context(message: str) -> Callable[[Happenings, Mapping[str, Any]], _Told]:
+    def told(_: Happenings, data: Mapping[str, Any]) -> _Told:
+        yield "debug_message", {"message": message, "rule": data["rule"], "value": data["value"]}
+
+    return told
+
+
+def _same(event: str) -> Callable[[Happenings, Mapping[str, Any]], _Told]:
+    """The record's fields are the event's."""
+
+    def told(_: Happenings, data: Mapping[str, Any]) -> _Told:
+        yield event, {name: data.get(name) for name in EVENT_TYPES[event].fields}
+
+    return told
+
+
+_HANDLERS: Mapping[str, Callable[[Happenings, Mapping[str, Any]], _Told]] = {
+    "session.started": _started,
+    "session.resumed": _started,
+    "session.ended": _closed,
+    "caller.linked": _same("participant_linked"),
+    "caller.left": _same("participant_left"),
+    "caller.muted": _same("participant_muted"),
+    "state": Happenings.agent_state,
+    "user.state": _user_state,
+    "speech.ended": Happenings.ended,
+    "speech.wordless": Happenings.wordless,
+    "speech.overlapped": _overlapped,
+    "transcript": _transcript,
+    "turn.user": _user_turn,
+    "turn.agent": _agent_turn,
+    "language": _same("language_changed"),
+    "speech.created": _speech,
+    "speech.finished": _speech_finished,
+    "decision": _decision,
+    "tool.called": Happenings.tool_called,
+    "tool.completed": Happenings.tool_completed,
+    "context.truncated": _context("ContextTruncated"),
+    "context.summarized": _context("ContextSummarized"),
+    "variables": _same("variables_changed"),
+    "preemption": _metrics("preemption"),
+    "usage": Happenings.used,
+    "provider": _metrics("provider"),
+    "error": _same("error"),
+}
+
+
+def reference() -> str:
+    """The table of docs/events.md."""
+    lines = ["| event | data | when | records |", "|---|---|---|---|"]
+    for event in EVENT_TYPES.values():
+        names = ", ".join(f"`{name}`" for name in event.fields)
+        kinds = ", ".join(f"`{kind}`" for kind in event.records)
+        lines.append(f"| `{event.name}` | {names} | {event.meaning} | {kinds} |")
+    return "\n".join(lines) + "\n"
