@@ -42,6 +42,7 @@ class _Segment:
     complete: bool = False
     sent: int = 0  # bytes handed over
     shown: str = ""  # the part of the text that was reported as heard
+    heard: str = ""  # the same, but for what turned out not to have been heard after all
 
 
 class Playback:
@@ -59,6 +60,7 @@ class Playback:
         self._held = False
         self._holds = 0  # counts pauses, so that a write under way knows that it was dropped
         self._audible = False
+        self._writing = 0  # bytes of a write under way: they may wait long, for their time or for a way to the caller
 
     @property
     def idle(self) -> bool:
@@ -99,12 +101,18 @@ class Playback:
         self._held = False
         self._changed.set()
 
+    def unheard(self, seconds: float) -> None:
+        """The sound of the last `seconds` and what is queued were not heard; they are played again. A segment that was
+        over by then stays heard."""
+        self._take_back(seconds)
+        self._changed.set()
+
     def cut(self) -> None:
         """Stops for good: reports what was heard of each segment that had begun to sound."""
         self._take_back()
         for segment in self._segments:
-            if segment.shown:
-                self._listener.segment_heard(segment.index, segment.shown.strip(), interrupted=True)
+            if segment.heard:
+                self._listener.segment_heard(segment.index, segment.heard.strip(), interrupted=True)
         self._segments.clear()
 
     async def run(self) -> None:
@@ -145,7 +153,11 @@ class Playback:
         self._set_audible(True)
         holds = self._holds
         segment.sent += len(data)
-        await self._out.write(AudioFrame(data, self._rate))
+        self._writing = len(data)
+        try:
+            await self._out.write(AudioFrame(data, self._rate))
+        finally:
+            self._writing = 0
         if holds != self._holds:
             self._out.clear()  # the frame was already counted as taken back, and is not to be heard
 
@@ -154,9 +166,9 @@ class Playback:
             self._audible = sounding
             self._listener.audible(sounding)
 
-    def _heard_bytes(self) -> dict[int, int]:
-        """Bytes of each segment that have left the queue."""
-        queued = round(self._out.queued_s * self._rate) * BYTES_PER_SAMPLE
+    def _heard_bytes(self, lost_s: float = 0.0) -> dict[int, int]:
+        """Bytes of each segment that have left the queue, but for the last `lost_s`."""
+        queued = round((self._out.queued_s + lost_s) * self._rate) * BYTES_PER_SAMPLE + self._writing
         heard: dict[int, int] = {}
         for segment in reversed(self._segments):
             waiting = min(queued, segment.sent)
@@ -164,17 +176,20 @@ class Playback:
             queued -= waiting
         return heard
 
-    def _take_back(self) -> None:
+    def _take_back(self, lost_s: float | None = None) -> None:
         """Rewinds what was sent to what was heard, at the beginning of the word that was cut."""
         self._report()
-        heard = self._heard_bytes()
+        heard = self._heard_bytes(lost_s or 0.0)
         self._holds += 1
+        self._writing = 0
         self._out.clear()
         for segment in self._segments:
             if segment.sent == 0 or heard[segment.index] == len(segment.sound):
                 continue
             at_s = resume_at(heard[segment.index] / BYTES_PER_SAMPLE / self._rate, segment.words)
             segment.sent = round(at_s * self._rate) * BYTES_PER_SAMPLE
+            if lost_s is not None:
+                segment.heard = self._text_heard(segment, heard[segment.index])
 
     def _report(self) -> None:
         """In order: a segment without sound is not over before the one that is still heard."""
@@ -186,12 +201,16 @@ class Playback:
             self._segments.remove(segment)
             self._listener.segment_heard(segment.index, segment.text, interrupted=False)
 
-    def _report_segment(self, segment: _Segment, heard_bytes: int) -> None:
+    def _text_heard(self, segment: _Segment, heard_bytes: int) -> str:
         heard_s = heard_bytes / BYTES_PER_SAMPLE / self._rate
         total_s = len(segment.sound) / BYTES_PER_SAMPLE / self._rate if segment.complete else None
         text = heard_text(segment.text, heard_s, total_s, segment.words, pace=self._pace)
-        if segment.complete and heard_bytes == len(segment.sound):
-            text = segment.text
+        return segment.text if segment.complete and heard_bytes == len(segment.sound) else text
+
+    def _report_segment(self, segment: _Segment, heard_bytes: int) -> None:
+        text = self._text_heard(segment, heard_bytes)
+        if len(text) > len(segment.heard):
+            segment.heard = text
         if len(text) > len(segment.shown):
             self._listener.words_heard(segment.index, text[len(segment.shown) :])
             segment.shown = text

@@ -10,6 +10,7 @@ session.ended      reason, duration_s
 caller.linked      identity, name, kind, returned
 caller.left        identity, reason, final
 caller.muted       muted
+voice.unheard      seconds (the way to the caller broke: so much of what was played was not heard, nor what was queued)
 state              state (what front ends see: initializing, listening, thinking, speaking)
 echo               delay_s, loss_db (the agent's own voice comes back; without them: no more)
 user.state         state (listening, speaking, away), before, rule, value

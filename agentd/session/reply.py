@@ -105,6 +105,9 @@ class Reply:
             self._marks.held, self._marks.held_until = None, now()
         self._playback.release()
 
+    def unheard(self, seconds: float) -> None:
+        self._playback.unheard(seconds)
+
     def cut(self) -> None:
         """Silences the reply at once and fixes what was heard of it; idempotent. The task is still to be cancelled."""
         if not self._settled:

@@ -63,7 +63,17 @@ class RoomClosed:
     reason: str
 
 
-RoomEvent = CallerLinked | CallerLeft | CallerMuted | TextReceived | TurnByHand | RoomClosed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceUnheard:
+    """The way to the caller broke: what waits to be played was not heard, nor what was played in the last `seconds`.
+
+    Sound that is written meanwhile waits until there is a way again.
+    """
+
+    seconds: float = 0.0
+
+
+RoomEvent = CallerLinked | CallerLeft | CallerMuted | TextReceived | TurnByHand | VoiceUnheard | RoomClosed
 
 
 class AudioOut(Protocol):

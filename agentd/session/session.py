@@ -68,6 +68,7 @@ from agentd.session.room import (
     RoomEvent,
     TextReceived,
     TurnByHand,
+    VoiceUnheard,
 )
 from agentd.session.room_writer import RoomWriter
 from agentd.session.setup import SessionSetup
@@ -374,6 +375,10 @@ class Session(Controls):
             case TurnByHand(action=action):
                 self._listening.end_utterance()
                 self._inbox.force(_BY_HAND[action])  # behind what the ears have said
+            case VoiceUnheard(seconds=seconds):
+                self._conversation.record("voice.unheard", seconds=round(seconds, 3))
+                if self._reply is not None:
+                    self._reply.unheard(seconds)
             case RoomClosed(reason=reason):
                 raise _Ended(reason)
 

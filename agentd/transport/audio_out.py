@@ -38,9 +38,12 @@ class RtcAudioOut:
     def open_gate(self) -> None:
         self._gate.set()
 
-    def close_gate(self) -> None:
-        if not self._closed:
+    def close_gate(self) -> bool:
+        """Whether it was open, so that what is queued now goes to nobody."""
+        was_open = self._gate.is_set() and not self._closed
+        if was_open:
             self._gate.clear()
+        return was_open
 
     async def write(self, frame: AudioFrame) -> None:
         if frame.sample_rate_hz != OUTPUT_HZ:

@@ -21,7 +21,7 @@ from livekit.rtc.participant import PublishTrackError
 from agentd import aio
 from agentd.audio import AudioFrame
 from agentd.errors import RoomLost
-from agentd.session.room import AgentState, RoomClosed, RoomEvent, TextReceived, TurnByHand
+from agentd.session.room import AgentState, RoomClosed, RoomEvent, TextReceived, TurnByHand, VoiceUnheard
 from agentd.transport import chat, linking, preconnect
 from agentd.transport.audio_in import RtcAudioIn
 from agentd.transport.audio_out import RtcAudioOut
@@ -78,6 +78,8 @@ class LiveKitRoom:
         self._publication: rtc.LocalTrackPublication | None = None
         self._connected = asyncio.Event()  # and not being mended
         self._audible = False  # the voice is published, and somebody has subscribed to it
+        self._subscribed = asyncio.Event()  # to the voice as it was published anew
+        self._broke_at = 0.0  # when the connection broke that the engine mends, on the loop's clock
         self._ending = False
         self._chat = chat.ChatIn(lambda text: self._events.force(TextReceived(text=text)))
         self._push_to_talk = PushToTalk(
@@ -337,11 +339,33 @@ class LiveKitRoom:
         connection.on("track_muted", heard(lambda who, publication: caller.mute_changed(publication, True)))
         connection.on("track_unmuted", heard(lambda who, publication: caller.mute_changed(publication, False)))
         connection.on("data_received", heard(self._push_to_talk.packet))
-        connection.on("reconnecting", heard(self._connected.clear))
+        connection.on("reconnecting", heard(self._breaks))
+        connection.on("local_track_republished", heard(lambda publication, sid: self._republished(connection)))
+        connection.on("local_track_subscribed", heard(lambda track: self._subscribed.set()))
         connection.on("reconnected", heard(lambda: self._reconnected(connection)))
         connection.on("disconnected", lambda reason: self._lose(connection, rtc.DisconnectReason.Name(reason)))
         connection.register_text_stream_handler(chat.TOPIC, self._chat_opened)
         connection.register_byte_stream_handler(preconnect.TOPIC, self._early_sound_opened)
+
+    def _breaks(self) -> None:
+        self._connected.clear()
+        self._broke_at = aio.now()
+
+    def _republished(self, connection: rtc.Room) -> None:
+        """The engine made the connection anew, media and all: nothing was heard since the old one broke."""
+        self._audible = False
+        self._out.close_gate()
+        self._events.force(VoiceUnheard(seconds=aio.now() - self._broke_at))
+        self._subscribed.clear()
+        self._start(self._audible_again(connection))
+
+    async def _audible_again(self, connection: rtc.Room) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._options.subscription_wait_s):
+                await self._subscribed.wait()
+        if connection is self._rtc:
+            self._audible = True
+            self._set_gate()
 
     def _reconnected(self, connection: rtc.Room) -> None:
         self._connected.set()
@@ -349,7 +373,10 @@ class LiveKitRoom:
 
     def _set_gate(self) -> None:
         """Speech waits while nobody hears it. A resumed connection keeps its media, so it is no reason to wait."""
-        (self._out.open_gate if self._audible and not self._caller.departing else self._out.close_gate)()
+        if self._audible and not self._caller.departing:
+            self._out.open_gate()
+        elif self._out.close_gate():
+            self._events.force(VoiceUnheard())
 
     def _chat_opened(self, reader: rtc.TextStreamReader, identity: str) -> None:
         if identity != self._caller.identity or not self._options.text_input:

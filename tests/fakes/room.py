@@ -17,11 +17,18 @@ from agentd.session.room import (
     RoomEvent,
     TextReceived,
     TurnByHand,
+    VoiceUnheard,
 )
 from agentd.tools.spec import Caller
 
 FRAME_SAMPLES = 512
 QUEUE_S = 0.1
+
+
+def _open_way() -> asyncio.Event:
+    way = asyncio.Event()
+    way.set()
+    return way
 
 
 @dataclass
@@ -31,8 +38,10 @@ class FakeAudioOut:
     sample_rate_hz: int = OUTPUT_HZ
     played: list[tuple[float, float, int]] = field(default_factory=list)
     ends_at: float = 0.0
+    way: asyncio.Event = field(default_factory=_open_way)
 
     async def write(self, frame: AudioFrame) -> None:
+        await self.way.wait()
         while self.queued_s > QUEUE_S + 1e-6:
             await asyncio.sleep(self.queued_s - QUEUE_S)
         begin = max(now(), self.ends_at)
@@ -112,6 +121,17 @@ class FakeRoom:
 
     def press(self, action: HandAction) -> None:
         self._events.force(TurnByHand(action=action))
+
+    def lose_voice(self, seconds: float = 0.0) -> None:
+        """Nobody hears the agent, and has not for the last seconds, until `regain_voice`. What is queued is lost."""
+        at = now() - seconds
+        out = self.audio_out
+        out.way.clear()
+        out.played = [(begin, min(end, at), value) for begin, end, value in out.played if begin < at]
+        self._events.force(VoiceUnheard(seconds=seconds))
+
+    def regain_voice(self) -> None:
+        self.audio_out.way.set()
 
     def close(self, reason: str = "room_deleted") -> None:
         self._events.force(RoomClosed(reason=reason))

@@ -17,7 +17,16 @@ from livekit import rtc
 from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame
 from agentd.cli.devserver import free_ports, running_livekit_server
 from agentd.errors import RoomLost
-from agentd.session.room import CallerLeft, CallerLinked, CallerMuted, RoomClosed, RoomEvent, TextReceived, TurnByHand
+from agentd.session.room import (
+    CallerLeft,
+    CallerLinked,
+    CallerMuted,
+    RoomClosed,
+    RoomEvent,
+    TextReceived,
+    TurnByHand,
+    VoiceUnheard,
+)
 from agentd.transport.protocol import Accept, Assignment, Decline, JobOffer, LoadReport
 from agentd.transport.registration import Registration
 from agentd.transport.room import LiveKitRoom, RoomJoin
@@ -344,6 +353,30 @@ async def test_a_caller_who_is_back_at_once_was_never_away(credentials: LiveKitC
         await asyncio.sleep(1.5)
         assert not guest.of(CallerLeft)
         assert len(guest.of(CallerLinked)) == 1
+
+
+async def test_our_own_full_reconnect_in_mid_sentence_tells_what_was_not_heard(
+    credentials: LiveKitCredentials,
+) -> None:
+    async with Caller.join(server_of(credentials)) as caller, guest_in(credentials, caller.room) as guest:
+        await until(lambda: guest.heard)
+        out = guest.room.audio_out
+        await out.write(voice(500, 0.6))
+        assert guest.room._rtc is not None
+        broke_at = time.monotonic()
+        await guest.room._rtc.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
+        talking = asyncio.create_task(_talk_on(guest))
+        await until(lambda: any(told.seconds for told in guest.of(VoiceUnheard)), 15)
+        assert max(told.seconds for told in guest.of(VoiceUnheard)) <= time.monotonic() - broke_at
+        told_at = time.monotonic()
+        await caller.hears_after(told_at, 6)
+        talking.cancel()
+        assert not guest.of(CallerLeft)
+
+
+async def _talk_on(guest: Guest) -> None:
+    while True:
+        await guest.room.audio_out.write(voice(500, 0.1))
 
 
 async def test_our_own_full_reconnect_is_not_noticed_by_the_session(credentials: LiveKitCredentials) -> None:
