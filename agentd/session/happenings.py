@@ -142,7 +142,10 @@ EVENT_TYPES: Mapping[str, EventType] = {
 }
 
 JOURNAL_ONLY = frozenset(
-    {"echo", "speech.started", "speech.ended", "reply.started", "reply.written", "segment.started", "segment.heard"}
+    {
+        *("echo", "speech.started", "speech.ended", "turn.judged", "voice.unheard"),
+        *("reply.started", "reply.written", "segment.started", "segment.heard"),
+    }
 )
 """Kinds that make no event: the sound of a call in detail, for its recovery and its explanation."""
 
