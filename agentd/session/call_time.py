@@ -19,7 +19,6 @@ class CallTime:
 
     def __init__(self, conversation: Conversation, speeches: Speeches) -> None:
         restored = conversation.setup.restored
-        restored = conversation.setup.restored is not None
         earlier_s = max(0.0, time.time() - conversation.started_at) if restored else 0.0
         began = now() - earlier_s  # an earlier incarnation's time counts
         self._conversation = conversation
