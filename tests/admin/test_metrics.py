@@ -78,7 +78,19 @@ def test_a_deleted_agent_leaves_no_series_behind() -> None:
 
 def test_no_label_holds_an_id() -> None:
     labels = {label for _, names in {**COUNTERS, **HISTOGRAMS, **GAUGES}.values() for label in names}
-    assert labels == {"agent", "reason", "stage", "tool", "outcome", "kind", "provider", "type", "language", "rule", "where"}
+    assert labels == {
+        "agent",
+        "reason",
+        "stage",
+        "tool",
+        "outcome",
+        "kind",
+        "provider",
+        "type",
+        "language",
+        "rule",
+        "where",
+    }
 
 
 async def test_the_figures_are_served_as_prometheus_reads_them(serve: Serve) -> None:
