@@ -24,7 +24,12 @@ SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
 HEAD = "name: example\nstt: {provider: owl}\nllm: {provider: parrot, model: echo}\ntts: {provider: wren}\n"
 
 
-YAML = [block for page in ("docs/tools.md", "docs/webhooks.md") for block in blocks(page, "yaml")]
+YAML = [
+    block
+    for page in ("docs/tools.md", "docs/webhooks.md")
+    for block in blocks(page, "yaml")
+    if "languages:" not in block  # real providers are needed: tests/test_documentation.py reads that one
+]
 
 
 @pytest.fixture
