@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -89,6 +90,24 @@ class Conversation:
         for event in self._happenings.take(record):
             self.setup.publish(event)
             self.follow(event)
+
+    def record_start(self) -> None:
+        """The first record of this session, or of its next incarnation."""
+        setup = self.setup
+        if setup.restored is None:
+            self.record(
+                "session.started",
+                agent=setup.definition.name,
+                revision=setup.definition.digest,
+                source=setup.definition.source,
+                places=dict(setup.definition.places),
+                room=setup.room_name,
+                job_id=setup.job_id,
+                variables=dict(self.variables),
+            )
+        else:
+            gap_s = round(max(0.0, time.time() - setup.restored.last_record_at), 3)
+            self.record("session.resumed", incarnation=setup.incarnation, gap_s=gap_s)
 
     # The language.
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping
 from typing import NoReturn
 
-from agentd import logs
 from agentd.aio import Channel, Closed, now
 from agentd.session.call_time import CallTime
 from agentd.session.compaction import Compaction
@@ -72,6 +71,7 @@ from agentd.session.room import (
 )
 from agentd.session.room_writer import RoomWriter
 from agentd.session.setup import SessionSetup
+from agentd.session.speaking import Speaking
 from agentd.session.speech import HIGH
 from agentd.session.speeches import Speeches
 from agentd.session.timing import TurnTiming
@@ -83,7 +83,6 @@ INBOX_CAPACITY = 1_000  # events of a call that waits for a reply to be cut: far
 NO_CALLER_S = 300.0  # LiveKit's own limit for an empty room
 AWAY_S = 60.0  # a caller whose connection failed is waited for this long
 PLAYED_OUT_S = 0.4  # transport and jitter buffer between our last sample and the caller's ear
-CLOSE_S = 1.0  # a provider may take its time to close what was cut; the caller's next words do not wait for it
 FAILURES_IN_A_ROW = 3  # then the session ends, as livekit-agents 1.8.9's does
 
 
@@ -109,8 +108,6 @@ class Session(Controls):
         self._writer = RoomWriter(self._conversation, setup.room)
         self._inbox: Channel[InboxEvent] = Channel(INBOX_CAPACITY)
         super().__init__(Speeches(self._conversation, self._inbox.force), self._inbox.force)
-        self._reply: Reply | None = None
-        self._reply_task: asyncio.Task[None] | None = None
         self._caller_there = False
         self._speech_ended: float | None = None
         self._met = False  # the greeting or the bridge is on its way
@@ -140,7 +137,7 @@ class Session(Controls):
         self._conversation.language_changed = self._language_changed
         self._time = CallTime(self._conversation, self._speeches)
         self._wait_until: float | None = self._began + NO_CALLER_S
-        self._record_start()
+        self._conversation.record_start()
         reason = "cancelled"
         try:
             reason = await self._run_tasks()
@@ -150,29 +147,15 @@ class Session(Controls):
             self._conversation.record("session.ended", reason=reason, duration_s=round(now() - self._began, 3))
         return reason
 
-    def _record_start(self) -> None:
-        setup, conversation = self._setup, self._conversation
-        if setup.restored is None:
-            conversation.record(
-                "session.started",
-                agent=setup.definition.name,
-                revision=setup.definition.digest,
-                source=setup.definition.source,
-                places=dict(setup.definition.places),
-                room=setup.room_name,
-                job_id=setup.job_id,
-                variables=dict(conversation.variables),
-            )
-        else:
-            gap_s = round(max(0.0, time.time() - setup.restored.last_record_at), 3)
-            conversation.record("session.resumed", incarnation=setup.incarnation, gap_s=gap_s)
-
     async def _run_tasks(self) -> str:
         reasons: list[str] = []
         try:
             async with asyncio.TaskGroup() as group:
                 self._tasks = group
                 self._early = EarlyAnswers(self._conversation, group)
+                self._speaking = Speaking(
+                    self._conversation, self._room, self._speeches, self._writer, group, self._inbox.force
+                )
                 group.create_task(self._writer.run())
                 group.create_task(self._watch_room())
                 group.create_task(self._listening.run(self._room.audio_in()))
@@ -188,6 +171,10 @@ class Session(Controls):
             self._inbox.force(event)
 
     # The conversation.
+
+    @property
+    def _reply(self) -> Reply | None:
+        return self._speaking.reply
 
     async def _converse(self) -> None:
         while True:
@@ -234,10 +221,10 @@ class Session(Controls):
                 self._commit(decision)
             case Interrupt():
                 await self._interrupt()
-            case PauseSpeech() if self._reply is not None:
-                self._reply.hold()
-            case ResumeSpeech() if self._reply is not None and self._caller_there:
-                self._reply.release()
+            case PauseSpeech():
+                self._speaking.hold()
+            case ResumeSpeech() if self._caller_there:
+                self._speaking.release()
             case SayOver(text=text):
                 text = self._conversation.render(text)
                 self._speeches.add(Plan(purpose="say", text=text, interruptible=False, priority=HIGH))
@@ -271,22 +258,6 @@ class Session(Controls):
         if self._reply is None and self._met:
             self._writer.set_state("thinking")
 
-    def _take_input(self, text: str) -> None:
-        """Words that somebody gave as the caller's, for the reply that begins."""
-        conversation = self._conversation
-        turn = conversation.next_turn()
-        conversation.history.add_user(text, user_id(turn))
-        conversation.record(
-            "turn.user",
-            turn=turn,
-            text=text,
-            rule="generate_reply",
-            value="",
-            delay_s=0.0,
-            source="request",
-            language=None,
-        )
-
     def _language_changed(self) -> None:
         """What is heard from now on, and the phrases it is compared with, are in the new language."""
         self._machine.turn = self._conversation.turn_settings
@@ -294,57 +265,23 @@ class Session(Controls):
         self._listening.follow_language()
 
     async def _interrupt(self) -> None:
-        reply, task = self._reply, self._reply_task
-        self._reply = self._reply_task = None
+        reply = self._reply
         if reply is not None:
-            reply.cut()
-            self._speeches.finish(reply.plan, interrupted=True)
             self._time.touched(prompt=reply.plan.purpose == "idle")
+        await self._speaking.cut()
+        if reply is not None:
             self._compaction.consider(self._tasks)
-        if task is not None and not task.done():
-            task.cancel()
-            _, closing = await asyncio.wait([task], timeout=CLOSE_S)
-            if closing:  # the session's task group still owns it
-                log.warning("reply_closes_slowly", extra={"after_s": CLOSE_S})
         self._writer.set_state("listening")
 
     def _start_next_reply(self) -> None:
-        if self._reply is not None or not self._met:
+        reply = self._speaking.begin_next(caller_has_turn=self._machine.caller_has_turn) if self._met else None
+        if reply is None:
             return
-        plan = self._speeches.begin(caller_has_turn=self._machine.caller_has_turn)
-        if plan is None:
-            return
-        if plan.user_input:
-            self._take_input(plan.user_input)
-        reply = Reply(
-            self._conversation,
-            self._room,
-            plan,
-            self._tasks,
-            lambda on: self._audible(reply, on),
-            lambda event: self._inbox.force(ReplyTells(reply, event)),
-        )
-        self._reply = reply
-        with logs.fields(turn=self.turn if plan.turn else None):  # also for its tools, once the next turn has begun
-            self._reply_task = self._tasks.create_task(self._run_reply(reply))
-        for decision in self._machine.step(ReplyStarted(plan.interruptible), now()):
+        for decision in self._machine.step(ReplyStarted(reply.plan.interruptible), now()):
             if isinstance(decision, PauseSpeech):
                 reply.hold()
         if not self._caller_there:
             reply.hold()
-        if plan.generate:
-            self._writer.set_state("thinking")
-
-    async def _run_reply(self, reply: Reply) -> None:
-        await reply.run()
-        self._inbox.force(ReplyDone(reply))
-
-    def _audible(self, reply: Reply, sounding: bool) -> None:
-        if reply is not self._reply:
-            return
-        if sounding:
-            self._inbox.force(ReplySounds(reply))
-        self._writer.set_state("speaking" if sounding else "thinking")
 
     async def _other_event(self, event: RoomEvent | SessionEvent) -> None:
         match event:
@@ -383,10 +320,9 @@ class Session(Controls):
                 raise _Ended(reason)
 
     async def _reply_done(self, reply: Reply) -> None:
-        self._reply = self._reply_task = None
+        self._speaking.finish(reply)
         self._time.touched(prompt=reply.plan.purpose == "idle")
         self._failures = self._failures + 1 if reply.failed else 0
-        self._speeches.finish(reply.plan, interrupted=False)
         if reply.end_call is not None:
             await asyncio.sleep(PLAYED_OUT_S)
             await self._finish(reply.end_call)
@@ -453,8 +389,7 @@ class Session(Controls):
             raise _Ended("caller_left")
         self._caller_there = False
         self._wait_until = now() + AWAY_S
-        if self._reply is not None:
-            self._reply.hold()
+        self._speaking.hold()
 
     # Time.
 
