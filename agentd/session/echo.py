@@ -8,6 +8,7 @@ taken for speech; a caller who speaks over the agent is louder, or speaks on in 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,16 +80,22 @@ class EchoWatch:
         for slot in range(int(now / SLOT_S) + 1, self._played_until + 1):
             self._played[slot % MEMORY_SLOTS] = FLOOR_DB
 
-    def heard(self, frame: AudioFrame, ended: float) -> bool:
-        """Takes a window of the caller's sound; whether it is no louder than the echo that is due."""
-        slot = int(ended / SLOT_S)
-        level = _level_db(frame.array().astype(np.float32))
-        self._note_heard(slot, level)
+    def heard(self, frame: AudioFrame, ended: float) -> list[bool]:
+        """Takes the caller's sound up to `ended`; by slot, whether it is no louder than the echo that is due."""
+        samples = frame.array().astype(np.float32)
+        size = round(SLOT_S * frame.sample_rate_hz)
+        starts = range(0, len(samples), size)
+        newest = int(ended / SLOT_S)
+        first = newest - len(starts) + 1
+        return [self._slot_heard(first + n, _level_db(samples[at : at + size])) for n, at in enumerate(starts)]
+
+    def _slot_heard(self, slot: int, level_db: float) -> bool:
+        self._note_heard(slot, level_db)
         self._since_learned += 1
         if self._since_learned >= LEARN_EVERY_SLOTS:
             self._since_learned = 0
             self._learn(slot)
-        return self.path is not None and level <= self._expected_db(slot, self.path)
+        return self.path is not None and level_db <= self._expected_db(slot, self.path)
 
     def _expected_db(self, slot: int, path: EchoPath) -> float:
         sent = slot - path.lag_slots
@@ -140,8 +147,8 @@ class EchoWatch:
 def _level_db(samples: np.ndarray) -> float:
     if not len(samples):
         return FLOOR_DB
-    power = float(np.mean(np.square(samples))) / 32768.0**2
-    return max(FLOOR_DB, 10 * float(np.log10(power))) if power > 0 else FLOOR_DB
+    power = float(samples @ samples) / len(samples) / 32768.0**2  # a tenth of np.mean's time, 30 times a second a call
+    return max(FLOOR_DB, 10 * math.log10(power)) if power > 0 else FLOOR_DB
 
 
 def _correlations(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ SEND_STALL_S = 3.0
 """A recogniser that takes no sound for this long will not take any: its stream is opened again (fault table, F17)."""
 
 PENDING_UTTERANCES = 8
-PENDING_FRAMES = 500  # 16 s at 32 ms: what a recogniser's reconnect may take
+PENDING_FRAMES = 250  # 16 s at 64 ms: what a recogniser's reconnect may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +110,21 @@ class Listening:
         else:
             self._keep(frame)
         probabilities = await self._vad.push(frame)
-        if self._is_echo(frame):
-            probabilities = [0.0] * len(probabilities)
+        echoes, windows = self._echoes(frame), len(probabilities)
+        if any(echoes):
+            probabilities = [0.0 if echoes[n * len(echoes) // windows] else p for n, p in enumerate(probabilities)]
         for change in self._activity.push(probabilities, self._last_frame):
             self._changed(change)
 
-    def _is_echo(self, frame: AudioFrame) -> bool:
-        """Whether this is no more than the agent's own voice, coming back."""
+    def _echoes(self, frame: AudioFrame) -> list[bool]:
+        """By part of the frame, whether it is no more than the agent's own voice, coming back."""
         echo = self._conversation.echo
         known = echo.path is not None
-        is_echo = echo.heard(frame, self._last_frame)
+        echoes = echo.heard(frame, self._last_frame)
         if (echo.path is not None) != known:
             found = {"delay_s": echo.path.delay_s, "loss_db": round(echo.path.loss_db, 1)} if echo.path else {}
             self._conversation.record("echo", **found)
-        return is_echo
+        return echoes
 
     def _keep(self, frame: AudioFrame) -> None:
         """Sound for a batch recogniser: the padding before speech, or the utterance up to its limit."""

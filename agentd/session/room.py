@@ -116,7 +116,7 @@ class Room(Protocol):
     def audio_out(self) -> AudioOut: ...
 
     def audio_in(self) -> AsyncIterator[AudioFrame]:
-        """The linked caller's sound at 16 kHz in frames of about 32 ms, over changes of track; ends with the room.
+        """The linked caller's sound at 16 kHz in frames of 32 to 64 ms, over changes of track; ends with the room.
 
         While there is no track, nothing comes. Read by one task.
         """

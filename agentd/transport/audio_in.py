@@ -11,9 +11,12 @@ from livekit import rtc
 from agentd import aio
 from agentd.audio import INPUT_HZ, AudioFrame
 
-FRAME_MS = 32  # the window of the voice activity detector, so nothing is cut anew
-_CHANNEL_FRAMES = 64  # 2 s for the session to lag behind; then the oldest goes
-_STREAM_FRAMES = 128  # 4 s: live sound waits here while the sound from before the connection is played
+FRAME_MS = 64
+"""Two windows of the voice activity detector, so nothing is cut anew. With one, an agent answered 16 ms sooner on an
+idle machine, and took a third more CPU: docs/decisions/frames-in.md."""
+
+_CHANNEL_FRAMES = 32  # 2 s for the session to lag behind; then the oldest goes
+_STREAM_FRAMES = 64  # 4 s: live sound waits here while the sound from before the connection is played
 _CLOSE_TIMEOUT_S = 1.0
 
 Earlier = Callable[[], Awaitable[list[AudioFrame]]]

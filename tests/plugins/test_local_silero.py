@@ -69,8 +69,11 @@ async def test_frames_of_any_length_give_the_same_probabilities(vad: silero.Sile
         assert await probabilities(vad, speech, frame_s) == pytest.approx(by_window, abs=1e-4)
 
 
-async def test_our_chaining_of_windows_equals_the_authors(vad: silero.SileroVAD) -> None:
+async def test_our_chaining_of_windows_equals_the_authors(
+    vad: silero.SileroVAD, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The reference is the loop of faster-whisper's SileroVADModel, over the whole sound at once."""
+    monkeypatch.setattr(silero, "SILENCE_PEAK", -1.0)
     samples = utterance(SENTENCE).array().astype(np.float32) / 32768
     windows = samples[: len(samples) // 512 * 512].reshape(-1, 512)
     context = np.roll(np.where(np.arange(len(windows))[:, None] == len(windows) - 1, 0, windows[:, -64:]), 1, 0)
@@ -121,3 +124,30 @@ async def test_it_is_the_default_of_its_kind_and_made_through_the_registry() -> 
     made = await installed().factory(component)(settings)
     assert made.window_samples == 512
     await made.aclose()
+
+
+async def test_lasting_silence_is_not_looked_at_and_the_words_after_it_are_heard_as_they_were(
+    vad: silero.SileroVAD, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speech = utterance(SENTENCE)
+    twice = AudioFrame(2 * with_silence(speech, 0.5, 2.0).data, speech.sample_rate_hz)
+    counting = Counting(vad)
+    spared = await probabilities(silero.SileroVAD(counting), twice)
+    monkeypatch.setattr(silero, "SILENCE_PEAK", -1.0)
+    looked_at = await probabilities(vad, twice)
+    silent_windows = 5 * 16_000 // silero.WINDOW_SAMPLES
+    assert counting.windows < len(spared) - 0.6 * silent_windows
+    assert ((spared > 0.5) != (looked_at > 0.5)).sum() <= 2
+
+
+class Counting:
+    """A model's session that counts the windows that it is given."""
+
+    def __init__(self, vad: silero.SileroVAD) -> None:
+        self._session = vad._session
+        self.windows = 0
+
+    def run(self, outputs: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        self.windows += len(inputs["input"])
+        found: list[np.ndarray] = self._session.run(outputs, inputs)
+        return found
