@@ -11,11 +11,12 @@ from typing import Any, get_args
 
 from agentd.config.check import INVALID, Checker
 from agentd.config.definition import AgentDefinition, LanguageDetection, PythonTool
+from agentd.config.finding import Finding
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.lint import lint, node_at
 from agentd.config.merge import Refused, overlay, resolve_parts, with_languages
 from agentd.config.places import places_of
-from agentd.config.rules import Finding, findings_of
+from agentd.config.rules import findings_of
 from agentd.config.shapes import Field, ProviderBlock, fields_of
 from agentd.config.source import Document, MappingNode, Mark, Scalar, parse
 from agentd.config.values import digest

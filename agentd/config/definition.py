@@ -305,7 +305,28 @@ class WebhookTool:
     type: Literal["webhook"] = setting("An HTTP endpoint in any language; see docs/webhooks.md.")
     name: str = setting("The model's name for it.", pattern=TOOL_NAME_PATTERN)
     description: str = setting("What it does, for the model.", min_length=1)
-    url: str = setting("Where to POST; the host is never templated.", pattern=URL_PATTERN)
+    url: str = setting(
+        "Where to send it. {name} in the path or the query is replaced by that argument; the host is never templated.",
+        pattern=URL_PATTERN,
+    )
+    method: Literal["POST", "GET", "PUT", "PATCH", "DELETE"] = setting("The HTTP method.", default="POST")
+    args_in: Literal["body", "query", "path"] = setting(
+        "Where the arguments go that the url does not name: into the body, the query, or (path) nowhere, as the url "
+        "names them all.",
+        default="body",
+    )
+    args_at_root: bool = setting(
+        "Send the bare arguments as the body, for an endpoint that exists already.", default=False
+    )
+    envelope: Literal["agentd", "vapi"] = setting(
+        "The body's format: agentd's, or Vapi's tool-calls message and its results.", default="agentd"
+    )
+    response_filter: str | None = setting(
+        "A JMESPath expression: what of a JSON answer the model reads.", default=None, interpolate=False
+    )
+    assign: Mapping[str, str] = setting(
+        "Variables to set from a JSON answer: name to JMESPath expression.", default_factory=dict, interpolate=False
+    )
     parameters: JsonObject = setting(
         "JSON Schema of the arguments.",
         default_factory=lambda: {"type": "object", "properties": {}},

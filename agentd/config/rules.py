@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from ipaddress import ip_address
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
+from agentd.config import tool_rules
 from agentd.config.definition import (
     AgentDefinition,
     BuiltinTool,
-    ClientTool,
     Endpointing,
     EndpointingRule,
-    EventSink,
-    Filler,
     Greeting,
     Handoff,
     Limits,
-    McpTool,
-    PythonTool,
     Turn,
-    WebhookTool,
 )
+from agentd.config.finding import Finding
 from agentd.config.values import format_duration
-from agentd.providers.fields import Secret
 from agentd.providers.vad import VADSettings
 
 _LOOKS_LIKE_SECRET = re.compile(
@@ -36,17 +26,6 @@ _LOOKS_LIKE_SECRET = re.compile(
     r"|xox[abpr]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{30,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}"
     r"|hf_[A-Za-z0-9]{30,}|gsk_[A-Za-z0-9]{30,})|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong about the mapping at its key `key`."""
-
-    key: str
-    code: str
-    message: str
-    hint: str = ""
-    warning: bool = False
 
 
 def findings_of(value: Any) -> Iterator[Finding]:
@@ -59,19 +38,6 @@ def findings_of(value: Any) -> Iterator[Finding]:
 def looks_like_secret(text: str) -> bool:
     """Whether the text has the form of a key of a well-known service."""
     return bool(_LOOKS_LIKE_SECRET.search(text))
-
-
-def host_is_loopback(url: str) -> bool:
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _greeting(greeting: Greeting) -> Iterable[Finding]:
@@ -136,104 +102,6 @@ def _agent(definition: AgentDefinition) -> Iterable[Finding]:
         yield Finding("context", "missing-key", message)
 
 
-def _filler(tool: PythonTool | WebhookTool) -> Iterable[Finding]:
-    filler: Filler | None = tool.while_waiting
-    if filler is not None and filler.after >= tool.timeout:
-        shown = format_duration(filler.after), format_duration(tool.timeout)
-        message = f"the filler comes after {shown[0]}, when the tool has timed out ({shown[1]})"
-        yield Finding("while_waiting", "filler-late", message)
-
-
-def _webhook(tool: WebhookTool) -> Iterable[Finding]:
-    yield from _filler(tool)
-    yield from _url(tool.url, allow_http=tool.allow_http)
-    yield from _webhook_secret(tool.secret)
-    yield from _parameters(tool.parameters)
-    for name in tool.headers:
-        if name.lower().startswith(("webhook-", "agentd-")) or name.lower() in (
-            "content-type",
-            "idempotency-key",
-            "host",
-        ):
-            message = f'the header "{name}" belongs to the contract and cannot be set'
-            yield Finding("headers", "bad-header", message)
-        elif not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-            yield Finding("headers", "bad-header", f'"{name}" is no name of a header')
-
-
-def _url(url: str, *, allow_http: bool) -> Iterable[Finding]:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        yield Finding("url", "bad-url", f"the URL cannot be understood: {error}")
-        return
-    if not host:
-        yield Finding("url", "bad-url", "the URL names no host")
-    elif any(mark in parts.netloc for mark in ("{", "}", "%")):
-        yield Finding("url", "bad-url", "the host may not be a template")
-    elif parts.password:
-        yield Finding("url", "literal-secret", "the URL holds a password", "send it as a header", warning=True)
-    if parts.scheme == "http" and host and not allow_http and not host_is_loopback(url):
-        yield Finding(
-            "url", "insecure-url", "http:// to a host that is not loopback", "use https://, or set allow_http: true"
-        )
-
-
-def _webhook_secret(secret: Secret | None) -> Iterable[Finding]:
-    if secret is None or secret.source != "literal":
-        return
-    for one in secret.value.split() or [""]:
-        if not _is_signing_secret(one):
-            message = "a signing secret is whsec_ and base64 of 24 to 64 bytes"
-            yield Finding("secret", "webhook-secret", message)
-            return
-
-
-def _is_signing_secret(text: str) -> bool:
-    if not text.startswith("whsec_"):
-        return False
-    try:
-        return 24 <= len(base64.b64decode(text.removeprefix("whsec_"), validate=True)) <= 64
-    except (binascii.Error, ValueError):
-        return False
-
-
-def _parameters(parameters: Mapping[str, Any]) -> Iterable[Finding]:
-    from jsonschema import Draft202012Validator, SchemaError
-
-    if parameters.get("type") != "object":
-        yield Finding("parameters", "bad-json-schema", 'the schema of arguments must have "type: object"')
-        return
-    try:
-        Draft202012Validator.check_schema(parameters)
-    except SchemaError as error:
-        place = "/".join(str(step) for step in error.absolute_path)
-        where = f" at {place}" if place else ""
-        yield Finding("parameters", "bad-json-schema", f"no JSON Schema{where}: {_shorten(error.message)}")
-        return
-    missing = [n for n in parameters.get("required", ()) if n not in parameters.get("properties", {})]
-    if missing:
-        message = f'"required" names {", ".join(missing)}, which "properties" does not have'
-        yield Finding("parameters", "bad-json-schema", message)
-
-
-def _mcp(tool: McpTool) -> Iterable[Finding]:
-    if (tool.url is None) == (not tool.command):
-        yield Finding("url", "conflict", 'an MCP server needs either "url" or "command"')
-    elif tool.url is not None:
-        yield from _url(tool.url, allow_http=False)
-
-
-def _client(tool: ClientTool) -> Iterable[Finding]:
-    yield from _parameters(tool.parameters)
-
-
-def _event_sink(sink: EventSink) -> Iterable[Finding]:
-    yield from _url(sink.url, allow_http=False)
-    yield from _webhook_secret(sink.secret)
-
-
 def _handoff(handoff: Handoff) -> Iterable[Finding]:
     if not re.fullmatch(r"full|none|summary|last: ?[1-9][0-9]{0,3}", handoff.history):
         yield Finding(
@@ -248,10 +116,6 @@ def _vad(settings: VADSettings) -> Iterable[Finding]:
         )
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:97]}..."
-
-
 _RULES: dict[type[Any], Callable[[Any], Iterable[Finding]]] = {
     Greeting: _greeting,
     Limits: _limits,
@@ -259,11 +123,7 @@ _RULES: dict[type[Any], Callable[[Any], Iterable[Finding]]] = {
     EndpointingRule: _endpointing_rule,
     Turn: _turn,
     AgentDefinition: _agent,
-    PythonTool: _filler,
-    WebhookTool: _webhook,
-    McpTool: _mcp,
-    ClientTool: _client,
-    EventSink: _event_sink,
     Handoff: _handoff,
     VADSettings: _vad,
+    **tool_rules.RULES,
 }

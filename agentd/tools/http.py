@@ -66,10 +66,12 @@ class WebhookClient:
     ) -> None:
         await self.aclose()
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def send(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Raises NotSent, AnswerLost, and ToolError for what no repetition mends; the caller sets the deadline."""
         try:
-            async with self._opened().post(url, data=body, headers=headers, allow_redirects=False) as response:
+            async with self._opened().request(
+                method, url, data=body or None, headers=headers, allow_redirects=False
+            ) as response:
                 content, truncated = await _read(response)
                 return Answer(
                     status=response.status,

@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import jmespath
+
+from agentd.config.definition import WebhookTool
+from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall, ToolResult
 from agentd.tools.http import Answer
 from agentd.tools.spec import Action, EndCall, Say, SetVariables, ToolOutcome
@@ -20,18 +25,42 @@ _RESERVED = "agentd"
 _MAX_ACTIONS = 16
 
 
-def outcome(call: ToolCall, answer: Answer, on_error: OnError) -> ToolOutcome:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a tool's answers are to be read; expressions are JMESPath's."""
+
+    on_error: OnError = "message"
+    envelope: Literal["agentd", "vapi"] = "agentd"
+    response_filter: jmespath.parser.ParsedResult | None = None
+    assign: Mapping[str, jmespath.parser.ParsedResult] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tool: WebhookTool) -> Reading:
+        """Raises ToolError for an expression that is none."""
+        try:
+            return cls(
+                on_error=tool.on_error,
+                envelope=tool.envelope,
+                response_filter=jmespath.compile(tool.response_filter) if tool.response_filter is not None else None,
+                assign={name: jmespath.compile(text) for name, text in tool.assign.items()},
+            )
+        except jmespath.exceptions.JMESPathError as error:
+            raise ToolError(f"{tool.name}: {' '.join(str(error).split())}") from error
+
+
+def outcome(call: ToolCall, answer: Answer, reading: Reading) -> ToolOutcome:
     """Any 2xx is success and its body the result; all else is an error."""
     if answer.truncated:
         logger.warning("a webhook's answer was too large", extra={"tool": call.name, "status": answer.status})
-        return failure(call, "The tool's answer was too large to read." if on_error != "hide" else FAILED)
+        return failure(call, "The tool's answer was too large to read." if reading.on_error != "hide" else FAILED)
     if not 200 <= answer.status < 300:
         logger.warning("a webhook answered with an error", extra={"tool": call.name, "status": answer.status})
-        return failure(call, _error_text(answer, on_error))
-    content, directives = _success(answer)
-    actions = tuple(_actions(directives, call.name))
-    result = ToolResult(call_id=call.id, name=call.name, content=for_model(content))
-    return ToolOutcome(result=result, actions=actions, reply=directives.get("reply") != "none")
+        return failure(call, _error_text(answer, reading.on_error))
+    text = answer.text.strip()
+    value = _json(text) if answer.is_json else text
+    if reading.envelope == "vapi" and (entry := _vapi_entry(value, call)) is not None:
+        return _vapi_outcome(call, entry, reading)
+    return _success(call, value, text, reading)
 
 
 def failure(call: ToolCall, text: str, label: str = "error") -> ToolOutcome:
@@ -40,17 +69,54 @@ def failure(call: ToolCall, text: str, label: str = "error") -> ToolOutcome:
     return ToolOutcome(result=result, outcome=label)
 
 
-def _success(answer: Answer) -> tuple[str, Mapping[str, Any]]:
-    """The result's text and the object under the reserved key."""
-    text = answer.text.strip()
-    value = _json(text) if answer.is_json else text
+def _success(call: ToolCall, value: Any, text: str, reading: Reading) -> ToolOutcome:
+    """`text` is how the value was written, which the model reads unless something is taken out of it."""
+    directives: Mapping[str, Any] = {}
+    if isinstance(value, dict) and _RESERVED in value:
+        taken = value.pop(_RESERVED)
+        directives = taken if isinstance(taken, dict) else {}
+        text = json.dumps(value, ensure_ascii=False) if value else "ok"
+    content, assigned = _looked_at(call, value, text, reading)
+    actions = (*([SetVariables(values=assigned)] if assigned else []), *_actions(directives, call.name))
+    result = ToolResult(call_id=call.id, name=call.name, content=for_model(content))
+    return ToolOutcome(result=result, actions=actions, reply=directives.get("reply") != "none")
+
+
+def _looked_at(call: ToolCall, value: Any, text: str, reading: Reading) -> tuple[str, dict[str, Any]]:
+    """What the model reads of an answer, and the variables that are set from it; what is not there sets none."""
     if isinstance(value, str):
         return value or "ok", {}
-    if not isinstance(value, dict) or _RESERVED not in value:
+    try:
+        found = {name: expression.search(value) for name, expression in reading.assign.items()}
+        if reading.response_filter is not None:
+            text = json.dumps(reading.response_filter.search(value), ensure_ascii=False)
+    except jmespath.exceptions.JMESPathError as error:  # of a function that was given what it does not take
+        logger.warning("an answer does not suit the tool's expressions", extra={"tool": call.name, "error": str(error)})
         return text, {}
-    directives = value.pop(_RESERVED)
-    content = json.dumps(value, ensure_ascii=False) if value else "ok"
-    return content, directives if isinstance(directives, dict) else {}
+    return text, {name: each for name, each in found.items() if each is not None}
+
+
+def _vapi_entry(value: Any, call: ToolCall) -> Mapping[str, Any] | None:
+    """This call's result in an answer as tool servers for Vapi write it."""
+    results = value.get("results") if isinstance(value, dict) else None
+    entries = [each for each in results if isinstance(each, dict)] if isinstance(results, list) else []
+    named = [each for each in entries if each.get("toolCallId") == call.id]
+    return next(iter(named or entries), None)
+
+
+def _vapi_outcome(call: ToolCall, entry: Mapping[str, Any], reading: Reading) -> ToolOutcome:
+    message = entry.get("message")
+    said = _say(message.get("content") if isinstance(message, dict) else message)
+    if entry.get("error") and "result" not in entry:
+        failed = failure(call, FAILED if reading.on_error == "hide" else _written(entry["error"]))
+        return replace(failed, actions=(said,) if said else ())
+    value = _json(entry["result"]) if isinstance(entry.get("result"), str) else entry.get("result")
+    done = _success(call, value, _written(entry.get("result", "")), reading)
+    return replace(done, actions=(*done.actions, said)) if said else done
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _error_text(answer: Answer, on_error: OnError) -> str:

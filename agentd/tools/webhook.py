@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 import random
-import secrets
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 from yarl import URL
 
@@ -27,27 +20,20 @@ from agentd.tools import replies, signing
 from agentd.tools.addresses import AddressRefused, is_loopback
 from agentd.tools.arguments import ArgumentsSchema
 from agentd.tools.http import Answer, AnswerLost, NotSent, WebhookClient
+from agentd.tools.replies import Reading
+from agentd.tools.request import Request, request_for
 from agentd.tools.spec import ToolContext, ToolOutcome
 
 logger = logging.getLogger(__name__)
 
-REQUEST_BYTES = 256 * 1024
 MAX_RETRIES = 2
 RETRY_DELAY_S = (0.2, 0.8)
+IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "DELETE"})  # by RFC 9110
 _RETRIED_STATUS = frozenset({429, 502, 503, 504})
 _DOWN_STATUS = frozenset({502, 503, 504})  # for the circuit breaker; a 500 may be one tool's own fault
 _OUR_HEADERS = {"content-type", "user-agent", "webhook-id", "webhook-timestamp", "webhook-signature", "idempotency-key"}
 _OUR_HEADERS |= {"agentd-contract", "agentd-attempt", "agentd-timeout-ms", "traceparent", "host", "content-length"}
 _OUR_HEADERS |= {"content-encoding", "accept-encoding", "connection", "transfer-encoding", "te", "trailer", "upgrade"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """Serialised once: every attempt sends the same bytes under the same id."""
-
-    id: str
-    body: bytes
-    traceparent: str
 
 
 class Webhook:
@@ -57,9 +43,10 @@ class Webhook:
         """Resolves its secrets. Raises ToolError, which says what is wrong with the definition."""
         self._tool = tool
         self._client = client
-        self._url = _checked_url(tool, client)
-        self._breaker = client.breaker(URL(self._url).authority)
+        self._breaker = client.breaker(_checked_url(tool, client).authority)
         self._arguments = ArgumentsSchema(tool.name, tool.parameters)
+        self._reading = Reading.of(tool)
+        self._repeatable = tool.idempotent or tool.method in IDEMPOTENT_METHODS
         self._keys = _keys(tool)
         self._headers = _own_headers(tool)
         self.schema = ToolSchema(name=tool.name, description=tool.description, parameters=tool.parameters)
@@ -69,7 +56,7 @@ class Webhook:
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         """Raises ToolError."""
         arguments = self._arguments.parse(call.arguments)
-        request = _request(call, arguments, context)
+        request = request_for(self._tool, call, arguments, context)
         try:
             async with asyncio.timeout(self._tool.timeout):
                 answer = await self._answer(request)
@@ -82,9 +69,9 @@ class Webhook:
         except ToolError as error:
             logger.warning("a webhook failed", extra={"tool": call.name, "error": str(error)})
             raise ToolError("it cannot be reached") from error
-        return replies.outcome(call, answer, self._tool.on_error)
+        return replies.outcome(call, answer, self._reading)
 
-    async def _answer(self, request: _Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         """The answer of the last attempt. Raises NotSent, AnswerLost, ToolError."""
         if not self._breaker.permits(now()):
             raise ToolError("the host has failed again and again; it is given a rest")
@@ -95,7 +82,7 @@ class Webhook:
             result = await self._attempt(request, attempt, deadline_s - now())
             if isinstance(result, Answer) and result.status not in _RETRIED_STATUS:
                 return result
-            delay_s = retry_delay(result, attempt, idempotent=self._tool.idempotent)
+            delay_s = retry_delay(result, attempt, idempotent=self._repeatable)
             if delay_s is None or now() + delay_s >= deadline_s:
                 break
             await asyncio.sleep(delay_s)
@@ -103,11 +90,12 @@ class Webhook:
             return result
         raise result
 
-    async def _attempt(self, request: _Request, attempt: int, remaining_s: float) -> Answer | NotSent | AnswerLost:
+    async def _attempt(self, request: Request, attempt: int, remaining_s: float) -> Answer | NotSent | AnswerLost:
         """Raises ToolError."""
         result: Answer | NotSent | AnswerLost
         try:
-            result = await self._client.post(self._url, request.body, self._signed(request, attempt, remaining_s))
+            headers = self._signed(request, attempt, remaining_s)
+            result = await self._client.send(request.method, request.url, request.body, headers)
         except (NotSent, AnswerLost) as error:
             result = error
         if isinstance(result, Answer) and result.status not in _DOWN_STATUS:
@@ -116,11 +104,11 @@ class Webhook:
             self._breaker.failed(now())
         return result
 
-    def _signed(self, request: _Request, attempt: int, remaining_s: float) -> dict[str, str]:
+    def _signed(self, request: Request, attempt: int, remaining_s: float) -> dict[str, str]:
         timestamp = int(time.time())
         headers = {
             **self._headers,
-            "content-type": "application/json",
+            **({"content-type": "application/json"} if request.body else {}),
             "accept-encoding": "gzip",
             "user-agent": f"agentd/{__version__}",
             "webhook-id": request.id,
@@ -159,39 +147,7 @@ def _retry_after_s(text: str) -> float | None:
         return None
 
 
-def _request(call: ToolCall, arguments: Mapping[str, Any], context: ToolContext) -> _Request:
-    """Raises ToolError when it is larger than may be sent."""
-    at_s = time.time()
-    body = _body(call, arguments, context, datetime.fromtimestamp(at_s, UTC))
-    if len(body) > REQUEST_BYTES:
-        raise ToolError(f"the request is larger than {REQUEST_BYTES >> 10} KiB; call it with less")
-    trace = hashlib.sha256(context.session_id.encode()).hexdigest()[:32]  # one trace a session
-    return _Request(signing.new_id("tc_", at_s), body, f"00-{trace}-{secrets.token_hex(8)}-01")
-
-
-def _body(call: ToolCall, arguments: Mapping[str, Any], context: ToolContext, at: datetime) -> bytes:
-    session = {
-        "id": context.session_id,
-        "room": context.room,
-        "job_id": context.job_id,
-        "started_at": context.started_at,
-        "language": context.language,
-        "variables": dict(context.variables),
-        "participant": {**asdict(context.caller), "attributes": dict(context.caller.attributes)},
-    }
-    data = {
-        "call_id": call.id,
-        "tool": call.name,
-        "arguments": arguments,
-        "agent": {"name": context.agent, "revision": context.revision},
-        "session": session,
-    }
-    timestamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    envelope = {"type": "tool.call", "timestamp": timestamp, "data": data}
-    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "replace")
-
-
-def _checked_url(tool: WebhookTool, client: WebhookClient) -> str:
+def _checked_url(tool: WebhookTool, client: WebhookClient) -> URL:
     """Raises ToolError. The host is looked at as it will be connected to, after yarl's normalisation."""
     try:
         url = URL(tool.url)
@@ -206,7 +162,7 @@ def _checked_url(tool: WebhookTool, client: WebhookClient) -> str:
         client.policy.check_host(host)
     except AddressRefused as refused:
         raise ToolError(f"{tool.name}: url: {refused}") from refused
-    return str(url)
+    return url
 
 
 def _keys(tool: WebhookTool) -> tuple[bytes, ...]:

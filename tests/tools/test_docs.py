@@ -82,7 +82,7 @@ async def test_the_receivers_example_verifies_a_real_request(context: ToolContex
 def test_the_example_answer_does_what_the_page_says() -> None:
     (block,) = blocks("docs/webhooks.md", "json")
     answer = Answer(status=200, content_type="application/json", text=block)
-    outcome = replies.outcome(ToolCall(id="1", name="book", arguments="{}"), answer, "message")
+    outcome = replies.outcome(ToolCall(id="1", name="book", arguments="{}"), answer, replies.Reading())
     assert json.loads(outcome.result.content) == {"booked": True}
     assert outcome.reply is False
     assert outcome.actions == (

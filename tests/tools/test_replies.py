@@ -8,13 +8,14 @@ import pytest
 from agentd.providers.llm import ToolCall
 from agentd.tools import replies
 from agentd.tools.http import Answer
+from agentd.tools.replies import Reading
 from agentd.tools.spec import EndCall, Say, SetVariables, ToolOutcome
 
 CALL = ToolCall(id="c1", name="find_slot", arguments="{}")
 
 
 def success(text: str, content_type: str = "application/json") -> ToolOutcome:
-    return replies.outcome(CALL, Answer(status=200, content_type=content_type, text=text), "message")
+    return replies.outcome(CALL, Answer(status=200, content_type=content_type, text=text), Reading(on_error="message"))
 
 
 def directed(directives: Any, **result: Any) -> ToolOutcome:
@@ -112,13 +113,15 @@ PROBLEM = '{"title": "Full", "detail": "No free slot on Friday.", "secret": "x"}
     ],
 )
 def test_errors_are_told_as_the_tool_wants(on_error: replies.OnError, content_type: str, text: str, told: str) -> None:
-    outcome = replies.outcome(CALL, Answer(status=500, content_type=content_type, text=text), on_error)
+    outcome = replies.outcome(
+        CALL, Answer(status=500, content_type=content_type, text=text), Reading(on_error=on_error)
+    )
     assert (outcome.result.content, outcome.result.is_error, outcome.outcome) == (told, True, "error")
 
 
 def test_an_error_cannot_direct_the_call() -> None:
     answer = Answer(status=500, content_type="application/json", text='{"agentd": {"say": "x"}}')
-    assert replies.outcome(CALL, answer, "message").actions == ()
+    assert replies.outcome(CALL, answer, Reading(on_error="message")).actions == ()
 
 
 def test_a_long_result_is_cut_with_a_mark() -> None:

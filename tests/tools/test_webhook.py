@@ -9,6 +9,7 @@ import json
 import re
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from agentd.providers.llm import ToolCall
 from agentd.tools import http, webhook
 from agentd.tools.breaker import Breaker
 from agentd.tools.http import Answer, AnswerLost, NotSent, WebhookClient
-from agentd.tools.spec import ToolContext, ToolOutcome
+from agentd.tools.spec import Say, SetVariables, ToolContext, ToolOutcome
 from agentd.tools.webhook import Webhook, retry_delay
 from tests.fakes.webhook_server import WebhookServer, drip, gzip_bomb, hang, reset, respond, webhook_server
 
@@ -263,9 +264,9 @@ class CountingClient(WebhookClient):
     async def __aenter__(self) -> CountingClient:
         return self
 
-    async def post(self, *arguments: Any) -> Answer:
+    async def send(self, *arguments: Any) -> Answer:
         self.tries += 1
-        return await super().post(*arguments)
+        return await super().send(*arguments)
 
 
 async def unreachable(url: str, context: ToolContext) -> int:
@@ -410,3 +411,117 @@ async def test_the_example_of_the_contract_has_the_shape_of_what_is_sent(
     sent = server.received[0].json
     assert set(published["data"]["session"]) == set(sent["data"]["session"])
     assert set(published["data"]["session"]["participant"]) == set(sent["data"]["session"]["participant"])
+
+
+ORDER = {
+    "type": "object",
+    "properties": {"order": {"type": "string"}, "tags": {"type": "array", "items": {"type": "string"}}},
+    "required": ["order"],
+}
+
+
+async def sent(
+    server: WebhookServer, client: WebhookClient, context: ToolContext, arguments: Any, **options: Any
+) -> Any:
+    """The request that a tool with these options makes of `arguments`; its url is below the server's."""
+    url = f"http://127.0.0.1:{server.port}{options.pop('path')}"
+    hook = Webhook(tool(url, parameters=options.pop("parameters", ORDER), **options), client)
+    await hook.run(ToolCall(id="call_1", name="find_slot", arguments=json.dumps(arguments)), context)
+    return server.received[-1]
+
+
+async def test_arguments_go_where_the_tool_says(
+    server: WebhookServer, client: WebhookClient, context: ToolContext
+) -> None:
+    arguments = {"order": "A/7 ä?", "tags": ["new", "b&c"]}
+    request = await sent(server, client, context, arguments, path="/orders/{order}", method="GET", args_in="query")
+    assert (request.method, request.path) == ("GET", "/orders/A%2F7%20%C3%A4%3F?tags=new&tags=b%26c")
+    assert (request.body, request.headers.get("content-type")) == (b"", None)
+    at = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), UTC)
+    expected = standardwebhooks.Webhook(KEY).sign(request.headers["webhook-id"], at, "")
+    assert request.headers["webhook-signature"] == expected
+    request = await sent(server, client, context, arguments, path="/orders/{order}?x=1", method="PUT")
+    assert (request.method, request.path) == ("PUT", "/orders/A%2F7%20%C3%A4%3F?x=1")
+    assert request.json["data"]["arguments"] == arguments
+    request = await sent(server, client, context, {"order": "7"}, path="/o?id={order}", method="DELETE", args_in="path")
+    assert (request.method, request.path, request.body) == ("DELETE", "/o?id=7", b"")
+
+
+async def test_bare_arguments_are_the_body_of_an_endpoint_that_exists_already(
+    server: WebhookServer, client: WebhookClient, context: ToolContext
+) -> None:
+    arguments = {"order": "7", "tags": ["x"]}
+    request = await sent(server, client, context, arguments, path="/hook", args_at_root=True)
+    assert request.json == arguments
+    request = await sent(server, client, context, arguments, path="/hook/{order}", args_at_root=True)
+    assert request.json == {"tags": ["x"]}
+
+
+@pytest.mark.parametrize("order", ["..", ".", ""])
+async def test_an_argument_cannot_lead_to_another_path(
+    server: WebhookServer, client: WebhookClient, context: ToolContext, order: str
+) -> None:
+    with pytest.raises(ToolArgumentsInvalid, match="order may not be"):
+        await sent(server, client, context, {"order": order}, path="/orders/{order}/items")
+    assert server.received == []
+
+
+async def test_an_endpoint_for_vapi_works_unchanged(
+    server: WebhookServer, client: WebhookClient, context: ToolContext
+) -> None:
+    """As its documentation has it: the call is read from message.toolCallList, results are named by toolCallId."""
+
+    async def vapi_server(received: Any, _request: Any) -> Any:
+        from aiohttp import web
+
+        (call,) = received.json["message"]["toolCallList"]
+        assert received.json["message"]["type"] == "tool-calls"
+        assert call["function"] == {"name": "find_slot", "arguments": {"day": "Friday"}}
+        results = [{"toolCallId": "other", "result": "no"}, {"toolCallId": call["id"], "result": "9:00"}]
+        return web.json_response({"results": results})
+
+    server.then(vapi_server)
+    outcome = await run(server, client, context, envelope="vapi")
+    assert (outcome.result.content, outcome.outcome) == ("9:00", "ok")
+    server.then(respond({"results": [{"toolCallId": "call_1", "error": "closed on Fridays"}]}))
+    outcome = await run(server, client, context, envelope="vapi")
+    assert (outcome.result.content, outcome.result.is_error) == ("closed on Fridays", True)
+
+
+async def test_the_model_reads_what_the_filter_leaves_and_variables_are_set(
+    server: WebhookServer, client: WebhookClient, context: ToolContext
+) -> None:
+    slots = [
+        {"time": "9:00", "doctor": {"name": "Shah"}, "internal": 1},
+        {"time": "10:30", "doctor": {"name": "Novak"}},
+    ]
+    server.default = respond({"slots": slots, "agentd": {"say": "Look."}})
+    outcome = await run(
+        server,
+        client,
+        context,
+        response_filter="slots[].{time: time, doctor: doctor.name}",
+        assign={"first": "slots[0].time", "missing": "nothing.here", "count": "length(slots)"},
+    )
+    assert json.loads(outcome.result.content) == [
+        {"time": "9:00", "doctor": "Shah"},
+        {"time": "10:30", "doctor": "Novak"},
+    ]
+    assert outcome.actions == (SetVariables(values={"first": "9:00", "count": 2}), Say(text="Look."))
+
+
+async def test_an_answer_that_does_not_suit_the_expressions_is_read_as_it_is(
+    server: WebhookServer, client: WebhookClient, context: ToolContext
+) -> None:
+    server.then(respond({"slots": 3}), respond(text="three"))
+    for expected in ('{"slots": 3}', "three"):
+        outcome = await run(server, client, context, response_filter="length(slots)", assign={"n": "length(slots)"})
+        assert (outcome.result.content, outcome.actions) == (expected, ())
+
+
+async def test_a_method_that_may_be_repeated_is(
+    server: WebhookServer, client: WebhookClient, context: ToolContext
+) -> None:
+    server.then(respond(status=503))
+    request = await sent(server, client, context, {"order": "7"}, path="/o/{order}", method="GET", args_in="path")
+    assert (len(server.received), request.headers["agentd-attempt"]) == (2, "2")

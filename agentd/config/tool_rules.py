@@ -1,0 +1,195 @@
+"""What the fields of tools, and of other things that have an address, must be together. Pure; see `rules`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import jmespath
+
+from agentd.config.definition import ClientTool, EventSink, Filler, McpTool, PythonTool, WebhookTool
+from agentd.config.finding import Finding
+from agentd.config.url_template import has_stray_brace, places
+from agentd.config.values import format_duration
+from agentd.providers.fields import Secret
+
+
+def _filler(tool: PythonTool | WebhookTool) -> Iterable[Finding]:
+    filler: Filler | None = tool.while_waiting
+    if filler is not None and filler.after >= tool.timeout:
+        shown = format_duration(filler.after), format_duration(tool.timeout)
+        message = f"the filler comes after {shown[0]}, when the tool has timed out ({shown[1]})"
+        yield Finding("while_waiting", "filler-late", message)
+
+
+def _webhook(tool: WebhookTool) -> Iterable[Finding]:
+    yield from _filler(tool)
+    yield from _url(tool.url, allow_http=tool.allow_http)
+    yield from _webhook_places(tool)
+    yield from _webhook_request(tool)
+    yield from _webhook_answer(tool)
+    yield from _webhook_secret(tool.secret)
+    yield from _parameters(tool.parameters)
+    for name in tool.headers:
+        if name.lower().startswith(("webhook-", "agentd-")) or name.lower() in (
+            "content-type",
+            "idempotency-key",
+            "host",
+        ):
+            message = f'the header "{name}" belongs to the contract and cannot be set'
+            yield Finding("headers", "bad-header", message)
+        elif not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+            yield Finding("headers", "bad-header", f'"{name}" is no name of a header')
+
+
+def _webhook_places(tool: WebhookTool) -> Iterable[Finding]:
+    """The places for arguments in its URL; whatever else is wrong with that is said elsewhere."""
+    try:
+        host = urlsplit(tool.url).netloc
+    except ValueError:
+        return
+    if {"{", "}"} & set(host):
+        return
+    known, required = tool.parameters.get("properties", {}), tool.parameters.get("required", [])
+    if has_stray_brace(tool.url):
+        yield Finding("url", "bad-url", "a brace in the URL has no partner", "write %7B or %7D for a brace")
+    for name in places(tool.url):
+        if name not in known:
+            yield Finding("url", "unknown-argument", f'"{{{name}}}" is no parameter of the tool', _near(name, known))
+        elif name not in required:
+            message = f'"{{{name}}}" is needed for the URL, and the model may leave it out'
+            yield Finding("url", "optional-argument", message, 'add it to "required"')
+
+
+def _webhook_request(tool: WebhookTool) -> Iterable[Finding]:
+    left = [name for name in tool.parameters.get("properties", {}) if name not in places(tool.url)]
+    if tool.args_in == "path" and left:
+        yield Finding("args_in", "unsent-argument", f'"path" sends nothing of {", ".join(left)}', "name it in the url")
+    if tool.args_in == "body" and tool.method == "GET":
+        yield Finding("method", "conflict", "a GET request has no body", 'write "args_in: query" or "args_in: path"')
+    if tool.args_in != "body" and (tool.args_at_root or tool.envelope != "agentd"):
+        key = "args_at_root" if tool.args_at_root else "envelope"
+        yield Finding(key, "conflict", f'"{key}" is about the body, and "args_in: {tool.args_in}" sends none')
+    elif tool.args_at_root and tool.envelope != "agentd":
+        yield Finding("envelope", "conflict", '"envelope" and "args_at_root" exclude each other')
+
+
+def _webhook_answer(tool: WebhookTool) -> Iterable[Finding]:
+    expressions = {"response_filter": tool.response_filter} if tool.response_filter is not None else {}
+    expressions |= {f"assign/{name}": text for name, text in tool.assign.items()}
+    for key, expression in expressions.items():
+        try:
+            jmespath.compile(expression)
+        except jmespath.exceptions.JMESPathError as error:
+            message = f"no JMESPath expression: {' '.join(str(error).split())}"
+            yield Finding(key.partition("/")[0], "bad-expression", message)
+
+
+def _url(url: str, *, allow_http: bool) -> Iterable[Finding]:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        yield Finding("url", "bad-url", f"the URL cannot be understood: {error}")
+        return
+    if not host:
+        yield Finding("url", "bad-url", "the URL names no host")
+    elif any(mark in parts.netloc for mark in ("{", "}", "%")):
+        yield Finding("url", "bad-url", "the host may not be a template")
+    elif parts.password:
+        yield Finding("url", "literal-secret", "the URL holds a password", "send it as a header", warning=True)
+    if parts.scheme == "http" and host and not allow_http and not host_is_loopback(url):
+        yield Finding(
+            "url", "insecure-url", "http:// to a host that is not loopback", "use https://, or set allow_http: true"
+        )
+
+
+def _webhook_secret(secret: Secret | None) -> Iterable[Finding]:
+    if secret is None or secret.source != "literal":
+        return
+    for one in secret.value.split() or [""]:
+        if not _is_signing_secret(one):
+            message = "a signing secret is whsec_ and base64 of 24 to 64 bytes"
+            yield Finding("secret", "webhook-secret", message)
+            return
+
+
+def _is_signing_secret(text: str) -> bool:
+    if not text.startswith("whsec_"):
+        return False
+    try:
+        return 24 <= len(base64.b64decode(text.removeprefix("whsec_"), validate=True)) <= 64
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _parameters(parameters: Mapping[str, Any]) -> Iterable[Finding]:
+    from jsonschema import Draft202012Validator, SchemaError
+
+    if parameters.get("type") != "object":
+        yield Finding("parameters", "bad-json-schema", 'the schema of arguments must have "type: object"')
+        return
+    try:
+        Draft202012Validator.check_schema(parameters)
+    except SchemaError as error:
+        place = "/".join(str(step) for step in error.absolute_path)
+        where = f" at {place}" if place else ""
+        yield Finding("parameters", "bad-json-schema", f"no JSON Schema{where}: {_shorten(error.message)}")
+        return
+    missing = [n for n in parameters.get("required", ()) if n not in parameters.get("properties", {})]
+    if missing:
+        message = f'"required" names {", ".join(missing)}, which "properties" does not have'
+        yield Finding("parameters", "bad-json-schema", message)
+
+
+def _mcp(tool: McpTool) -> Iterable[Finding]:
+    if (tool.url is None) == (not tool.command):
+        yield Finding("url", "conflict", 'an MCP server needs either "url" or "command"')
+    elif tool.url is not None:
+        yield from _url(tool.url, allow_http=False)
+
+
+def _client(tool: ClientTool) -> Iterable[Finding]:
+    yield from _parameters(tool.parameters)
+
+
+def _event_sink(sink: EventSink) -> Iterable[Finding]:
+    yield from _url(sink.url, allow_http=False)
+    yield from _webhook_secret(sink.secret)
+
+
+def host_is_loopback(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    found = get_close_matches(name, list(known), 1)
+    return f'did you mean "{found[0]}"?' if found else ""
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+RULES: Mapping[type[Any], Callable[[Any], Iterable[Finding]]] = {
+    PythonTool: _filler,
+    WebhookTool: _webhook,
+    McpTool: _mcp,
+    ClientTool: _client,
+    EventSink: _event_sink,
+}
