@@ -8,12 +8,14 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from agentd.config.daemon import LoadedDaemon, find_daemon_file, load_daemon, select_plugins
+from agentd.config.load import Loaded
 from agentd.errors import Problem
 from agentd.registry import Registry, installed
 
@@ -67,6 +69,18 @@ def show_problems(problems: Sequence[Problem], style: str, agents: Iterable[str]
     for problem in problems:
         click.echo(github_line(problem) if style == "github" else str(problem))
     click.echo(_summary(problems, list(agents)), err=True)
+
+
+def tell_missing(name: str, loaded: Loaded) -> None:
+    """Why there is no valid agent of this name, on standard error."""
+    for source, names in loaded.broken.items():
+        if name in names:
+            for problem in loaded.problems_by_source.get(source, ()):
+                click.echo(str(problem), err=True)
+            return
+    near = get_close_matches(name, sorted(loaded.agents), 1)
+    hint = f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(sorted(loaded.agents)) or 'none'}"
+    click.echo(f'Error: no agent "{name}" ({hint})', err=True)
 
 
 def github_line(problem: Problem) -> str:

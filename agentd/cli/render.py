@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
 import yaml
 
-from agentd.cli.files import DEFAULT_DIRECTORY, EXIT_INVALID, config_options, daemon_of, environment_with
-from agentd.config.load import Loaded, load
+from agentd.cli.files import (
+    DEFAULT_DIRECTORY,
+    EXIT_INVALID,
+    config_options,
+    daemon_of,
+    environment_with,
+    tell_missing,
+)
+from agentd.config.load import load
 from agentd.config.render import rendered
 
 
@@ -28,7 +34,7 @@ def render(
     loaded = load(directory or DEFAULT_DIRECTORY, daemon.config, registry, environment)
     definition = loaded.agents.get(name)
     if definition is None:
-        _explain(name, loaded)
+        tell_missing(name, loaded)
         ctx.exit(EXIT_INVALID)
     shown = rendered(definition)
     text = json.dumps(shown, indent=2, ensure_ascii=False) if output == "json" else _yaml(shown)
@@ -38,14 +44,3 @@ def render(
 def _yaml(shown: object) -> str:
     text: str = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=110)
     return text
-
-
-def _explain(name: str, loaded: Loaded) -> None:
-    for source, names in loaded.broken.items():
-        if name in names:
-            for problem in loaded.problems_by_source.get(source, ()):
-                click.echo(str(problem), err=True)
-            return
-    near = get_close_matches(name, sorted(loaded.agents), 1)
-    hint = f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(sorted(loaded.agents)) or 'none'}"
-    click.echo(f'Error: no agent "{name}" ({hint})', err=True)

@@ -66,7 +66,7 @@ async def test_the_receivers_example_verifies_a_real_request(context: ToolContex
     (source,) = blocks("docs/webhooks.md", "python")
     exec(source, scope)
     async with webhook_server() as server, WebhookClient() as client:
-        (documented,) = blocks("docs/webhooks.md", "yaml")
+        documented, *_ = blocks("docs/webhooks.md", "yaml")
         (tmp_path / "a.yaml").write_text(HEAD + documented.replace("https://app.example.com", server.url))
         loaded = load(tmp_path, DaemonConfig(), fake_registry(), {"TOOLS_WHSEC": SECRET})
         (definition,) = loaded.agents["example"].tools
