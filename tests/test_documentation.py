@@ -119,8 +119,9 @@ def test_an_option_that_does_not_exist_would_be_found() -> None:
 
 @cache
 def options() -> frozenset[str]:
-    verbs = [main.get_command(click.Context(main), name) for name in VERBS]
-    parameters = [parameter for verb in verbs if verb for parameter in verb.params]
+    verbs = [verb for name in VERBS if (verb := main.get_command(click.Context(main), name))]
+    verbs += [below for verb in verbs if isinstance(verb, click.Group) for below in verb.commands.values()]
+    parameters = [parameter for verb in verbs for parameter in verb.params]
     return frozenset(name for each in parameters for name in (*each.opts, *each.secondary_opts))
 
 
