@@ -28,6 +28,7 @@ VERBS: Mapping[str, Verb] = {
     "get": Verb("agentd.cli.remote:get", "List a running daemon's agents, workers, sessions or events."),
     "explain": Verb("agentd.cli.explain:explain_session", "Tell why a call went as it did."),
     "token": Verb("agentd.cli.token:token", "Mint a caller's token."),
+    "mcp": Verb("agentd.cli.mcp:mcp", "Show what an agent's MCP servers offer, and pin it."),
     "webhook": Verb("agentd.cli.webhook:webhook", "Sign, verify, send and receive webhooks, without a call."),
     "schema": Verb("agentd.cli.schema:schema", "Print, write or check the JSON Schemas and the reference."),
     "providers": Verb("agentd.cli.providers:providers", "List the providers of the installed plugins."),

@@ -347,11 +347,31 @@ class WebhookTool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McpTool:
     type: Literal["mcp"] = setting("The tools of an MCP server.")
-    name: str = setting("Prefix of its tools.", pattern=TOOL_NAME_PATTERN)
-    url: str | None = setting("Streamable HTTP address.", default=None, pattern=URL_PATTERN, planned=True)
-    command: tuple[str, ...] = setting("Program and arguments of a stdio server.", default=(), planned=True)
+    name: str = setting("The server's name here.", pattern=TOOL_NAME_PATTERN)
+    url: str | None = setting("Streamable HTTP address.", default=None, pattern=URL_PATTERN)
+    command: tuple[str, ...] = setting("Program and arguments of a stdio server.", default=())
+    env: Mapping[str, Secret] = setting(
+        "Variables of a stdio server; beside them it sees PATH, HOME, USER and SHELL only.", default_factory=dict
+    )
     headers: Mapping[str, Secret] = setting("Headers of every request.", default_factory=dict)
+    allow_http: bool = setting("Allow http:// to a host that is not loopback.", default=False)
     allow: tuple[str, ...] = setting("Tools that the model may see; all by default.", default=())
+    prefix: str | None = setting(
+        "Stands before the server's own names of its tools; the name and _ by default.",
+        default=None,
+        pattern=r"^[a-zA-Z0-9_-]{0,40}$",
+    )
+    pins: Mapping[str, str] = setting(
+        "Digests of the tools that were approved, as `agentd mcp` prints them: a tool of another digest, or of none, "
+        "is kept from the model.",
+        default_factory=dict,
+    )
+    timeout: Duration = setting("Of a call, a reconnection included.", default=Duration(8.0), minimum=1, maximum=120)
+    required: bool = setting(
+        "Whether the agent cannot be loaded while the server is away; otherwise its tools come when it does.",
+        default=True,
+    )
+    while_waiting: Filler | None = setting("What to say meanwhile.", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

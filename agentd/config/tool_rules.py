@@ -20,7 +20,7 @@ from agentd.config.values import format_duration
 from agentd.providers.fields import Secret
 
 
-def _filler(tool: PythonTool | WebhookTool) -> Iterable[Finding]:
+def _filler(tool: PythonTool | WebhookTool | McpTool) -> Iterable[Finding]:
     filler: Filler | None = tool.while_waiting
     if filler is not None and filler.after >= tool.timeout:
         shown = format_duration(filler.after), format_duration(tool.timeout)
@@ -149,10 +149,18 @@ def _parameters(parameters: Mapping[str, Any]) -> Iterable[Finding]:
 
 
 def _mcp(tool: McpTool) -> Iterable[Finding]:
+    yield from _filler(tool)
     if (tool.url is None) == (not tool.command):
         yield Finding("url", "conflict", 'an MCP server needs either "url" or "command"')
     elif tool.url is not None:
-        yield from _url(tool.url, allow_http=False)
+        yield from _url(tool.url, allow_http=tool.allow_http)
+        if tool.env:
+            yield Finding("env", "conflict", '"env" is of a stdio server, which has a "command"')
+    elif tool.headers:
+        yield Finding("headers", "conflict", '"headers" are of a server that has a "url"')
+    unseen = [name for name in tool.pins if tool.allow and name not in tool.allow]
+    if unseen:
+        yield Finding("pins", "unseen-tool", f'"allow" does not list {", ".join(unseen)}', "pin what the model may see")
 
 
 def _client(tool: ClientTool) -> Iterable[Finding]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Protocol
 
 from agentd.aio import now
@@ -13,6 +15,7 @@ from agentd.config.definition import (
     AgentDefinition,
     BuiltinTool,
     Filler,
+    McpTool,
     PythonTool,
     ToolDefinition,
     WebhookTool,
@@ -22,6 +25,8 @@ from agentd.providers.llm import ToolCall, ToolSchema
 from agentd.tools.builtin import EndCallTool, SetLanguageTool
 from agentd.tools.host import Description, ToolHost
 from agentd.tools.http import WebhookClient
+from agentd.tools.mcp import McpServer
+from agentd.tools.mcp_tools import McpTools
 from agentd.tools.python import Python
 from agentd.tools.replies import failure
 from agentd.tools.spec import ToolContext, ToolOutcome
@@ -47,12 +52,31 @@ class Tool(Protocol):
         ...
 
 
+class ToolSource(Protocol):
+    """Tools that come and go while the agent is served."""
+
+    @property
+    def tools(self) -> Mapping[str, Tool]: ...
+
+    async def aclose(self) -> None: ...
+
+
 class Tools:
     """A ToolRunner. See agentd.tools.spec for the contract."""
 
-    def __init__(self, tools: Sequence[Tool], own_client: WebhookClient | None = None) -> None:
-        self._tools = {tool.schema.name: tool for tool in tools}
+    def __init__(
+        self, tools: Sequence[Tool], sources: Sequence[ToolSource] = (), own_client: WebhookClient | None = None
+    ) -> None:
+        self._own = {tool.schema.name: tool for tool in tools}
+        self._sources = tuple(sources)
         self._own_client = own_client
+
+    @property
+    def _tools(self) -> Mapping[str, Tool]:
+        """The file's own go before those of a source that has the same name by now."""
+        if not self._sources:
+            return self._own
+        return {name: tool for source in self._sources for name, tool in source.tools.items()} | self._own
 
     @property
     def schemas(self) -> tuple[ToolSchema, ...]:
@@ -72,6 +96,7 @@ class Tools:
         return dataclasses.replace(outcome, duration_s=now() - began)
 
     async def aclose(self) -> None:
+        await asyncio.gather(*(source.aclose() for source in self._sources))
         if self._own_client is not None:
             await self._own_client.aclose()
 
@@ -121,10 +146,40 @@ async def open_tools(definition: AgentDefinition, *, host: ToolHost, webhooks: W
             problems.append(str(error))
         else:
             tools += [made] if made else []
-    problems += _clashes(tools)
+    servers, refused = await _open_servers(definition, client)
+    problems += refused
+    problems += _clashes([*tools, *(tool for server in servers for tool in server.tools.values())])
+    opened = Tools(tools, servers, own_client=None if webhooks else client)
     if problems:
+        await opened.aclose()
         raise ToolError("; ".join(problems))
-    return Tools(tools, own_client=None if webhooks else client)
+    return opened
+
+
+async def _open_servers(definition: AgentDefinition, client: WebhookClient) -> tuple[list[McpTools], list[str]]:
+    """Connections with all MCP servers, side by side, and why some cannot be had."""
+    wanted = [tool for tool in definition.tools if isinstance(tool, McpTool)]
+    if wanted and find_spec("mcp") is None:
+        return [], ["MCP servers need the Python package mcp: pip install 'agentd[mcp]'"]
+    opened, problems = list[McpTools](), list[str]()
+
+    async def open_one(tool: McpTool) -> None:
+        try:
+            tools = McpTools(tool, McpServer(tool, client.policy))
+            await tools.open()
+        except ToolError as error:
+            problems.append(str(error))
+        else:
+            opened.append(tools)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for tool in wanted:
+                group.create_task(open_one(tool))
+    except BaseException:
+        await asyncio.gather(*(tools.aclose() for tools in opened))
+        raise
+    return opened, problems
 
 
 def _make(
@@ -134,7 +189,7 @@ def _make(
     host: ToolHost,
     client: WebhookClient,
 ) -> Tool | None:
-    """None for a kind that this version does not run yet. Raises ToolError."""
+    """None for what is no single tool, or a kind that this version does not run yet. Raises ToolError."""
     if isinstance(tool, PythonTool):
         found = described.get(tool.ref)  # absent when the description failed, which was told already
         return Python(tool, found, host) if found else None
@@ -142,6 +197,8 @@ def _make(
         return Webhook(tool, client)
     if isinstance(tool, BuiltinTool):
         return _builtin(tool, definition)
+    if isinstance(tool, McpTool):
+        return None  # a server, whose tools are opened with it
     logger.warning("a kind of tool has no effect in this version", extra={"tool": tool.name, "type": tool.type})
     return None
 

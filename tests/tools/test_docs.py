@@ -29,6 +29,7 @@ YAML = [
     for page in ("docs/tools.md", "docs/webhooks.md")
     for block in blocks(page, "yaml")
     if "languages:" not in block  # real providers are needed: tests/test_documentation.py reads that one
+    and "type: mcp" not in block  # real servers are needed: see below, and tests/system/test_mcp.py
 ]
 
 
@@ -52,6 +53,13 @@ async def test_the_agent_files_are_valid_and_their_tools_open(
     runner = await open_tools(loaded.agents["example"], host=host)
     assert len(runner.schemas) == 1
     await runner.aclose()
+
+
+def test_the_example_of_mcp_servers_is_valid(tmp_path: Path) -> None:
+    (block,) = [block for block in blocks("docs/tools.md", "yaml") if "type: mcp" in block]
+    (tmp_path / "example.yaml").write_text(HEAD + block)
+    loaded = load(tmp_path, DaemonConfig(), fake_registry(), {"CRM_KEY": "x"})
+    assert [str(problem) for problem in loaded.problems] == []
 
 
 async def test_the_python_example_runs(documented: Path, host: ToolHost, context: ToolContext) -> None:
