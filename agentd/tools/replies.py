@@ -89,7 +89,7 @@ def _looked_at(call: ToolCall, value: Any, text: str, reading: Reading) -> tuple
     try:
         found = {name: expression.search(value) for name, expression in reading.assign.items()}
         if reading.response_filter is not None:
-            text = json.dumps(reading.response_filter.search(value), ensure_ascii=False)
+            text = _written(reading.response_filter.search(value))
     except jmespath.exceptions.JMESPathError as error:  # of a function that was given what it does not take
         logger.warning("an answer does not suit the tool's expressions", extra={"tool": call.name, "error": str(error)})
         return text, {}

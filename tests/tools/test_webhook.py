@@ -510,6 +510,13 @@ async def test_the_model_reads_what_the_filter_leaves_and_variables_are_set(
     assert outcome.actions == (SetVariables(values={"first": "9:00", "count": 2}), Say(text="Look."))
 
 
+async def test_a_text_that_the_filter_leaves_is_read_without_quotes(
+    server: WebhookServer, client: WebhookClient, context: ToolContext
+) -> None:
+    server.then(respond({"text": 'Say "yes".'}))
+    assert (await run(server, client, context, response_filter="text")).result.content == 'Say "yes".'
+
+
 async def test_an_answer_that_does_not_suit_the_expressions_is_read_as_it_is(
     server: WebhookServer, client: WebhookClient, context: ToolContext
 ) -> None:

@@ -1,0 +1,50 @@
+// The shop's orders as webhook tools, with Node's own HTTP server and the official Standard Webhooks library.
+import { createServer, type IncomingMessage } from "node:http";
+import { Webhook } from "standardwebhooks";
+
+type Arguments = { order: number };
+type Call = { tool: string; arguments: Arguments };
+type Answer = { status: number; body: object };
+
+const orders = new Map<number, string>([[17, "packed"], [18, "sent"]]);
+const webhook = new Webhook(process.env.SHOP_WHSEC ?? "");
+const where: Record<string, string> = {
+  packed: "is packed and leaves tomorrow",
+  sent: "is on its way to you",
+  cancelled: "is cancelled",
+};
+
+function findOrder({ order }: Arguments): Answer {
+  const state = orders.get(order);
+  if (state === undefined) return { status: 200, body: { text: `There is no order ${order}.` } };
+  const actions = [{ type: "set_variables", variables: { order_state: state } }];
+  return { status: 200, body: { text: `Your order ${order} ${where[state]}.`, agentd: { actions } } };
+}
+
+function cancelOrder({ order }: Arguments): Answer {
+  if (orders.get(order) !== "packed") {
+    return { status: 422, body: { detail: "This order cannot be cancelled any more." } };
+  }
+  orders.set(order, "cancelled"); // asked twice with one idempotency-key it would still be cancelled once
+  return { status: 200, body: { text: `Order ${order} is cancelled.` } };
+}
+
+const tools: Record<string, (args: Arguments) => Answer> = { find_order: findOrder, cancel_order: cancelOrder };
+
+async function bytesOf(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+createServer(async (request, response) => {
+  const body = await bytesOf(request);
+  try {
+    const { data } = webhook.verify(body, request.headers as Record<string, string>) as { data: Call };
+    const answer = tools[data.tool](data.arguments);
+    const type = answer.status < 300 ? "application/json" : "application/problem+json";
+    response.writeHead(answer.status, { "content-type": type }).end(JSON.stringify(answer.body));
+  } catch (error) {
+    response.writeHead(401).end(String(error));
+  }
+}).listen(Number(process.env.PORT ?? 8090), "127.0.0.1");
