@@ -56,7 +56,7 @@ def problems_of(text: str, folder: Path) -> list[Problem]:
     if keys <= {field.key for field in fields_of(DaemonConfig)}:
         (folder / "agentd.yaml").write_text(text)
         return list(load_daemon(folder / "agentd.yaml", environment).problems)
-    for block in blocks("docs/tools.md", "python"):
+    for block in (block for page in ("docs/tools.md", "docs/events.md") for block in blocks(page, "python")):
         path = folder / block.splitlines()[0].removeprefix("# ")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block)

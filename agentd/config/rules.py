@@ -27,6 +27,7 @@ from agentd.config.definition import (
     Turn,
     WebhookTool,
 )
+from agentd.config.hooks import HookActions
 from agentd.config.values import format_duration
 from agentd.providers.fields import Secret
 from agentd.providers.vad import VADSettings
@@ -241,6 +242,11 @@ def _handoff(handoff: Handoff) -> Iterable[Finding]:
         )
 
 
+def _hook_actions(actions: HookActions) -> Iterable[Finding]:
+    if not actions.named:
+        yield Finding("", "missing-key", '"do" says nothing to do', "one of set, tool, python, say, generate, end")
+
+
 def _vad(settings: VADSettings) -> Iterable[Finding]:
     if settings.max_buffered_speech <= settings.prefix_padding:
         yield Finding(
@@ -265,5 +271,6 @@ _RULES: dict[type[Any], Callable[[Any], Iterable[Finding]]] = {
     ClientTool: _client,
     EventSink: _event_sink,
     Handoff: _handoff,
+    HookActions: _hook_actions,
     VADSettings: _vad,
 }

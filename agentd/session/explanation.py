@@ -60,6 +60,7 @@ RULES: Mapping[str, str] = {
     "failed": "the provider failed",
     "session_ended": "the call ended",
     "long_speech": "the caller had spoken for long",
+    "hook": "a hook wanted it so",
     "attempts": "as many as are allowed had been made in this turn",
 }
 """Rules in words; one that is not here stands for itself."""

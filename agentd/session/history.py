@@ -157,12 +157,27 @@ class History:
                 count = 0
         self._entries = kept
 
+    def append(self, entries: Iterable[Entry]) -> None:
+        """Puts these last, whatever was said."""
+        self._entries += entries
+
+    def replace(self, count: int, entries: Iterable[Entry]) -> None:
+        """Puts these in the place of the oldest `count` items, which are settled; system messages stay."""
+        self.forget(count)
+        first = next((n for n, each in enumerate(self._entries) if not _pinned(each)), len(self._entries))
+        here = {entry.id for each in self._entries for entry in _entries(each)}
+        self._entries[first:first] = [entry for entry in entries if entry.id not in here]
+
     def summarize(self, count: int, summary: str) -> None:
         """Puts a summary in the place of the oldest `count` items and of earlier summaries."""
         self.forget(count)
         self._summaries += 1
         rest = [e for e in self._entries if not (isinstance(e, Entry) and e.id.startswith(_SUMMARY))]
         self._entries = [Entry(f"{_SUMMARY}_{self._summaries}", Message(role="system", text=summary)), *rest]
+
+
+def _pinned(each: Entry | Draft | ToolRound) -> bool:
+    return isinstance(each, Entry) and is_pinned(each.item)
 
 
 def _entries(each: Entry | Draft | ToolRound) -> Iterator[Entry]:

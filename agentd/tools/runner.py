@@ -23,8 +23,9 @@ from agentd.tools.builtin import EndCallTool, SetLanguageTool
 from agentd.tools.host import Description, ToolHost
 from agentd.tools.http import WebhookClient
 from agentd.tools.python import Python
+from agentd.tools.python_hook import run_hook
 from agentd.tools.replies import failure
-from agentd.tools.spec import ToolContext, ToolOutcome
+from agentd.tools.spec import Event, HookOutcome, ToolContext, ToolOutcome
 from agentd.tools.webhook import Webhook
 
 logger = logging.getLogger(__name__)
@@ -50,8 +51,12 @@ class Tool(Protocol):
 class Tools:
     """A ToolRunner. See agentd.tools.spec for the contract."""
 
-    def __init__(self, tools: Sequence[Tool], own_client: WebhookClient | None = None) -> None:
+    def __init__(
+        self, tools: Sequence[Tool], own_client: WebhookClient | None = None, host: ToolHost | None = None
+    ) -> None:
+        """`host`: where the hooks' code runs."""
         self._tools = {tool.schema.name: tool for tool in tools}
+        self._host = host
         self._own_client = own_client
 
     @property
@@ -70,6 +75,11 @@ class Tools:
         began = now()
         outcome = await self._run(call, context)
         return dataclasses.replace(outcome, duration_s=now() - began)
+
+    async def run_hook(self, ref: str, event: Event, context: ToolContext, timeout_s: float) -> HookOutcome:
+        if self._host is None:
+            return HookOutcome(outcome="error", message="no code can be run here")
+        return await run_hook(self._host, ref, event, context, timeout_s)
 
     async def aclose(self) -> None:
         if self._own_client is not None:
@@ -113,6 +123,7 @@ async def open_tools(definition: AgentDefinition, *, host: ToolHost, webhooks: W
         described = await host.describe(refs) if refs else {}
     except ToolError as error:
         problems.append(str(error))
+    problems += await _hook_problems(definition, host)
     tools: list[Tool] = []
     for tool in definition.tools:
         try:
@@ -124,7 +135,16 @@ async def open_tools(definition: AgentDefinition, *, host: ToolHost, webhooks: W
     problems += _clashes(tools)
     if problems:
         raise ToolError("; ".join(problems))
-    return Tools(tools, own_client=None if webhooks else client)
+    return Tools(tools, own_client=None if webhooks else client, host=host)
+
+
+async def _hook_problems(definition: AgentDefinition, host: ToolHost) -> list[str]:
+    refs = [hook.do.python for hook in definition.hooks if hook.do.python]
+    try:
+        await host.check_hooks(refs)
+    except ToolError as error:
+        return [str(error)]
+    return []
 
 
 def _make(
