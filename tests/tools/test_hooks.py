@@ -188,6 +188,20 @@ async def test_one_that_crashes_or_fails_says_so(run: Any, event: Event) -> None
     assert (fail.outcome, fail.message) == ("error", "tools.hooks:fail: ValueError: no participant_linked")
 
 
+async def test_a_call_keeps_the_hooks_that_it_began_with(
+    agents_dir: Path, make_host: Callable[..., ToolHost], context: ToolContext, turn: Event
+) -> None:
+    file, definition = agents_dir / "tools" / "hooks.py", agent()
+    file.write_text("def before() -> str:\n    return 'old'\n")
+    definition = replace(definition, hooks=(Hook(on="before_reply", do=HookActions(python="tools.hooks:before")),))
+    old = await open_tools(definition, host=make_host())
+    file.write_text("def before() -> str:\n    return 'new'\n")
+    new = await open_tools(definition, host=make_host())
+    for runner, text in ((old, "old"), (new, "new"), (old, "old")):
+        assert (await runner.run_hook("tools.hooks:before", turn, context, 5)).change == TurnChange(text=text)
+        await runner.aclose()
+
+
 async def test_it_cannot_ask_for_more_than_a_call_needs(run: Any, event: Event) -> None:
     acts: list[Act] = []
     assert (await run("flood", event, act=acts.append)).outcome == "ok"
