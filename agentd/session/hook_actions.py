@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from agentd.session.causes import Causes, caused_by
 from agentd.session.conversation import Conversation
 from agentd.tools.acts import Act, EndSession, GenerateReply, SayText
 from agentd.tools.spec import Action, EndCall, Event, HookOutcome, Say, SetLanguage, SetVariables, ToolContext
+
+log = logging.getLogger(__name__)
 
 ENDED_BY = "ended_by_agent"
 _BEGINS_TEMPLATE = re.compile(r"\{(?=[{%#])")
@@ -38,6 +41,9 @@ class HookActions:
         with caused_by(causes | {number}):
             try:
                 outcome = await self._run_all(hook, event)
+            except Exception as error:  # the hook boundary, as that of a tool call: a fault must not end the call
+                log.exception("hook_failed", extra={"hook": self.place(number)})
+                outcome = HookOutcome(outcome="error", message=f"{type(error).__name__}: {error}")
             finally:
                 self._record(number, hook, event, outcome, now() - began)
         return outcome
