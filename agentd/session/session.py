@@ -279,12 +279,12 @@ class Session(Controls):
         held, change = checked.held, checked.change
         changed = change.drop or change.context or change.text not in (None, held.turn.text)
         if changed and held.early is not None:
-            held.early.drop("hook", checked.place)
+            held.early.drop("hook", checked.setting)
             held = replace(held, early=None)
         if not change.drop:
             self._add_turn(held, checked)
             return
-        self._conversation.record("decision", rule="hook", action="DropTurn", value=checked.place)
+        self._conversation.record("decision", rule="hook", action="DropTurn", value=checked.setting)
         if self._reply is None and not len(self._turn_hooks) and not len(self._speeches):
             self._writer.set_state("listening")
 

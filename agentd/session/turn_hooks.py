@@ -33,10 +33,12 @@ class HeldTurn:
 
 @dataclass(frozen=True, slots=True)
 class TurnChecked:
-    """The hooks have spoken, or their time is up. `place`: of the last hook that changed something."""
+    """The hooks have spoken, or their time is up. `setting`, `place`: of the last hook that changed something, by its
+    name ("hooks[0]") and in its file."""
 
     held: HeldTurn
     change: TurnChange
+    setting: str = ""
     place: str = ""
 
 
@@ -77,7 +79,7 @@ class TurnHooks:
                 held.early.drop("session_ended")
 
     async def _check(self, held: HeldTurn, tasks: asyncio.TaskGroup) -> None:
-        whole, place = TurnChange(), ""
+        whole, last = TurnChange(), -1
         async with self._in_order:
             for number, hook in self._hooks:
                 event = self._event(held, whole)
@@ -86,10 +88,11 @@ class TurnHooks:
                 task = tasks.create_task(self._actions.run(number, hook, event, NOBODY))
                 change = await self._answer(task, hook.timeout_s)
                 if change is not None:
-                    whole, place = _both(whole, change), self._actions.place(number)
+                    whole, last = _both(whole, change), number
                 if whole.drop:
                     break
-            self._post(TurnChecked(held, whole, place))
+            where = (f"hooks[{last}]", self._actions.place(last)) if last >= 0 else ()
+            self._post(TurnChecked(held, whole, *where))
 
     async def _answer(self, task: asyncio.Task[HookOutcome], timeout_s: float) -> TurnChange | None:
         """None as well when there is none in time: the reply does not wait for the end of a process that hangs, which

@@ -20,7 +20,7 @@ from agentd.session.hook_queue import EVENTS_WAITING, HookQueue, Waiting
 from agentd.session.hooks import key_of
 from agentd.session.restore import Restored, restore
 from agentd.tools.acts import GenerateReply, InterruptSpeech, SayText
-from agentd.tools.spec import EndCall, Event, HookOutcome, SetVariables, ToolContext, ToolOutcome
+from agentd.tools.spec import EndCall, Event, HookOutcome, SetLanguage, SetVariables, ToolContext, ToolOutcome
 from tests.fakes.call import Call, FakeTools, calling, definition
 from tests.fakes.providers import FakeTTS, says
 from tests.session.test_session import LONG, story
@@ -188,6 +188,18 @@ async def test_one_that_fails_or_hangs_is_an_error_with_its_place_and_the_call_g
         ]
         assert next(e.data["where"] for e in call.events if e.type == "error") == "hook agents.d/test.yaml:10"
         assert call.agent_texts == ["Fine.", "Welcome."]
+
+
+@story
+async def test_a_fault_of_ours_in_a_hook_ends_the_hook_and_not_the_call() -> None:
+    async def odd(event: Event, context: ToolContext) -> HookOutcome:
+        return HookOutcome(actions=(SetLanguage(language="xx"),))  # which the agent does not declare
+
+    agent = hooked(hook("participant_linked", python=ref(odd)))
+    async with calling(agent=agent, tools=python(odd)) as call:
+        await call.say("Hello.")
+        assert outcomes(call) == [(0, "participant_linked", "error")]
+        assert call.agent_texts == ["Fine."]
 
 
 @story

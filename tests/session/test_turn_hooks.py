@@ -7,8 +7,10 @@ import asyncio
 import pytest
 
 from agentd.aio import now
+from agentd.cli.explained import text_of
 from agentd.config.definition import Preemptive, Turn
 from agentd.providers.llm import Message
+from agentd.session.explanation import explain
 from agentd.session.restore import restore
 from agentd.tools.spec import Event, HookOutcome, SetVariables, ToolContext, TurnChange
 from tests.fakes.call import Call, calling
@@ -69,6 +71,9 @@ async def test_a_changed_text_is_what_the_model_and_the_history_know() -> None:
         assert restore(call.records).items[0] == Message(role="user", text="This is Smythe.")
         items = [event.data for event in call.events if event.type == "conversation_item_added"]
         assert items[0]["text"] == "This is Smythe."
+        (told,) = explain("S1", call.records).turns
+        assert (told.text, told.heard, told.hook) == ("This is Smythe.", "This is Smith.", "agents.d/test.yaml:10")
+        assert 'it had heard "This is Smith."; changed by agents.d/test.yaml:10' in text_of(explain("S1", call.records))
 
 
 @story
@@ -94,14 +99,15 @@ async def test_a_dropped_turn_has_no_reply_and_is_not_in_the_history() -> None:
         await call.say("My secret is 1234.")
         assert call.agent_texts == []
         assert call.session.state == "listening"
-        assert [each["value"] for each in call.of("decision") if each["action"] == "DropTurn"] == [
-            "agents.d/test.yaml:10"
-        ]
+        assert [each["value"] for each in call.of("decision") if each["action"] == "DropTurn"] == ["hooks[0]"]
         await call.say("When do you open?")
         assert call.agent_texts == ["Fine."]
         assert [text for role, text in call.last_request() if role == "user"] == ["When do you open?"]
         restored = restore(call.records)
         assert (restored.turns, restored.reply_owed) == (1, False)
+        (turn,) = explain("S1", call.records).turns
+        (ignored,) = turn.ignored
+        assert (ignored.why, ignored.place) == ("a hook wanted it so", "agents.d/test.yaml:10")
 
 
 @story
