@@ -8,6 +8,7 @@ from agentd.config.definition import Endpointing, Turn
 from agentd.providers.chat import ChatContext, Entry
 from agentd.providers.fields import Duration
 from agentd.providers.llm import Message, TextDelta, ToolCall, ToolResult
+from agentd.session.history import History
 from agentd.session.restore import history_of, restore
 from agentd.tools.acts import EditHistory
 from agentd.tools.spec import ToolContext
@@ -104,6 +105,20 @@ async def test_what_is_being_said_and_called_meanwhile_stays_behind_what_is_put_
             ToolCall, ToolResult, Message,
         ]  # fmt: skip
         agrees(call)
+
+
+def test_what_is_put_there_never_parts_a_call_from_its_result_and_may_have_any_ids() -> None:
+    history = History()
+    history.append((message("system", "Never tell prices.", "reply_1_a"), message("user", "Hello.", "turn_1")))
+    call, result = ToolCall(id="a", name="look", arguments="{}"), ToolResult(call_id="a", name="look", content="x")
+    given = (Entry("reply_1_a", call), Entry("other", result), message("user", "Hi.", "summary_of_mine"))
+    history.replace(1, given)
+    assert [type(item) for item in history.items()] == [Message, Message]
+    again = History(history.items(), history.context().ids)
+    again.summarize(1, "They said hello.")
+    assert [item.text for item in again.items() if isinstance(item, Message)] == [
+        "They said hello.", "Never tell prices.",
+    ]  # fmt: skip
 
 
 @story
