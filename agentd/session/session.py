@@ -10,11 +10,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NoReturn
 
 from agentd.aio import Channel, Closed, now
 from agentd.session.call_time import CallTime
+from agentd.session.caller_turns import CallerTurns
 from agentd.session.causes import NOBODY, caused_by
 from agentd.session.compaction import Compaction
 from agentd.session.controls import Controls
@@ -44,9 +44,8 @@ from agentd.session.events import (
     TurnDropped,
     TurnEvent,
 )
-from agentd.session.history import user_id
 from agentd.session.history_edit import edit_history
-from agentd.session.hook_actions import HookActions, literal
+from agentd.session.hook_actions import HookActions
 from agentd.session.hooks import Hooks
 from agentd.session.inbox import (
     Cancel,
@@ -81,11 +80,9 @@ from agentd.session.setup import SessionSetup
 from agentd.session.speaking import Speaking
 from agentd.session.speech import HIGH
 from agentd.session.speeches import Speeches
-from agentd.session.timing import TurnTiming
-from agentd.session.turn_hooks import HeldTurn, TurnChecked, TurnHooks
+from agentd.session.turn_hooks import TurnChecked, TurnHooks
 from agentd.session.turns import Agent, TurnMachine
 from agentd.tools.acts import EditHistory
-from agentd.tools.spec import TurnChange
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +118,8 @@ class Session(Controls):
         self._conversation.act = self.do
         actions = HookActions(self._conversation, self.do)
         self._hooks = Hooks(self._conversation, actions)
-        self._turn_hooks = TurnHooks(self._conversation, actions, self._inbox.force)
+        turn_hooks = TurnHooks(self._conversation, actions, self._inbox.force)
+        self._turns = CallerTurns(self._conversation, self._speeches, turn_hooks)
         self._conversation.follow = self._hooks.take
         self._caller_there = False
         self._speech_ended: float | None = None
@@ -160,7 +158,7 @@ class Session(Controls):
                 reason = await self._run_tasks()
             finally:
                 self._early.end()
-                self._turn_hooks.end()
+                self._turns.end()
                 self._speeches.close()
                 self._conversation.record("session.ended", reason=reason, duration_s=round(now() - self._began, 3))
             await self._hooks.finish()
@@ -261,61 +259,17 @@ class Session(Controls):
                 log.info("speech_ignored", extra={"rule": decision.rule, "characters": len(text)})
 
     def _commit(self, turn: CommitTurn) -> None:
-        language = self._conversation.hear_language(turn)
         self._time.spoke()
-        timing = TurnTiming(
-            last_speech=turn.ended_at, speech_ended=self._speech_ended, words_at=turn.words_at, committed=now()
-        )
         early = self._early.committed(turn.text)
         self._listening.turn_ended()
-        held = HeldTurn(turn=turn, language=language, timing=timing, early=early)
-        if not self._turn_hooks.hold(held, self._tasks):
-            self._add_turn(held)
+        self._turns.commit(turn, self._speech_ended, early, self._tasks)
         if self._reply is None and self._met:
             self._writer.set_state("thinking")
 
     def _turn_checked(self, checked: TurnChecked) -> None:
-        self._turn_hooks.done(checked)
-        held, change = checked.held, checked.change
-        changed = change.drop or change.context or change.text not in (None, held.turn.text)
-        if changed and held.early is not None:
-            held.early.drop("hook", checked.setting)
-            held = replace(held, early=None)
-        if not change.drop:
-            self._add_turn(held, checked)
-            return
-        self._conversation.record("decision", rule="hook", action="DropTurn", value=checked.setting)
-        if self._reply is None and not len(self._turn_hooks) and not len(self._speeches):
+        is_answered = self._turns.checked(checked)
+        if not is_answered and self._reply is None and not len(self._turns) and not len(self._speeches):
             self._writer.set_state("listening")
-
-    def _add_turn(self, held: HeldTurn, checked: TurnChecked | None = None) -> None:
-        """The caller's turn, as it was said or as hooks want it, is in the conversation, and an answer is due."""
-        conversation, turn = self._conversation, held.turn
-        change = checked.change if checked else TurnChange()
-        text = turn.text if change.text is None else change.text
-        conversation.history.add_user(text, user_id(conversation.turns + 1))
-        conversation.record(
-            "turn.user",
-            turn=conversation.next_turn(),
-            text=text,
-            rule=turn.rule,
-            value=turn.value,
-            delay_s=round(now() - turn.ended_at, 4),
-            source=turn.source,
-            language=held.language,
-            **({"heard": turn.text, "hook": checked.place} if checked and text != turn.text else {}),
-        )
-        self._speeches.add(
-            Plan(
-                purpose="answer",
-                generate=True,
-                instruction=literal(change.context) or None,
-                turn=turn,
-                timing=held.timing,
-                early=held.early,
-                interruptible=turn.rule != "max_speech",  # the turn was taken from a caller who goes on talking
-            )
-        )
 
     def _language_changed(self) -> None:
         """What is heard from now on, and the phrases it is compared with, are in the new language."""
@@ -458,7 +412,7 @@ class Session(Controls):
 
     def _silent(self) -> bool:
         """Neither side speaks or is about to, and the caller is there."""
-        waits = len(self._speeches) or len(self._turn_hooks)
+        waits = len(self._speeches) or len(self._turns)
         return self._caller_there and self._reply is None and not waits and not self._machine.user_speaking
 
     async def _check_time(self) -> None:
