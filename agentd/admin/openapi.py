@@ -6,6 +6,7 @@ from typing import Any
 
 import agentd
 from agentd.admin.acts import MAX_CHARACTERS, PRIORITIES
+from agentd.admin.history import FORMATS, MAX_ITEMS, ROLES
 
 
 def _operation(summary: str, answers: dict[str, str], *, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -31,6 +32,16 @@ _TAKEN = {"202": "Taken", "404": "Unknown", "503": "Between two workers"}
 _SPOKEN = {**_TAKEN, "200": "Done, for a client that waits"}
 _SAY = _object("text", text=_TEXT, priority=_PRIORITY, interruptible=_FLAG, add_to_history=_FLAG)
 _GENERATE = _object(instructions=_TEXT, user_input=_TEXT, priority=_PRIORITY, interruptible=_FLAG)
+_FORMAT = {"type": "string", "enum": list(FORMATS), "default": "agentd"}
+_EDIT = {
+    "oneOf": [
+        _object("add", add=_object("role", "text", role={"type": "string", "enum": list(ROLES)}, text=_TEXT)),
+        _object(
+            "replace", replace={"type": ["object", "array"], "description": "A conversation in any of the formats"}
+        ),
+        _object("keep", keep={"type": "integer", "minimum": 0, "maximum": MAX_ITEMS}),
+    ]
+}
 _TOKEN = {
     "type": "object",
     "properties": {
@@ -71,6 +82,14 @@ OPENAPI: dict[str, Any] = {
             "get": _operation(
                 "All that a call's journal holds", {"200": "Records", "403": "No token", "404": "Unknown"}
             ),
+        },
+        "/v1/sessions/{id}/history": {
+            "parameters": _SESSION_ID,
+            "get": {
+                **_operation("What the model knows of a call", {"200": "Items", "404": "Unknown"}),
+                "parameters": [{"name": "format", "in": "query", "schema": _FORMAT}],
+            },
+            "post": _operation("Add to it, replace it, or cut it to its end", _TAKEN, body=_EDIT),
         },
         "/v1/sessions/{id}/say": {
             "parameters": [*_SESSION_ID, _WAIT],

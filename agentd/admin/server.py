@@ -12,6 +12,7 @@ from agentd.admin.api import Api
 from agentd.admin.events import EventStream
 from agentd.admin.guards import bearer_matches, host_allowed, origin_allowed
 from agentd.admin.health import Health
+from agentd.admin.history import HistoryApi
 from agentd.admin.metrics import Metrics
 from agentd.admin.problems import Refused, problem
 from agentd.admin.settings import AdminSettings, TokenEndpointSettings, check_bind, parse_addr
@@ -66,6 +67,7 @@ def admin_application(
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=guards)
     application.add_routes(Health(daemon, metrics).routes())
     application.add_routes(Api(daemon, tells_content=settings.token is not None).routes())
+    application.add_routes(HistoryApi(daemon, tells_content=settings.token is not None).routes())
     application.add_routes(EventStream(daemon.events(), metrics, tells_content=settings.token is not None).routes())
     application.on_shutdown.append(_end_streams(daemon.events()))
     if token_endpoint:

@@ -40,6 +40,8 @@ def _turn(turn: TurnExplained) -> list[str]:
     spoken = f" in {turn.language}" if turn.language else ""
     lines = [f"turn {turn.turn}, {turn.at_s:.1f} s{spoken}"]
     lines += _told("caller", _quoted(turn.text))
+    if turn.hook:
+        lines += _told("hook", f"it had heard {_quoted(turn.heard)}; changed by {turn.hook}")
     for cause in turn.ignored:
         lines += _told("ignored", f"words of which none is a turn: {_caused(cause)}")
     lines += _attempts(turn.attempts) + _errors(turn.errors)

@@ -188,7 +188,8 @@ def _identifies_text(checker: Checker, values: Mapping[str, Any]) -> bool:
 
 
 def _digest(definition: AgentDefinition, folder: Folder) -> str:
-    """Of the resolved definition, and of the code that its Python tools may import from beside it."""
+    """Of the resolved definition, and of the code that its Python tools and hooks may import from beside it."""
     refs = [tool.ref for tool in definition.tools if isinstance(tool, PythonTool)]
+    refs += [hook.do.python for hook in definition.hooks if hook.do.python]
     roots = sorted({ref.partition(":")[0].partition(".")[0] for ref in refs})
     return digest([definition, {root: folder.code_digest(root) for root in roots if folder.has_package(root)}])

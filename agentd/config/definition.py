@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agentd.config.hooks import Hook
+from agentd.config.patterns import REFERENCE_PATTERN, TOOL_NAME_PATTERN
 from agentd.providers.fields import Duration, IncludedFile, JsonObject, Secret, setting
 from agentd.registry import Kind
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-TOOL_NAME_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_-]{0,63}$"
-REFERENCE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
 LANGUAGE_PATTERN = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 URL_PATTERN = r"^https?://"
 
@@ -510,6 +510,7 @@ class AgentDefinition:
     context: Context = setting("Long conversations.", default_factory=Context)
     room: RoomOptions = setting("How the agent behaves in a room.", default_factory=RoomOptions)
     tools: tuple[ToolDefinition, ...] = setting("What the model may call.", default=())
+    hooks: tuple[Hook, ...] = setting("What to do when something happens in a call.", default=())
     handoffs: tuple[Handoff, ...] = setting("Agents to hand over to.", default=(), planned=True)
     events: tuple[EventSink, ...] = setting("Who is told of what happens.", default=(), planned=True)
     recording: Recording | None = setting("What is kept of a call.", default=None, planned=True)

@@ -21,6 +21,7 @@ from agentd.config.definition import (
     ToolDefinition,
 )
 from agentd.config.folder import FileRefused, Folder
+from agentd.config.hook_lint import hook_problems
 from agentd.config.rules import looks_like_secret
 from agentd.config.source import ListNode, MappingNode, Mark, Node, Scalar, pointer_to
 from agentd.errors import Problem
@@ -41,6 +42,13 @@ def lint(root: MappingNode, values: Mapping[str, Any], folder: Folder, tools_all
     yield from _templates(root, values, folder)
     yield from _tool_names(root, tools)
     yield from _python_tools(root, tools, folder, tools_allow)
+    yield from hook_problems(
+        root,
+        values,
+        list(dict.fromkeys(name for _, name in _named(node_at(root, "tools")))),
+        template_problems,
+        lambda mark, pointer, ref: _python_ref(mark, pointer, ref, folder, tools_allow),
+    )
     yield from _languages(root, values)
     yield from _shared_languages(root, values)
     yield from _secrets(root, "")

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from agentd.config.source import ListNode, MappingNode, Node
 
-DECIDING = frozenset({"turn", "limits", "room", "vad", "greeting", "language", "languages", "language_detection"})
+DECIDING = frozenset(
+    {"turn", "limits", "room", "vad", "greeting", "language", "languages", "language_detection", "hooks"}
+)
 """The keys whose settings decide how a conversation goes."""
 
 

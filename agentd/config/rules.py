@@ -18,6 +18,7 @@ from agentd.config.definition import (
     Turn,
 )
 from agentd.config.finding import Finding
+from agentd.config.hooks import HookActions
 from agentd.config.values import format_duration
 from agentd.providers.vad import VADSettings
 
@@ -109,6 +110,11 @@ def _handoff(handoff: Handoff) -> Iterable[Finding]:
         )
 
 
+def _hook_actions(actions: HookActions) -> Iterable[Finding]:
+    if not actions.named:
+        yield Finding("", "missing-key", '"do" says nothing to do', "one of set, tool, python, say, generate, end")
+
+
 def _vad(settings: VADSettings) -> Iterable[Finding]:
     if settings.max_buffered_speech <= settings.prefix_padding:
         yield Finding(
@@ -124,6 +130,7 @@ _RULES: dict[type[Any], Callable[[Any], Iterable[Finding]]] = {
     Turn: _turn,
     AgentDefinition: _agent,
     Handoff: _handoff,
+    HookActions: _hook_actions,
     VADSettings: _vad,
     **tool_rules.RULES,
 }

@@ -5,6 +5,7 @@ No operation parts a tool call from its result, because models refuse a conversa
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,12 +33,16 @@ class ChatContext:
     @classmethod
     def of(cls, items: Iterable[ChatItem], ids: Sequence[str] = ()) -> ChatContext:
         """With these ids, or numbered ones. An id that comes twice gets a number."""
-        seen: dict[str, int] = {}
+        seen: set[str] = set()
         entries = []
         for number, item in enumerate(items):
-            name = ids[number] if number < len(ids) else f"item_{number + 1}"
-            seen[name] = seen.get(name, 0) + 1
-            entries.append(Entry(name if seen[name] == 1 else f"{name}_{seen[name]}", item))
+            given = name = ids[number] if number < len(ids) else f"item_{number + 1}"
+            again = 1
+            while name in seen:
+                again += 1
+                name = f"{given}_{again}"
+            seen.add(name)
+            entries.append(Entry(name, item))
         return cls(tuple(entries))
 
     @property
@@ -75,6 +80,16 @@ class ChatContext:
                 room -= len(unit)
         return ChatContext(tuple(kept))
 
+    def newest(self, max_bytes: int) -> ChatContext:
+        """The last items whose JSON takes no more than this; rounds of calls stay or go whole."""
+        kept: list[Entry] = []
+        for unit in reversed(list(units(self.entries))):
+            max_bytes -= sum(len(json.dumps(_written(entry), ensure_ascii=False).encode()) + 2 for entry in unit)
+            if max_bytes < 0:
+                break
+            kept[:0] = unit
+        return ChatContext(tuple(kept))
+
     def merge(self, other: ChatContext) -> ChatContext:
         """Followed by the items of `other` whose ids are not here."""
         here = set(self.ids)
@@ -92,7 +107,20 @@ class ChatContext:
         if not isinstance(data, Mapping) or data.get("format") != FORMAT or not isinstance(data.get("items"), list):
             raise ValueError(f'a conversation is {{"format": "{FORMAT}", "items": [...]}}')
         entries = tuple(_read(item, f"items[{number}]") for number, item in enumerate(data["items"]))
-        return cls(_checked(entries))
+        return cls(checked(entries))
+
+    def to_livekit(self) -> dict[str, Any]:
+        """The chat context of livekit-agents."""
+        from agentd.providers.chat_livekit import to_livekit
+
+        return to_livekit(self)
+
+    @classmethod
+    def from_livekit(cls, data: Mapping[str, Any]) -> ChatContext:
+        """Text only. Raises ValueError with the place of what is wrong."""
+        from agentd.providers.chat_livekit import from_livekit
+
+        return from_livekit(data)
 
     def to_openai(self) -> list[dict[str, Any]]:
         """Messages of OpenAI's chat completions."""
@@ -119,7 +147,7 @@ class ChatContext:
                 items.append(item)
                 if isinstance(item, ToolCall):
                     names[item.id] = item.name
-        return cls(_checked(cls.of(items).entries))
+        return cls(checked(cls.of(items).entries))
 
 
 def is_pinned(item: ChatItem) -> bool:
@@ -185,7 +213,7 @@ def _text(data: Mapping[str, Any], key: str, place: str) -> str:
     return value
 
 
-def _checked(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+def checked(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
     """Raises ValueError for an id that comes twice, and for a call or a result that stands alone."""
     if len({entry.id for entry in entries}) < len(entries):
         raise ValueError("two items have the same id")

@@ -69,6 +69,8 @@ class Job:
         """Calls `joined` when the room is; answers why the session ended. Raises what joining or the session raise."""
         journal, restored = open_journal(self.start.journal)
         try:
+            if restored is not None and restored.ended:  # its process died after the call's end: nobody is there
+                return restored.end_reason
             async with rooms(self.start, self.agent.definition, rejoining) as room:
                 self._session = session = sessions(self._setup(room, journal, restored))
                 await joined()

@@ -58,6 +58,14 @@ def _provider(data: Mapping[str, Any], agent: str) -> list[Measure]:
     return [Measure(name="provider_requests_total", labels=labels)]
 
 
+def _hook(data: Mapping[str, Any], agent: str) -> list[Measure]:
+    return [Measure(name="hook_runs_total", labels={"agent": agent, "outcome": str(data["outcome"])})]
+
+
+def _hooks_dropped(data: Mapping[str, Any], agent: str) -> list[Measure]:
+    return [Measure(name="events_dropped_total", value=float(data["events"]), labels={"where": "hooks"})]
+
+
 def _usage(data: Mapping[str, Any], agent: str) -> list[Measure]:
     tokens = {"prompt": "prompt_tokens", "completion": "completion_tokens", "cached": "cached_tokens"}
     steps = [
@@ -77,5 +85,7 @@ _BY_KIND: Mapping[str, Callable[[Mapping[str, Any], str], list[Measure]]] = {
     "language": _language,
     "tool.completed": _tool,
     "provider": _provider,
+    "hook.completed": _hook,
+    "hook.dropped": _hooks_dropped,
     "usage": _usage,
 }

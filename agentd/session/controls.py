@@ -17,6 +17,7 @@ from agentd.tools.acts import (
     CancelSpeech,
     ClearUserTurn,
     CommitUserTurn,
+    EditHistory,
     EndSession,
     GenerateReply,
     InterruptSpeech,
@@ -51,6 +52,8 @@ class Controls:
                 self._post(TurnDropped())
             case EndSession(reason=reason, goodbye=goodbye):
                 self._post(End(reason, goodbye))
+            case EditHistory():
+                self._post(act)
         return None
 
     def say(

@@ -25,6 +25,7 @@ from agentd.session.history import History
 from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLanguage, evidence_of, match
 from agentd.session.setup import Providers, SessionSetup
 from agentd.session.voice import WatchedVoice
+from agentd.tools.acts import Act
 from agentd.tools.spec import Caller, Event, ToolContext
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,10 @@ _templates = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape
 
 def _nobody() -> None:
     """Nobody follows the language."""
+
+
+def _unheard(act: Act) -> None:
+    """Nobody carries out what tools ask for."""
 
 
 def _unseen(event: Event) -> None:
@@ -75,6 +80,7 @@ class Conversation:
         usage = dict(restored.usage) if restored else {}
         self._happenings = Happenings(setup.id, setup.definition.name, usage)
         self.follow: Callable[[Event], None] = _unseen
+        self.act: Callable[[Act], object] = _unheard
         self._fillers = random.Random(setup.id)
 
     def record(self, kind: str, /, **data: Any) -> None:
@@ -187,10 +193,10 @@ class Conversation:
             self.variables.update(values)
             self.record("variables", values=dict(values))
 
-    def render(self, template: str) -> str:
-        """A text of the agent file over the session's variables; as it stands when a variable is missing."""
+    def render(self, template: str, **more: Any) -> str:
+        """A text of the agent file over the session's variables, and `more`; as it stands when one is missing."""
         try:
-            return _templates.from_string(template).render(self.variables)
+            return _templates.from_string(template).render({**self.variables, **more})
         except TemplateError as error:
             self.record("error", where="template", message=str(error))
             return template
@@ -231,6 +237,8 @@ class Conversation:
             caller=self.caller,
             variables=dict(self.variables),
             say=say,
+            act=self.act,
+            history=self.history.context,
         )
 
     def filler(self, tool: str) -> tuple[float, str] | None:

@@ -60,6 +60,7 @@ RULES: Mapping[str, str] = {
     "failed": "the provider failed",
     "session_ended": "the call ended",
     "long_speech": "the caller had spoken for long",
+    "hook": "a hook wanted it so",
     "attempts": "as many as are allowed had been made in this turn",
 }
 """Rules in words; one that is not here stands for itself."""
@@ -142,7 +143,8 @@ class ReplyExplained:
 
 @dataclass(slots=True, kw_only=True)
 class TurnExplained:
-    """`delay_s`: from the last speech to the decision that the turn had ended."""
+    """`delay_s`: from the last speech to the decision that the turn had ended. `heard`: what was said, where a hook
+    made `text` of it; `hook`: its place."""
 
     turn: int
     at_s: float
@@ -156,6 +158,8 @@ class TurnExplained:
     attempts: list[Attempt] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     reply: ReplyExplained | None = None
+    heard: str = ""
+    hook: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +277,8 @@ class _Explaining:
             early=pending.early,
             attempts=pending.attempts,
             errors=pending.errors,
+            heard=data.get("heard", ""),
+            hook=data.get("hook", ""),
         )
         self.call.turns.append(turn)
         self.awaited = True
@@ -280,7 +286,7 @@ class _Explaining:
     def on_decision(self, data: Mapping[str, Any]) -> None:
         cause, reply = self._cause(data), self.reply
         match data["action"]:
-            case "Ignore":
+            case "Ignore" | "DropTurn":
                 self.pending.ignored.append(cause)
             case "SkipEarly":
                 self._begun_early().append(Early(attempt=None, outcome="skipped", ran_s=0, characters=0, cause=cause))

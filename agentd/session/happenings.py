@@ -96,12 +96,12 @@ EVENT_TYPES: Mapping[str, EventType] = {
             ("id", "name", "status", "duration", "arguments", "content"),
             ("arguments", "content"),
         ),
-        EventType("error", "Something failed.", ("error",), ("where", "message")),
+        EventType("error", "Something failed.", ("error", "hook.dropped"), ("where", "message")),
         EventType("close", "The call is over.", ("session.ended",), ("reason", "category", "duration")),
         EventType(
             "debug_message",
             "A decision of agentd's, with its rule and the configuration behind it.",
-            ("decision", "context.truncated", "context.summarized"),
+            ("decision", "context.truncated", "context.summarized", "context.edited"),
             ("message", "rule", "value"),
         ),
         EventType(
@@ -138,6 +138,12 @@ EVENT_TYPES: Mapping[str, EventType] = {
             ("speech", "user_initiated", "interrupted"),
         ),
         EventType("variables_changed", "A tool or a hook set variables.", ("variables",), ("values",), ("values",)),
+        EventType(
+            "user_speech_limit",
+            "The caller has had the turn for as long as is allowed; `taken`: it is theirs no longer.",
+            ("decision",),
+            ("taken", "rule", "value"),
+        ),
     )
 }
 
@@ -145,6 +151,7 @@ JOURNAL_ONLY = frozenset(
     {
         *("echo", "speech.started", "speech.ended", "turn.judged", "voice.unheard"),
         *("reply.started", "reply.written", "segment.started", "segment.heard"),
+        *("turn.held", "hook.entered", "hook.completed"),
     }
 )
 """Kinds that make no event: the sound of a call in detail, for its recovery and its explanation."""
@@ -263,6 +270,8 @@ def _decision(_: Happenings, data: Mapping[str, Any]) -> _Told:
     why = {"rule": data["rule"], "value": data["value"]}
     if data["action"] == "ResumeSpeech":
         yield "agent_false_interruption", {"resumed": True, **why}
+    if data["rule"] == "max_speech":
+        yield "user_speech_limit", {"taken": data["action"] == "CommitTurn", **why}
     yield "debug_message", {"message": data["action"], **why}
 
 
@@ -306,6 +315,11 @@ def _context(message: str) -> Callable[[Happenings, Mapping[str, Any]], _Told]:
     return told
 
 
+def _hooks_dropped(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    types = ", ".join(f"{number} {name}" for name, number in data["types"].items())
+    yield "error", {"where": "hooks", "message": f"{data['events']} events came too fast for the hooks: {types}"}
+
+
 def _same(event: str) -> Callable[[Happenings, Mapping[str, Any]], _Told]:
     """The record's fields are the event's."""
 
@@ -338,6 +352,8 @@ _HANDLERS: Mapping[str, Callable[[Happenings, Mapping[str, Any]], _Told]] = {
     "tool.completed": Happenings.tool_completed,
     "context.truncated": _context("ContextTruncated"),
     "context.summarized": _context("ContextSummarized"),
+    "context.edited": _context("ContextEdited"),
+    "hook.dropped": _hooks_dropped,
     "variables": _same("variables_changed"),
     "preemption": _metrics("preemption"),
     "usage": Happenings.used,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from agentd.providers.chat import ChatContext, Entry, is_pinned
+from agentd.providers.chat import ChatContext, Entry, is_pinned, units
 from agentd.providers.llm import ChatItem, Message, ToolCall, ToolResult
 from agentd.session.markup import plain
 
@@ -103,8 +103,8 @@ class History:
 
     def __init__(self, items: Iterable[ChatItem] = (), ids: Sequence[str] = ()) -> None:
         self._entries: list[Entry | Draft | ToolRound] = list(ChatContext.of(items, ids).entries)
-        numbers = [int(name.rpartition("_")[2]) for name in ids if name.startswith(_SUMMARY)]
-        self._summaries = max(numbers, default=0)
+        numbers = [name.removeprefix(f"{_SUMMARY}_") for name in ids]  # ids may be anybody's
+        self._summaries = max((int(number) for number in numbers if number.isdecimal()), default=0)
         self.forgotten = 0  # items that were forgotten or summarised
 
     def add_user(self, text: str, entry_id: str = "user") -> None:
@@ -157,12 +157,29 @@ class History:
                 count = 0
         self._entries = kept
 
+    def append(self, entries: Iterable[Entry]) -> None:
+        """Puts these last, whatever was said."""
+        self._entries += entries
+
+    def replace(self, count: int, entries: Iterable[Entry]) -> None:
+        """Puts these in the place of the oldest `count` items, which are settled; system messages stay. What has the id
+        of an item that stays is that item, and is not put there again; a call goes with its result."""
+        self.forget(count)
+        first = next((n for n, each in enumerate(self._entries) if not _pinned(each)), len(self._entries))
+        here = {entry.id for each in self._entries for entry in _entries(each)}
+        new = (unit for unit in units(entries) if not any(entry.id in here for entry in unit))
+        self._entries[first:first] = [entry for unit in new for entry in unit]
+
     def summarize(self, count: int, summary: str) -> None:
         """Puts a summary in the place of the oldest `count` items and of earlier summaries."""
         self.forget(count)
         self._summaries += 1
         rest = [e for e in self._entries if not (isinstance(e, Entry) and e.id.startswith(_SUMMARY))]
         self._entries = [Entry(f"{_SUMMARY}_{self._summaries}", Message(role="system", text=summary)), *rest]
+
+
+def _pinned(each: Entry | Draft | ToolRound) -> bool:
+    return isinstance(each, Entry) and is_pinned(each.item)
 
 
 def _entries(each: Entry | Draft | ToolRound) -> Iterator[Entry]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agentd.session.causes import Causes, causes
 from agentd.session.events import AgentWords, ToolsRunning, TurnEvent
 from agentd.session.plan import Plan
 from agentd.session.reply import Reply
 from agentd.session.room import RoomEvent
+from agentd.session.turn_hooks import TurnChecked
+from agentd.tools.acts import EditHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +66,20 @@ class End:
     goodbye: str = ""
 
 
-SessionEvent = ReplyDone | ReplySounds | ReplyTells | Speak | Cancel | InterruptNow | End
+@dataclass(frozen=True, slots=True)
+class Caused:
+    """Something that hooks have brought about."""
+
+    event: TurnEvent | SessionEvent
+    causes: Causes
+
+
+SessionEvent = (
+    ReplyDone | ReplySounds | ReplyTells | Speak | Cancel | InterruptNow | End | EditHistory | TurnChecked | Caused
+)
 InboxEvent = TurnEvent | RoomEvent | SessionEvent
+
+
+def with_causes(event: InboxEvent) -> InboxEvent:
+    """With the hooks whose doing it is, if there are any."""
+    return Caused(event, causes()) if causes() and not isinstance(event, RoomEvent) else event

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from agentd.session.causes import NOBODY, Causes
 from agentd.session.conversation import Conversation
 from agentd.session.early import EarlyAnswer
 from agentd.session.events import CommitTurn
@@ -30,7 +31,8 @@ class Plan:
     `turn`: the caller's turn that it answers, `timing`: when that ended, `early`: what was made of the answer by then.
     `end_call`: the reason for which the call ends after it.
     `speech`: its name, given when it is queued. `requested`: from outside the session. `in_history`: whether the model
-    learns of it. `user_input`: words that stand before it as the caller's.
+    learns of it. `user_input`: words that stand before it as the caller's. `causes`: the hooks that
+    brought it about.
     """
 
     purpose: Purpose
@@ -49,6 +51,7 @@ class Plan:
     requested: bool = False
     in_history: bool = True
     user_input: str = ""
+    causes: Causes = NOBODY
 
 
 def greeting(conversation: Conversation) -> Plan | None:
@@ -96,6 +99,7 @@ def waiting(speech: Waiting) -> Plan:
         requested=True,
         in_history=speech.in_history,
         user_input=speech.user_input,
+        causes=frozenset(speech.causes),
     )
 
 

@@ -18,15 +18,18 @@ speech.started     at_s (session time of the first speech window)
 speech.ended       duration_s
 speech.overlapped  outcome (interruption, or why the agent goes on: acknowledgement, no_words, own_echo ...), duration_s
 transcript         text, final, language (heard, where the recogniser tells), stt_s (from the end of speech to the text)
+turn.held          text, source, rule, language (the turn has ended, and hooks look at it before the model does)
 turn.user          turn, text, rule (why the turn ended), value (the configuration behind it), delay_s, language
-                   (heard, or the conversation's), source (speech, text)
+                   (heard, or the conversation's), source (speech, text); of a turn that a hook has changed: heard
+                   (what was said), hook (where the hook stands)
 language           language, before, rule (clear_turn, agreeing_turns, tool, caller_attribute), value: the
                    conversation goes on in this language
 turn.judged        probability (a turn detector's, that the caller has finished), duration_s
 speech.wordless    (the recogniser found no words in the utterance)
 speech.created     speech (its name), purpose (as below), source (say, generate_reply), requested (from outside: by an
                    operator, a tool or a hook), priority, interruptible, in_history, text, instruction, user_input,
-                   end_call (the reason for which the call ends after it): it waits to be said
+                   end_call (the reason for which the call ends after it), causes (numbers of the hooks that brought
+                   it about): it waits to be said
 speech.finished    speech, requested, interrupted: it was said, or will not be
 reply.started      reply, turn, purpose (answer, greeting, say, reply, idle, warning, bridge, goodbye), generate
                    (whether the model is asked), speech, in_history (whether the model learns of it)
@@ -44,6 +47,8 @@ context.truncated  items (the oldest, forgotten for good; system messages are no
                    caller's current turn, left out of one request), tokens_before, tokens, rule, value
 context.summarized items (the oldest, replaced), text (the system message that stands for them), tokens_before, tokens,
                    rule, value, duration_s
+context.edited     edit (add, replace, keep), items (the oldest, replaced or forgotten), context (what was put there),
+                   rule, value: somebody changed what the model knows
 variables          values (merged into the session's)
 preemption         attempt (of the turn that was expected to end), outcome (used, dropped), ran_s, characters
                    (written by then); used: reply; dropped: rule, value
@@ -51,6 +56,10 @@ usage              prompt_tokens, completion_tokens, cached_tokens, characters; 
                    dropped)
 provider           kind, provider, outcome (ok, timeout, unavailable, refused, error), duration_s, message; preemptive
                    (the attempt that asked)
+hook.entered       hook (its key), event (session_started, participant_linked): the hook is given it, once in a call
+hook.completed     hook (its number), on, place (file:line), event, outcome (ok, error, timeout, crashed,
+                   cancelled ...), message, duration_s
+hook.dropped       events (how many), types (how many of each): they came too fast for the hooks
 error              where, message
 """
 

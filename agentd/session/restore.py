@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agentd.providers.chat import ChatContext
 from agentd.providers.llm import ChatItem, ToolCall, ToolResult
 from agentd.session.history import Draft, History, ToolRound, agent_id, tools_id, user_id
 from agentd.session.records import Record
@@ -30,6 +31,7 @@ class Waiting:
     instruction: str | None = None
     user_input: str = ""
     end_call: str | None = None
+    causes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class Restored:
     `caller_was_speaking`: words may have been lost with the process.
     `reply_owed`: the model is to be asked: it had not answered the caller's last turn, or not to the end.
     `reply_begun`: then it is to go on after what was heard and `unsaid`, instead of answering anew.
+    `entered`: which hooks (by their key) were given which of the events that a call begins with.
     `waiting`: what was asked to be said and had not begun. `warned`: the caller knows that time is running out.
     """
 
@@ -58,7 +61,9 @@ class Restored:
     last_record_at: float = 0.0
     started_at: float = 0.0
     ended: bool = False
+    end_reason: str = ""
     language: str = ""  # "": the agent's own
+    entered: frozenset[tuple[str, str]] = frozenset()
 
 
 def restore(records: Iterable[Record]) -> Restored:
@@ -67,6 +72,14 @@ def restore(records: Iterable[Record]) -> Restored:
     for record in records:
         restoring.take(record)
     return restoring.result()
+
+
+def history_of(records: Iterable[Record]) -> ChatContext:
+    """The conversation as it stands in the journal: a call under way is told as such."""
+    restoring = _Restoring()
+    for record in records:
+        restoring.take(record)
+    return restoring.history.context()
 
 
 @dataclass(slots=True)
@@ -99,7 +112,10 @@ class _Restoring:
     last_at: float = 0.0
     started_at: float = 0.0
     ended: bool = False
+    end_reason: str = ""
     language: str = ""
+    entered: set[tuple[str, str]] = field(default_factory=set)
+    held: list[str] = field(default_factory=list)  # turns of the caller that hooks had not let pass yet
 
     def take(self, record: Record) -> None:
         self.last_at = record.at
@@ -112,8 +128,12 @@ class _Restoring:
         self.started_at = self.last_at
         self.variables.update(data.get("variables", {}))
 
+    def on_session_resumed(self, data: Mapping[str, Any]) -> None:
+        self._let_pass()
+
     def on_session_ended(self, data: Mapping[str, Any]) -> None:
         self.ended = True
+        self.end_reason = data.get("reason", "")
 
     def on_variables(self, data: Mapping[str, Any]) -> None:
         self.variables.update(data["values"])
@@ -129,12 +149,28 @@ class _Restoring:
     def on_speech_wordless(self, data: Mapping[str, Any]) -> None:
         self.speaking = False
 
+    def on_turn_held(self, data: Mapping[str, Any]) -> None:
+        self.held.append(data["text"])
+
+    def _let_pass(self) -> None:
+        """What a hook was still looking at when its process ended is a turn as it was said."""
+        for text in self.held:
+            self.speaking = False
+            self.turns += 1
+            self.history.add_user(text, user_id(self.turns))
+            self.owed = True
+        self.held.clear()
+
     def on_decision(self, data: Mapping[str, Any]) -> None:
-        if data["action"] in ("Ignore", "ResumeSpeech"):  # it was a cough, an "uh-huh", or noise
+        if data["action"] == "DropTurn":
+            del self.held[:1]
+        if data["action"] in ("Ignore", "ResumeSpeech", "DropTurn"):  # it was a cough, an "uh-huh", or noise
             self.speaking = False
 
     def on_turn_user(self, data: Mapping[str, Any]) -> None:
         self.speaking = False
+        if data.get("source") != "request":
+            del self.held[:1]
         self.turns = data["turn"]
         self.history.add_user(data["text"], user_id(self.turns))
         self.owed = True
@@ -158,6 +194,7 @@ class _Restoring:
             instruction=data["instruction"],
             user_input=data["user_input"],
             end_call=data["end_call"],
+            causes=tuple(data.get("causes", ())),
         )
 
     def on_speech_finished(self, data: Mapping[str, Any]) -> None:
@@ -255,7 +292,19 @@ class _Restoring:
             ToolResult(call_id=data["id"], name=name, content=data["content"], is_error=data["is_error"])
         )
 
+    # Hooks.
+
+    def on_hook_entered(self, data: Mapping[str, Any]) -> None:
+        self.entered.add((data["hook"], data["event"]))
+
     # The context.
+
+    def on_context_edited(self, data: Mapping[str, Any]) -> None:
+        entries = ChatContext.from_dict(data["context"]).entries
+        if data["edit"] == "add":
+            self.history.append(entries)
+        else:
+            self.history.replace(data["items"], entries)
 
     def on_context_truncated(self, data: Mapping[str, Any]) -> None:
         self.history.forget(data["items"])
@@ -265,6 +314,7 @@ class _Restoring:
 
     def result(self) -> Restored:
         self._wait_again()
+        self._let_pass()
         for (_, call_id), (tool_round, name) in self.open_calls.items():
             tool_round.complete(ToolResult(call_id=call_id, name=name, content=LOST_CALL, is_error=True))
         for draft in self.drafts.values():
@@ -287,5 +337,7 @@ class _Restoring:
             last_record_at=self.last_at,
             started_at=self.started_at,
             ended=self.ended,
+            end_reason=self.end_reason,
             language=self.language,
+            entered=frozenset(self.entered),
         )

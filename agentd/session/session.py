@@ -14,6 +14,8 @@ from typing import NoReturn
 
 from agentd.aio import Channel, Closed, now
 from agentd.session.call_time import CallTime
+from agentd.session.caller_turns import CallerTurns
+from agentd.session.causes import NOBODY, caused_by
 from agentd.session.compaction import Compaction
 from agentd.session.controls import Controls
 from agentd.session.conversation import Conversation
@@ -42,9 +44,12 @@ from agentd.session.events import (
     TurnDropped,
     TurnEvent,
 )
-from agentd.session.history import user_id
+from agentd.session.history_edit import edit_history
+from agentd.session.hook_actions import HookActions
+from agentd.session.hooks import Hooks
 from agentd.session.inbox import (
     Cancel,
+    Caused,
     End,
     InboxEvent,
     InterruptNow,
@@ -53,6 +58,7 @@ from agentd.session.inbox import (
     ReplyTells,
     SessionEvent,
     Speak,
+    with_causes,
 )
 from agentd.session.listening import Listening
 from agentd.session.plan import Plan, bridge, greeting, waiting
@@ -74,8 +80,9 @@ from agentd.session.setup import SessionSetup
 from agentd.session.speaking import Speaking
 from agentd.session.speech import HIGH
 from agentd.session.speeches import Speeches
-from agentd.session.timing import TurnTiming
+from agentd.session.turn_hooks import TurnChecked, TurnHooks
 from agentd.session.turns import Agent, TurnMachine
+from agentd.tools.acts import EditHistory
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +114,13 @@ class Session(Controls):
         self._compaction = Compaction(self._conversation)
         self._writer = RoomWriter(self._conversation, setup.room)
         self._inbox: Channel[InboxEvent] = Channel(INBOX_CAPACITY)
-        super().__init__(Speeches(self._conversation, self._inbox.force), self._inbox.force)
+        super().__init__(Speeches(self._conversation, self._put), self._put)
+        self._conversation.act = self.do
+        actions = HookActions(self._conversation, self.do)
+        self._hooks = Hooks(self._conversation, actions)
+        turn_hooks = TurnHooks(self._conversation, actions, self._inbox.force)
+        self._turns = CallerTurns(self._conversation, self._speeches, turn_hooks)
+        self._conversation.follow = self._hooks.take
         self._caller_there = False
         self._speech_ended: float | None = None
         self._met = False  # the greeting or the bridge is on its way
@@ -137,14 +150,18 @@ class Session(Controls):
         self._conversation.language_changed = self._language_changed
         self._time = CallTime(self._conversation, self._speeches)
         self._wait_until: float | None = self._began + NO_CALLER_S
-        self._conversation.record_start()
-        reason = "cancelled"
-        try:
-            reason = await self._run_tasks()
-        finally:
-            self._early.end()
-            self._speeches.close()
-            self._conversation.record("session.ended", reason=reason, duration_s=round(now() - self._began, 3))
+        async with asyncio.TaskGroup() as hooks:
+            self._hooks.start(hooks)
+            self._conversation.record_start()
+            reason = "cancelled"
+            try:
+                reason = await self._run_tasks()
+            finally:
+                self._early.end()
+                self._turns.end()
+                self._speeches.close()
+                self._conversation.record("session.ended", reason=reason, duration_s=round(now() - self._began, 3))
+            await self._hooks.finish()
         return reason
 
     async def _run_tasks(self) -> str:
@@ -154,7 +171,7 @@ class Session(Controls):
                 self._tasks = group
                 self._early = EarlyAnswers(self._conversation, group)
                 self._speaking = Speaking(
-                    self._conversation, self._room, self._speeches, self._writer, group, self._inbox.force
+                    self._conversation, self._room, self._speeches, self._writer, group, self._put
                 )
                 group.create_task(self._writer.run())
                 group.create_task(self._watch_room())
@@ -165,6 +182,10 @@ class Session(Controls):
         return reasons[0] if reasons else "ended"
 
     # Beside the conversation.
+
+    def _put(self, event: InboxEvent) -> None:
+        """Before the session's task, with the hooks whose doing it is."""
+        self._inbox.force(with_causes(event))
 
     async def _watch_room(self) -> None:
         async for event in self._room.events():
@@ -178,13 +199,18 @@ class Session(Controls):
 
     async def _converse(self) -> None:
         while True:
-            event = await self._next_event()
-            if isinstance(event, TurnEvent):
-                await self._turn_event(event)
-            else:
-                await self._other_event(event)
+            await self._take(await self._next_event())
             await self._check_time()
             self._start_next_reply()
+
+    async def _take(self, event: InboxEvent) -> None:
+        if isinstance(event, Caused):
+            with caused_by(event.causes):
+                await self._take(event.event)
+        elif isinstance(event, TurnEvent):
+            await self._turn_event(event)
+        else:
+            await self._other_event(event)
 
     async def _next_event(self) -> InboxEvent:
         times = (self._machine.deadline, self._time.deadline(silent=self._silent()), self._wait_until)
@@ -218,7 +244,8 @@ class Session(Controls):
         self._conversation.record("decision", rule=decision.rule, action=action, value=decision.value)
         match decision:
             case CommitTurn():
-                self._commit(decision)
+                with caused_by(NOBODY):  # it is the caller's doing
+                    self._commit(decision)
             case Interrupt():
                 await self._interrupt()
             case PauseSpeech():
@@ -232,31 +259,17 @@ class Session(Controls):
                 log.info("speech_ignored", extra={"rule": decision.rule, "characters": len(text)})
 
     def _commit(self, turn: CommitTurn) -> None:
-        conversation = self._conversation
-        language = conversation.hear_language(turn)
-        conversation.history.add_user(turn.text, user_id(conversation.turns + 1))
-        conversation.record(
-            "turn.user",
-            turn=conversation.next_turn(),
-            text=turn.text,
-            rule=turn.rule,
-            value=turn.value,
-            delay_s=round(now() - turn.ended_at, 4),
-            source=turn.source,
-            language=language,
-        )
         self._time.spoke()
-        timing = TurnTiming(
-            last_speech=turn.ended_at, speech_ended=self._speech_ended, words_at=turn.words_at, committed=now()
-        )
         early = self._early.committed(turn.text)
         self._listening.turn_ended()
-        takes_turn = turn.rule == "max_speech"  # from a caller who goes on talking
-        self._speeches.add(
-            Plan(purpose="answer", generate=True, turn=turn, timing=timing, early=early, interruptible=not takes_turn)
-        )
+        self._turns.commit(turn, self._speech_ended, early, self._tasks)
         if self._reply is None and self._met:
             self._writer.set_state("thinking")
+
+    def _turn_checked(self, checked: TurnChecked) -> None:
+        is_answered = self._turns.checked(checked)
+        if not is_answered and self._reply is None and not len(self._turns) and not len(self._speeches):
+            self._writer.set_state("listening")
 
     def _language_changed(self) -> None:
         """What is heard from now on, and the phrases it is compared with, are in the new language."""
@@ -299,6 +312,10 @@ class Session(Controls):
             case InterruptNow(rule, force):
                 self._speeches.drop_requested(force=force)
                 await self._interrupt_now(rule, force=force)
+            case EditHistory():
+                edit_history(self._conversation, event, "operator")
+            case TurnChecked():
+                self._turn_checked(event)
             case End(reason, text):
                 await self._end(reason, text)
             case CallerLinked():
@@ -395,9 +412,8 @@ class Session(Controls):
 
     def _silent(self) -> bool:
         """Neither side speaks or is about to, and the caller is there."""
-        return (
-            self._caller_there and self._reply is None and not len(self._speeches) and not self._machine.user_speaking
-        )
+        waits = len(self._speeches) or len(self._turns)
+        return self._caller_there and self._reply is None and not waits and not self._machine.user_speaking
 
     async def _check_time(self) -> None:
         if self._wait_until is not None and now() >= self._wait_until:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from agentd import logs
+from agentd.session.causes import caused_by, causes
 from agentd.session.conversation import Conversation
 from agentd.session.history import user_id
 from agentd.session.inbox import InboxEvent, ReplyDone, ReplySounds, ReplyTells
@@ -48,6 +49,10 @@ class Speaking:
         plan = self._speeches.begin(caller_has_turn=caller_has_turn) if self.reply is None else None
         if plan is None:
             return None
+        with caused_by(plan.causes):  # the reply's tasks, too
+            return self._begin(plan)
+
+    def _begin(self, plan: Plan) -> Reply:
         if plan.user_input:
             self._take_input(plan.user_input)
         reply = Reply(
@@ -70,7 +75,8 @@ class Speaking:
         reply, task = self.reply, self._task
         self.reply = self._task = None
         if reply is not None:
-            reply.cut()
+            with caused_by(reply.plan.causes | causes()):
+                reply.cut()
             self._speeches.finish(reply.plan, interrupted=True)
         if task is not None and not task.done():
             task.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from agentd.session.causes import caused_by, causes
 from agentd.session.conversation import Conversation
 from agentd.session.inbox import Cancel, SessionEvent, Speak
 from agentd.session.plan import Plan
@@ -43,6 +44,10 @@ class Speeches:
         """Queues it, and records that it was."""
         plan = self._named(plan)
         self._queue.add(plan)
+        with caused_by(plan.causes):
+            self._record_created(plan)
+
+    def _record_created(self, plan: Plan) -> None:
         self._conversation.record(
             "speech.created",
             speech=plan.speech,
@@ -56,6 +61,7 @@ class Speeches:
             instruction=plan.instruction,
             user_input=plan.user_input,
             end_call=plan.end_call,
+            causes=sorted(plan.causes),
         )
 
     def restore(self, plan: Plan) -> None:
@@ -71,9 +77,10 @@ class Speeches:
 
     def finish(self, plan: Plan, *, interrupted: bool) -> None:
         """It was said, or is not going to be."""
-        self._conversation.record(
-            "speech.finished", speech=plan.speech, requested=plan.requested, interrupted=interrupted
-        )
+        with caused_by(plan.causes):
+            self._conversation.record(
+                "speech.finished", speech=plan.speech, requested=plan.requested, interrupted=interrupted
+            )
         handle = self._handles.pop(plan.speech, None)
         if handle is not None:
             handle.finish(interrupted=interrupted)
@@ -101,6 +108,7 @@ class Speeches:
         return bool(dropped)
 
     def _named(self, plan: Plan) -> Plan:
+        plan = replace(plan, causes=plan.causes | causes())
         if plan.speech:
             return plan
         self._made += 1

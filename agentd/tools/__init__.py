@@ -1,9 +1,11 @@
 """What the model can call: Python callables in processes of their own, webhooks, and agentd's builtins.
 
-Tools written in Python import `RunContext` from here. Importing this package must stay cheap, because every
-tool process does it: nothing but the context is imported.
+Tools and hooks written in Python import `RunContext`, `Event`, `TurnChange` and `ChatContext` from here. Importing this
+package must stay cheap, because every tool process does it: nothing but these values is imported.
 """
 
+from agentd.providers.chat import ChatContext
 from agentd.tools.context import RunContext
+from agentd.tools.event import Event, TurnChange
 
-__all__ = ["RunContext"]
+__all__ = ["ChatContext", "Event", "RunContext", "TurnChange"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from agentd.providers.chat import ChatContext
 
 Priority = Literal["low", "normal", "high"]
 
@@ -64,4 +66,16 @@ class EndSession:
     goodbye: str = ""
 
 
-Act = SayText | GenerateReply | InterruptSpeech | CancelSpeech | CommitUserTurn | ClearUserTurn | EndSession
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditHistory:
+    """Change what the model knows of the conversation. `add`: put the items of `context` last; `replace`: let them
+    stand for what is there; `keep`: leave only the last `keep` items. System messages that are there stay."""
+
+    edit: Literal["add", "replace", "keep"]
+    context: ChatContext = field(default_factory=ChatContext)
+    keep: int = 0
+
+
+Act = (
+    SayText | GenerateReply | InterruptSpeech | CancelSpeech | CommitUserTurn | ClearUserTurn | EndSession | EditHistory
+)

@@ -1,4 +1,5 @@
 """The tool process: `python -m agentd.tools.child`. It imports and calls the users' functions, one call at a time.
+Hooks are called as tools are, with an event instead of the model's arguments.
 
 Its only tie to agentd is one socket with JSON frames, read in a thread of its own: when the socket ends, because the
 worker closed it or died, the process ends with its whole group, whatever user code is doing. A function that is not
@@ -27,11 +28,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from agentd import ipc
+from agentd.providers.chat import ChatContext
 from agentd.tools import signature
 from agentd.tools.context import Participant, RunContext, Session
+from agentd.tools.hook_signature import HookFunction, change_of, describe_hook, event_of
 from agentd.tools.text import for_model
 
 MEMORY_VARIABLE = "AGENTD_TOOL_MEMORY_BYTES"
@@ -39,6 +42,9 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _TRACEBACK_CHARACTERS = 8192
 _MESSAGE_CHARACTERS = 500
 _VARIABLES_CHARACTERS = 1024 * 1024
+
+
+Loaded = TypeVar("Loaded", signature.ToolFunction, HookFunction)
 
 
 class Child:
@@ -49,6 +55,7 @@ class Child:
         self._pid = os.getpid()
         self._sending = threading.Lock()
         self._functions: dict[str, signature.ToolFunction] = {}
+        self._hooks: dict[str, HookFunction] = {}
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="tool")
 
     async def serve(self) -> None:
@@ -59,7 +66,8 @@ class Child:
         while True:
             request = await requests.get()
             if request["type"] == "describe":
-                self.send({"type": "described", "tools": [self._describe(ref, request) for ref in request["refs"]]})
+                describe = self._describe_hook if request["hooks"] else self._describe
+                self.send({"type": "described", "tools": [describe(ref, request) for ref in request["refs"]]})
             else:
                 await self._run(request)
 
@@ -79,13 +87,9 @@ class Child:
         _end_group()
 
     def _describe(self, ref: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            found = self._load(ref, request["allow"])
-        except signature.SignatureRefused as refusal:
-            return {"ref": ref, "problem": f"{ref}: {refusal}"}
-        except BaseException as error:  # user code runs at import: whatever it raises is its answer
-            traceback.print_exc()
-            return {"ref": ref, "problem": f"{ref}: {_short(error)}"}
+        found = _loaded(self._load, ref, request)
+        if isinstance(found, dict):
+            return found
         return {
             "ref": ref,
             "name": found.name,
@@ -94,43 +98,55 @@ class Child:
             "strict": found.arguments.strict,
         }
 
+    def _describe_hook(self, ref: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        found = _loaded(self._load_hook, ref, request)
+        return found if isinstance(found, dict) else {"ref": ref}
+
     def _load(self, ref: str, allow: list[str]) -> signature.ToolFunction:
         if ref not in self._functions:
-            module_name, _, name = ref.partition(":")
-            module = importlib.import_module(module_name)
-            function = module.__dict__.get(name)
-            if function is None:
-                raise signature.SignatureRefused(f"there is no {name} in {module_name} ({_instead(name, module)})")
-            if not inspect.isfunction(function):
-                raise signature.SignatureRefused("it is no Python function")
-            if not any(fnmatch.fnmatchcase(function.__module__, pattern) for pattern in allow):
-                raise signature.SignatureRefused(
-                    f"it is defined in {function.__module__}, which tools_allow ({', '.join(allow)}) does not permit"
-                )
-            self._functions[ref] = signature.describe(function)
+            self._functions[ref] = signature.describe(_function(ref, allow))
         return self._functions[ref]
+
+    def _load_hook(self, ref: str, allow: list[str]) -> HookFunction:
+        if ref not in self._hooks:
+            self._hooks[ref] = describe_hook(_function(ref, allow))
+        return self._hooks[ref]
 
     async def _run(self, request: Mapping[str, Any]) -> None:
         call = request["call"]
         self.send({"type": "started", "call": call})
-        context = _context(request["context"], lambda text: self.send({"type": "say", "call": call, "text": text}))
+        context = _context(
+            request["context"],
+            lambda text: self.send({"type": "say", "call": call, "text": text}),
+            lambda act, values: self.send({"type": "act", "call": call, "act": act, "values": values}),
+        )
         before = json.dumps(context.variables, sort_keys=True, default=str)
         try:
-            tool = self._load(request["ref"], request["allow"])
-            try:
-                arguments = tool.bind(request["arguments"], context)
-            except (TypeError, ValueError, KeyError) as error:
-                self.send({"type": "result", "call": call, "outcome": "invalid_arguments", "content": _short(error)})
-                return
-            content = as_text(await self._call(tool.function, arguments))
+            if request["type"] == "hook":
+                told: dict[str, Any] = {"content": "ok", "change": await self._hook(request, context)}
+            else:
+                tool = self._load(request["ref"], request["allow"])
+                try:
+                    arguments = tool.bind(request["arguments"], context)
+                except (TypeError, ValueError, KeyError) as error:
+                    invalid = {"outcome": "invalid_arguments", "content": _short(error)}
+                    self.send({"type": "result", "call": call, **invalid})
+                    return
+                told = {"content": as_text(await self._call(tool.function, arguments))}
             variables = _changed(before, context.variables)
         except BaseException as error:  # the tool-call boundary: sys.exit included, the process goes on
             trace = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
             answer: dict[str, Any] = {"outcome": "error", "content": _short(error), "traceback": trace}
         else:
             ends, words = context.call_ends
-            answer = {"outcome": "ok", "content": content, "variables": variables, "end_call": ends, "end_say": words}
+            answer = {"outcome": "ok", **told, "variables": variables, "end_call": ends, "end_say": words}
         self.send({"type": "result", "call": call, **answer})
+
+    async def _hook(self, request: Mapping[str, Any], context: RunContext) -> dict[str, Any] | None:
+        """Gives the event to the function; the answer counts where it changes a turn."""
+        hook, event = self._load_hook(request["ref"], request["allow"]), event_of(request["event"])
+        result = await self._call(hook.function, hook.bind(event, context))
+        return change_of(result) if event.type == "before_reply" else None
 
     async def _call(self, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         if inspect.iscoroutinefunction(function):
@@ -149,6 +165,33 @@ class Child:
         if error is not None:
             raise error
         return await result if inspect.isawaitable(result) else result
+
+
+def _loaded(load: Callable[[str, list[str]], Loaded], ref: str, request: Mapping[str, Any]) -> Loaded | dict[str, Any]:
+    """What was loaded, or its problem."""
+    try:
+        return load(ref, request["allow"])
+    except signature.SignatureRefused as refusal:
+        return {"ref": ref, "problem": f"{ref}: {refusal}"}
+    except BaseException as error:  # user code runs at import: whatever it raises is its answer
+        traceback.print_exc()
+        return {"ref": ref, "problem": f"{ref}: {_short(error)}"}
+
+
+def _function(ref: str, allow: list[str]) -> Callable[..., Any]:
+    """Raises SignatureRefused, and what the module raises when it is imported."""
+    module_name, _, name = ref.partition(":")
+    module = importlib.import_module(module_name)
+    function = module.__dict__.get(name)
+    if function is None:
+        raise signature.SignatureRefused(f"there is no {name} in {module_name} ({_instead(name, module)})")
+    if not inspect.isfunction(function):
+        raise signature.SignatureRefused("it is no Python function")
+    if not any(fnmatch.fnmatchcase(function.__module__, pattern) for pattern in allow):
+        raise signature.SignatureRefused(
+            f"it is defined in {function.__module__}, which tools_allow ({', '.join(allow)}) does not permit"
+        )
+    return function
 
 
 def _instead(name: str, module: ModuleType) -> str:
@@ -180,12 +223,16 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _context(data: Mapping[str, Any], say: Callable[[str], None]) -> RunContext:
+def _context(
+    data: Mapping[str, Any], say: Callable[[str], None], act: Callable[[str, dict[str, Any]], None]
+) -> RunContext:
     return RunContext(
         session=Session(**data["session"]),
         participant=Participant(**data["participant"]),
         variables=data["variables"],
         say=say,
+        act=act,
+        history=ChatContext.from_dict(data["history"]) if data["history"] else None,
     )
 
 

@@ -1,10 +1,12 @@
-"""What a Python tool sees of the call that it runs in."""
+"""What a Python tool or hook sees of the call that it runs in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from agentd.providers.chat import ChatContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +46,12 @@ class Said:
 class RunContext:
     """A parameter annotated `RunContext` is filled in by agentd and is not shown to the model.
 
+    `history` is the conversation as it was when the function was called, its newest part where it is long.
     `variables` are the session's: what the tool changes in them is kept for later turns and tools, once it has
     returned; a variable that it deletes becomes None.
     """
 
-    __slots__ = ("_end", "_say", "participant", "session", "variables")
+    __slots__ = ("_act", "_end", "_say", "history", "participant", "session", "variables")
 
     def __init__(
         self,
@@ -57,11 +60,15 @@ class RunContext:
         participant: Participant | None = None,
         variables: dict[str, Any] | None = None,
         say: Callable[[str], None] | None = None,
+        act: Callable[[str, dict[str, Any]], None] | None = None,
+        history: ChatContext | None = None,
     ) -> None:
         self.session = session or Session()
         self.participant = participant or Participant()
         self.variables = {} if variables is None else variables
+        self.history = history or ChatContext()
         self._say = say
+        self._act = act
         self._end: tuple[bool, str | None] = (False, None)
 
     @property
@@ -73,6 +80,28 @@ class RunContext:
         """Has the agent say this now, while the tool goes on. Works with and without `await`."""
         if self._say is not None and text.strip():
             self._say(text)
+        return Said()
+
+    def generate_reply(
+        self,
+        instructions: str = "",
+        *,
+        user_input: str = "",
+        priority: Literal["low", "normal", "high"] = "normal",
+        interruptible: bool = True,
+    ) -> Said:
+        """Has the agent speak in the model's words, when what it says now is over. `instructions`: for this answer
+        only; `user_input`: words that stand before it as the caller's. Works with and without `await`."""
+        options = {"user_input": user_input, "priority": priority, "interruptible": interruptible}
+        return self._ask("generate_reply", {"instructions": instructions or None, **options})
+
+    def interrupt(self, *, force: bool = False) -> Said:
+        """Cuts what the agent is saying and drops what was asked for; `force`: also what may not be interrupted."""
+        return self._ask("interrupt", {"force": force})
+
+    def _ask(self, act: str, values: dict[str, Any]) -> Said:
+        if self._act is not None:
+            self._act(act, values)
         return Said()
 
     def end_call(self, say: str | None = None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from agentd.errors import ToolCrashed, ToolError, ToolTimeout
 from agentd.tools import process
 from agentd.tools.process import NotStarted, PythonResult, ToolProcess
 from agentd.tools.snapshot import Scratch, copy_code
-from agentd.tools.spec import ToolContext
+from agentd.tools.spec import Event, ToolContext
 
 logger = logging.getLogger(__name__)
 
@@ -76,23 +76,40 @@ class ToolHost:
 
     async def describe(self, refs: Sequence[str]) -> dict[str, Description]:
         """Imports the code in a tool process. Raises ToolError with every reason."""
+        found = await self._describe_all(refs, hooks=False)
+        return {each["ref"]: _description(each) for each in found}
+
+    async def check_hooks(self, refs: Sequence[str]) -> None:
+        """Imports the code of hooks. Raises ToolError with every reason."""
+        await self._describe_all(refs, hooks=True)
+
+    async def _describe_all(self, refs: Sequence[str], *, hooks: bool) -> list[dict[str, Any]]:
         refused = [ref for ref in refs if not self._allows(ref)]
         problems = [f"{ref}: tools_allow ({', '.join(self._allow)}) does not permit it" for ref in refused]
         wanted = [ref for ref in dict.fromkeys(refs) if ref not in refused]
-        found = await self._describe(wanted) if wanted else []
+        found = await self._describe(wanted, hooks=hooks) if wanted else []
         problems += [str(each["problem"]) for each in found if "problem" in each]
         if problems:
             raise ToolError("; ".join(problems))
-        return {each["ref"]: _description(each) for each in found}
+        return found
 
     async def run(self, ref: str, arguments: Mapping[str, Any], context: ToolContext, timeout_s: float) -> PythonResult:
         """Raises ToolTimeout, ToolCrashed. Cancelling it, too, ends the process of the call."""
+        return await self._within(timeout_s, ref, lambda each: each.run(ref, arguments, context))
+
+    async def run_hook(self, ref: str, event: Event, context: ToolContext, timeout_s: float) -> PythonResult:
+        """The same for a hook."""
+        return await self._within(timeout_s, ref, lambda each: each.run_hook(ref, event, context))
+
+    async def _within(
+        self, timeout_s: float, ref: str, call: Callable[[ToolProcess], Awaitable[PythonResult]]
+    ) -> PythonResult:
         try:
             async with asyncio.timeout(timeout_s), self._slots:
                 try:
-                    return await self._run_in(await self._take(), ref, arguments, context)
+                    return await self._run_in(await self._take(), ref, call)
                 except NotStarted:  # it died while idle
-                    return await self._run_in(await self._start(), ref, arguments, context)
+                    return await self._run_in(await self._start(), ref, call)
         except NotStarted as error:
             raise ToolCrashed("its process ended before it began") from error
         except TimeoutError as error:
@@ -115,12 +132,12 @@ class ToolHost:
         module, _, name = ref.partition(":")
         return name.isidentifier() and any(fnmatch.fnmatchcase(module, pattern) for pattern in self._allow)
 
-    async def _describe(self, refs: Sequence[str]) -> list[dict[str, Any]]:
+    async def _describe(self, refs: Sequence[str], *, hooks: bool) -> list[dict[str, Any]]:
         async with self._slots:
             each = await self._take()
             try:
                 async with asyncio.timeout(DESCRIBE_DEADLINE_S):
-                    found = await each.describe(refs)
+                    found = await each.describe(refs, hooks=hooks)
             except TimeoutError as error:
                 await self._end(each)
                 raise ToolError(f"importing {', '.join(refs)} took more than {DESCRIBE_DEADLINE_S:g} s") from error
@@ -131,10 +148,10 @@ class ToolHost:
             return found
 
     async def _run_in(
-        self, each: ToolProcess, ref: str, arguments: Mapping[str, Any], context: ToolContext
+        self, each: ToolProcess, ref: str, call: Callable[[ToolProcess], Awaitable[PythonResult]]
     ) -> PythonResult:
         try:
-            result = await each.run(ref, arguments, context)
+            result = await call(each)
         except BaseException:  # timed out, cancelled, crashed: whatever it was, this process is done
             logger.info("ended a tool process", extra={"tool": ref, "pid": each.pid})
             await self._end(each)

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentd.aio import now
-from agentd.config.definition import TOOL_NAME_PATTERN, McpTool
+from agentd.config.definition import McpTool
+from agentd.config.patterns import TOOL_NAME_PATTERN
 from agentd.errors import ToolError, ToolTimeout
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
 from agentd.tools.arguments import ArgumentsSchema

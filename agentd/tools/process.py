@@ -12,13 +12,14 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from agentd import ipc, logs
 from agentd.errors import ToolCrashed
-from agentd.tools.spec import ToolContext
+from agentd.tools.acts import Act, GenerateReply, InterruptSpeech
+from agentd.tools.spec import Event, ToolContext
 from agentd.tools.text import for_speech
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,10 @@ logger = logging.getLogger(__name__)
 START_DEADLINE_S = 15.0
 KILL_GRACE_S = 0.25  # from SIGTERM to SIGKILL
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
-_MAX_SAYS = 32  # in one call
+_MAX_SAYS = 32  # in one call, what else it asks for included
+HISTORY_BYTES = 64 * 1024
+"""Of the conversation's JSON, told to each call: the newest."""
+
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _MARK = "AGENTD_TOOL_PROCESS"
 _SWEEPS = 5  # a process can start another while we look; each pass finds what the one before missed
@@ -38,7 +42,7 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonResult:
-    """`outcome`: ok, error or invalid_arguments. `end_say` is meant only when `end_call`."""
+    """`outcome`: ok, error or invalid_arguments. `end_say` is meant only when `end_call`. `change`: a hook's answer."""
 
     outcome: str
     content: str
@@ -46,6 +50,7 @@ class PythonResult:
     end_call: bool = False
     end_say: str | None = None
     traceback: str = ""
+    change: Mapping[str, Any] | None = None
 
 
 class ToolProcess:
@@ -68,10 +73,11 @@ class ToolProcess:
     def alive(self) -> bool:
         return self._child.process.returncode is None
 
-    async def describe(self, refs: Sequence[str]) -> list[dict[str, Any]]:
-        """One object a ref, with the tool's schema or with a `problem`. Raises ToolCrashed."""
+    async def describe(self, refs: Sequence[str], *, hooks: bool = False) -> list[dict[str, Any]]:
+        """One object a ref, with the tool's schema or with a `problem`; of `hooks` only that. Raises ToolCrashed."""
+        request = {"type": "describe", "hooks": hooks, "refs": list(refs), "allow": self._allow}
         try:
-            await ipc.send_json(self._child.link, {"type": "describe", "refs": list(refs), "allow": self._allow})
+            await ipc.send_json(self._child.link, request)
             reply = await self._receive("described", lambda message: True)
         except ipc.LinkClosed as closed:
             raise ToolCrashed(
@@ -81,11 +87,19 @@ class ToolProcess:
 
     async def run(self, ref: str, arguments: Mapping[str, Any], context: ToolContext) -> PythonResult:
         """Raises NotStarted, and ToolCrashed when it ended in mid-call; the caller sets the deadline."""
+        return await self._call({"type": "run", "ref": ref, "arguments": arguments}, context)
+
+    async def run_hook(self, ref: str, event: Event, context: ToolContext) -> PythonResult:
+        """The same for a hook."""
+        told = {field.name: getattr(event, field.name) for field in fields(event)}
+        return await self._call({"type": "hook", "ref": ref, "event": told}, context)
+
+    async def _call(self, request: Mapping[str, Any], context: ToolContext) -> PythonResult:
         call = next(self._calls)
-        self._child.process.output_fields = {**logs.present(), "tool": ref, "session": context.session_id}
-        request = {"type": "run", "call": call, "ref": ref, "arguments": arguments, "context": _plain(context)}
+        self._child.process.output_fields = {**logs.present(), "tool": request["ref"], "session": context.session_id}
+        whole = {**request, "call": call, "context": _plain(context), "allow": self._allow}
         try:
-            await ipc.send_json(self._child.link, {**request, "allow": self._allow})
+            await ipc.send_json(self._child.link, whole)
             await self._receive("started", lambda message: message.get("call") == call)
         except ipc.LinkClosed as closed:
             raise NotStarted from closed
@@ -110,6 +124,9 @@ class ToolProcess:
                 return _result(message)
             if message["type"] == "say" and context.say is not None and said < _MAX_SAYS:
                 await context.say(for_speech(str(message.get("text", ""))))
+            act = _act(message) if message["type"] == "act" else None
+            if act is not None and context.act is not None and said < _MAX_SAYS:
+                context.act(act)
         raise AssertionError
 
     async def _receive(self, kind: str | None, wanted: Any) -> dict[str, Any]:
@@ -188,7 +205,29 @@ def _plain(context: ToolContext) -> dict[str, Any]:
         "session": {"id": context.session_id, **{name: getattr(context, name) for name in names}},
         "participant": {**asdict(context.caller), "attributes": dict(context.caller.attributes)},
         "variables": dict(context.variables),
+        "history": context.history().newest(HISTORY_BYTES).to_dict() if context.history is not None else None,
     }
+
+
+def _act(message: Mapping[str, Any]) -> Act | None:
+    """What the process asks for; None for what is no act: it runs user code."""
+    match message:
+        case {"act": "interrupt", "values": {"force": bool(force)}}:
+            return InterruptSpeech(force=force)
+        case {
+            "act": "generate_reply",
+            "values": {
+                "instructions": str() | None as instructions,
+                "user_input": str(user_input),
+                "priority": "low" | "normal" | "high" as priority,
+                "interruptible": bool(interruptible),
+            },
+        }:
+            said = for_speech(user_input)
+            return GenerateReply(
+                instructions=instructions, user_input=said, priority=priority, interruptible=interruptible
+            )
+    return None
 
 
 def _result(message: Mapping[str, Any]) -> PythonResult:
@@ -201,6 +240,7 @@ def _result(message: Mapping[str, Any]) -> PythonResult:
         end_call=message.get("end_call") is True,
         end_say=for_speech(words) if isinstance(words, str) else None,
         traceback=str(message.get("traceback", "")),
+        change=change if isinstance(change := message.get("change"), dict) else None,
     )
 
 

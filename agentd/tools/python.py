@@ -6,7 +6,8 @@ import logging
 import re
 from collections.abc import Iterator
 
-from agentd.config.definition import TOOL_NAME_PATTERN, PythonTool
+from agentd.config.definition import PythonTool
+from agentd.config.patterns import TOOL_NAME_PATTERN
 from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
 from agentd.tools.arguments import ArgumentsSchema
@@ -45,7 +46,7 @@ class Python:
         result = await self._host.run(self._tool.ref, arguments, context, self._tool.timeout)
         if result.outcome == "ok":
             answer = ToolResult(call_id=call.id, name=call.name, content=result.content)
-            return ToolOutcome(result=answer, actions=tuple(_actions(result)))
+            return ToolOutcome(result=answer, actions=tuple(actions_of(result)))
         if result.outcome == "invalid_arguments":
             return failure(call, f"Wrong arguments for {call.name}: {result.content}", result.outcome)
         logger.warning(
@@ -55,7 +56,8 @@ class Python:
         return failure(call, f"The tool {call.name} failed: {result.content}")
 
 
-def _actions(result: PythonResult) -> Iterator[Action]:
+def actions_of(result: PythonResult) -> Iterator[Action]:
+    """What the function asked for that is done when it has returned."""
     if result.variables:
         yield SetVariables(values=result.variables)
     if result.end_call:

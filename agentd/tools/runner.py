@@ -28,8 +28,9 @@ from agentd.tools.http import WebhookClient
 from agentd.tools.mcp import McpServer
 from agentd.tools.mcp_tools import McpTools
 from agentd.tools.python import Python
+from agentd.tools.python_hook import run_hook
 from agentd.tools.replies import failure
-from agentd.tools.spec import ToolContext, ToolOutcome
+from agentd.tools.spec import Event, HookOutcome, ToolContext, ToolOutcome
 from agentd.tools.webhook import Webhook
 
 logger = logging.getLogger(__name__)
@@ -65,10 +66,16 @@ class Tools:
     """A ToolRunner. See agentd.tools.spec for the contract."""
 
     def __init__(
-        self, tools: Sequence[Tool], sources: Sequence[ToolSource] = (), own_client: WebhookClient | None = None
+        self,
+        tools: Sequence[Tool],
+        sources: Sequence[ToolSource] = (),
+        own_client: WebhookClient | None = None,
+        host: ToolHost | None = None,
     ) -> None:
+        """`host`: where the hooks' code runs."""
         self._own = {tool.schema.name: tool for tool in tools}
         self._sources = tuple(sources)
+        self._host = host
         self._own_client = own_client
 
     @property
@@ -94,6 +101,11 @@ class Tools:
         began = now()
         outcome = await self._run(call, context)
         return dataclasses.replace(outcome, duration_s=now() - began)
+
+    async def run_hook(self, ref: str, event: Event, context: ToolContext, timeout_s: float) -> HookOutcome:
+        if self._host is None:
+            return HookOutcome(outcome="error", message="no code can be run here")
+        return await run_hook(self._host, ref, event, context, timeout_s)
 
     async def aclose(self) -> None:
         await asyncio.gather(*(source.aclose() for source in self._sources))
@@ -138,6 +150,7 @@ async def open_tools(definition: AgentDefinition, *, host: ToolHost, webhooks: W
         described = await host.describe(refs) if refs else {}
     except ToolError as error:
         problems.append(str(error))
+    problems += await _hook_problems(definition, host)
     tools: list[Tool] = []
     for tool in definition.tools:
         try:
@@ -149,7 +162,7 @@ async def open_tools(definition: AgentDefinition, *, host: ToolHost, webhooks: W
     servers, refused = await _open_servers(definition, client)
     problems += refused
     problems += _clashes([*tools, *(tool for server in servers for tool in server.tools.values())])
-    opened = Tools(tools, servers, own_client=None if webhooks else client)
+    opened = Tools(tools, servers, own_client=None if webhooks else client, host=host)
     if problems:
         await opened.aclose()
         raise ToolError("; ".join(problems))
@@ -180,6 +193,15 @@ async def _open_servers(definition: AgentDefinition, client: WebhookClient) -> t
         await asyncio.gather(*(tools.aclose() for tools in opened))
         raise
     return opened, problems
+
+
+async def _hook_problems(definition: AgentDefinition, host: ToolHost) -> list[str]:
+    refs = [hook.do.python for hook in definition.hooks if hook.do.python]
+    try:
+        await host.check_hooks(refs)
+    except ToolError as error:
+        return [str(error)]
+    return []
 
 
 def _make(

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agentd.config.definition import Filler
+from agentd.providers.chat import ChatContext
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
+from agentd.tools.acts import Act
+from agentd.tools.event import Event as Event
+from agentd.tools.event import TurnChange as TurnChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,19 +26,9 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that happened in a call. `type`: a name of `agentd.session.happenings`; `at`: unix time."""
-
-    type: str
-    session: str
-    agent: str
-    at: float
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
-    """The call in which a tool runs. `say` queues speech at once, before the tool has ended."""
+    """The call in which a tool or a hook runs. `say` queues speech at once, before the tool has ended, and `act` asks
+    for something else; `history`: the conversation as it is."""
 
     session_id: str
     agent: str
@@ -46,6 +40,8 @@ class ToolContext:
     caller: Caller = field(default_factory=Caller)
     variables: Mapping[str, Any] = field(default_factory=dict)
     say: Callable[[str], Awaitable[None]] | None = None
+    act: Callable[[Act], object] | None = None
+    history: Callable[[], ChatContext] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +88,18 @@ class ToolOutcome:
     outcome: str = "ok"  # ok, error, timeout, crashed, invalid_arguments, unknown_tool: a label of metrics
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookOutcome:
+    """How a hook's Python function went. `change`: what one before a reply wants of the turn."""
+
+    outcome: str = "ok"  # ok, error, timeout, crashed
+    message: str = ""
+    actions: tuple[Action, ...] = ()
+    change: TurnChange | None = None
+
+
 class ToolRunner(Protocol):
-    """The tools of one agent definition. Shared by its sessions; holds no session's state."""
+    """The tools and the hooks' code of one agent definition. Shared by its sessions; holds no session's state."""
 
     @property
     def schemas(self) -> tuple[ToolSchema, ...]: ...
@@ -109,6 +115,10 @@ class ToolRunner(Protocol):
 
         Never raises but for cancellation: whatever goes wrong becomes an outcome whose result tells the model.
         """
+        ...
+
+    async def run_hook(self, ref: str, event: Event, context: ToolContext, timeout_s: float) -> HookOutcome:
+        """Gives the event to a hook's Python function. Never raises but for cancellation, which ends its process."""
         ...
 
     async def aclose(self) -> None: ...

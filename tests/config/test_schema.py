@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft7Validator
 
 from agentd.cli.schema import generated
@@ -125,4 +124,4 @@ def test_the_committed_schema_takes_the_sample_agents() -> None:
     files = sorted((PROJECT / "agents.d").glob("[!_]*.yaml"))
     assert files
     for path in files:
-        assert [error.message for error in validator.iter_errors(yaml.safe_load(path.read_text()))] == []
+        assert [error.message for error in validator.iter_errors(tree(path.read_text()))] == []

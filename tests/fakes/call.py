@@ -22,7 +22,7 @@ from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.session import Session
 from agentd.session.setup import Candidate, Providers, SessionSetup
-from agentd.tools.spec import Event, ToolContext, ToolOutcome
+from agentd.tools.spec import Event, HookOutcome, ToolContext, ToolOutcome
 from tests.fakes.providers import FakeLLM, FakeSTT, FakeTTS, FakeVAD, says
 from tests.fakes.room import FakeRoom
 
@@ -53,6 +53,8 @@ class FakeTools:
     fillers: Mapping[str, Filler] = field(default_factory=dict)
     cancelling: frozenset[str] = frozenset()
     ran: list[ToolCall] = field(default_factory=list)
+    hooks: Mapping[str, Callable[[Event, ToolContext], Any]] = field(default_factory=dict)
+    """Functions of hooks by their ref: `async (Event, ToolContext) -> HookOutcome | TurnChange | None`."""
 
     @property
     def schemas(self) -> tuple[ToolSchema, ...]:
@@ -70,6 +72,16 @@ class FakeTools:
         if isinstance(answer, ToolOutcome):
             return answer
         return ToolOutcome(result=ToolResult(call_id=call.id, name=call.name, content=str(answer)))
+
+    async def run_hook(self, ref: str, event: Event, context: ToolContext, timeout_s: float) -> HookOutcome:
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer = await self.hooks[ref](event, context)
+        except TimeoutError:
+            return HookOutcome(outcome="timeout", message=f"{ref}: no answer within {timeout_s:g} s")
+        except RuntimeError as error:
+            return HookOutcome(outcome="error", message=f"{ref}: {error}")
+        return answer if isinstance(answer, HookOutcome) else HookOutcome(change=answer)
 
     async def aclose(self) -> None:
         pass

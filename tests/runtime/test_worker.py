@@ -158,6 +158,25 @@ def test_a_call_that_outlived_its_process_goes_on_counting(tmp_path: Path) -> No
         assert [record["turn"] for record in found("model asked")] == [1, 2]
 
 
+def test_a_call_whose_process_died_after_its_end_is_not_begun_again(tmp_path: Path) -> None:
+    async def story(start: StartJob) -> FakeRoom:
+        room = FakeRoom()
+        async with holding(start, room, OneAgent(FakeLLM(lambda _: [TextDelta("Yes.")]), FakeTools())):
+            await asyncio.sleep(0.1)
+            room.link()
+            await asyncio.sleep(5)
+            room.leave(final=True)
+            await asyncio.sleep(5)
+        return room
+
+    path = tmp_path / "s-1.journal"
+    run_virtual(story(replace(START, journal=path)))
+    before = path.read_bytes()
+    room = run_virtual(story(replace(START, journal=path, incarnation=2)))
+    assert path.read_bytes() == before
+    assert room.states == []
+
+
 def _forget_the_end(path: Path) -> None:
     """As SIGKILL would have left the journal."""
     kept = [record for record in read_journal(path) if record.kind != "session.ended"]

@@ -36,6 +36,6 @@ async def ended_journal(state: Path, room: str) -> list[Record]:
         while True:
             for path in state.rglob("*.journal"):
                 records = read_journal(path)
-                if records and records[0].data.get("room") == room and records[-1].kind == "session.ended":
+                if records and records[0].data.get("room") == room and any(r.kind == "session.ended" for r in records):
                     return records
             await asyncio.sleep(0.1)

@@ -2,19 +2,23 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentd.config.daemon import DaemonConfig
+from agentd.config.definition import AgentDefinition
 from agentd.config.load import load
-from agentd.providers.llm import ToolCall
+from agentd.providers.chat import ChatContext
+from agentd.providers.llm import Message, ToolCall
+from agentd.registry import installed
 from agentd.tools import replies
 from agentd.tools.host import ToolHost
 from agentd.tools.http import Answer, WebhookClient
 from agentd.tools.runner import open_tools
-from agentd.tools.spec import EndCall, Say, SetVariables, ToolContext
+from agentd.tools.spec import EndCall, Event, HookOutcome, Say, SetVariables, ToolContext, TurnChange
 from agentd.tools.webhook import Webhook
 from tests.documents import ROOT, blocks
 from tests.fakes.plugins import fake_registry
@@ -98,6 +102,50 @@ def test_the_example_answer_does_what_the_page_says() -> None:
         SetVariables(values={"booking": "B-17"}),
         EndCall(say="Goodbye!"),
     )
+
+
+def visitors() -> AgentDefinition:
+    return load(ROOT / "agents.d", DaemonConfig(), installed(), {}).agents["visitors"]
+
+
+def test_the_hooks_of_the_page_are_those_of_the_sample_agent() -> None:
+    (page,) = blocks("docs/events.md", "python")
+    assert page == (ROOT / "agents.d" / "tools" / "visitors.py").read_text()
+    refs = {hook.do.python for hook in visitors().hooks if hook.do.python}
+    assert refs == {f"tools.visitors:{name}" for name in ("on_join", "before_reply", "on_close")}
+
+
+async def test_the_sample_agents_hooks_greet_hide_card_numbers_and_drop_a_turn(
+    context: ToolContext, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[str] = []
+
+    async def say(text: str) -> None:
+        said.append(text)
+
+    context = replace(context, say=say, history=lambda: ChatContext.of([Message(role="user", text="Hello.")]))
+    host = ToolHost(ROOT / "agents.d", scratch_dir=tmp_path)
+    runner = await open_tools(visitors(), host=host)
+
+    async def give(name: str, type: str, /, **data: Any) -> HookOutcome:
+        event = Event(type=type, session="s1", agent="visitors", at=1.5, data=data)
+        return await runner.run_hook(f"tools.visitors:{name}", event, context, 5)
+
+    with caplog.at_level("INFO"):
+        join = await give("on_join", "participant_linked", name="Ann")
+        plain = await give("before_reply", "before_reply", text="Hello.")
+        card = await give("before_reply", "before_reply", text="It is 4111 1111 1111 1111.")
+        dropped = await give("before_reply", "before_reply", text="Never mind.")
+        end = await give("on_close", "close", reason="caller_left")
+        await runner.aclose()
+        await host.aclose()
+    assert said == ["Good day, Ann. Whom do you want to see?"]
+    assert join.actions == (SetVariables(values={"visitor": "Ann"}),)
+    assert plain.change is None
+    assert card.change == TurnChange(text="It is [a card number].", context="Say that no card is needed here.")
+    assert dropped.change == TurnChange(drop=True)
+    assert end.outcome == "ok"
+    assert "nobody said 1 things and left: caller_left" in caplog.text
 
 
 async def test_the_sample_agents_tool_books_a_table(context: ToolContext, tmp_path: Path) -> None:

@@ -1,0 +1,129 @@
+"""`/v1/sessions/{id}/history`: what the model knows of a call, told and changed."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from agentd.admin.acts import MAX_CHARACTERS
+from agentd.admin.documents import document
+from agentd.admin.problems import Refused, json_body
+from agentd.errors import JournalError
+from agentd.providers.chat import ChatContext, Entry
+from agentd.providers.llm import Message
+from agentd.runtime.journals import journal_path, sessions_in
+from agentd.runtime.status import BetweenWorkers, Daemon
+from agentd.session.journal import read_journal
+from agentd.session.restore import history_of
+from agentd.tools.acts import EditHistory
+
+ROLES = ("system", "user", "assistant")
+CONTENT = frozenset({"text", "content", "output", "arguments"})
+"""Fields of items, in every format, that hold what people said or tools were asked and answered."""
+MAX_ITEMS = 1_000
+
+
+class HistoryApi:
+    """`tells_content`: readers are known by a token; to others, what people said is not told."""
+
+    def __init__(self, daemon: Daemon, *, tells_content: bool) -> None:
+        self._daemon = daemon
+        self._tells_content = tells_content
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/sessions/{id}/history", self.history),
+            web.post("/v1/sessions/{id}/history", self.edit),
+        ]
+
+    async def history(self, request: web.Request) -> web.Response:
+        """As the journal has it, so also of a call that has ended; `?format=` agentd, livekit or openai."""
+        session_id, wanted = request.match_info["id"], request.query.get("format", "agentd")
+        if wanted not in FORMATS:
+            raise Refused(422, f"format is one of {', '.join(FORMATS)}")
+        context = await asyncio.to_thread(_read, self._daemon.state_directory(), session_id)
+        told = FORMATS[wanted](context)
+        return web.json_response(document({"session": session_id, **(told if self._tells_content else _masked(told))}))
+
+    async def edit(self, request: web.Request) -> web.Response:
+        """Adds a message, replaces the conversation, or cuts it to its end."""
+        session_id = request.match_info["id"]
+        act = edit_of(await json_body(request))
+        try:
+            await self._daemon.control(session_id, act)
+        except KeyError as error:
+            raise Refused(404, f"there is no session {session_id!r} under way; GET /v1/sessions lists them") from error
+        except BetweenWorkers as error:
+            raise Refused(503, str(error)) from error
+        return web.json_response({"session": session_id, "edit": act.edit}, status=202)
+
+
+def edit_of(body: Mapping[str, Any]) -> EditHistory:
+    """Raises Refused with what to send instead."""
+    if len(body) != 1 or not body.keys() <= {"add", "replace", "keep"}:
+        hint = '{"add": {"role": "user", "text": "..."}}, {"replace": {"items": [...]}} or {"keep": 4}'
+        raise Refused(422, f"send one of {hint}")
+    ((edit, value),) = body.items()
+    match edit:
+        case "add":
+            return EditHistory(edit="add", context=ChatContext((_added(value),)))
+        case "replace":
+            return EditHistory(edit="replace", context=_given(value))
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_ITEMS:
+        raise Refused(422, f"keep is a number of items, at most {MAX_ITEMS}")
+    return EditHistory(edit="keep", keep=value)
+
+
+def _added(value: Any) -> Entry:
+    role, text = (value.get("role"), value.get("text")) if isinstance(value, Mapping) else (None, None)
+    if role not in ROLES or not isinstance(text, str) or not text.strip() or len(value) != 2:
+        raise Refused(422, f'add is {{"role": "...", "text": "..."}}, and role one of {", ".join(ROLES)}')
+    if len(text) > MAX_CHARACTERS:
+        raise Refused(422, f"text has {len(text)} characters; {MAX_CHARACTERS} are taken at once")
+    return Entry(f"added_{secrets.token_hex(4)}", Message(role=role, text=text))
+
+
+def _given(value: Any) -> ChatContext:
+    """In any format; a masked one is refused, as its texts are null."""
+    try:
+        if isinstance(value, list) or (isinstance(value, Mapping) and "messages" in value):
+            context = ChatContext.from_openai(value if isinstance(value, list) else value["messages"])
+        elif isinstance(value, Mapping) and "format" in value:
+            context = ChatContext.from_dict({key: value[key] for key in ("format", "items") if key in value})
+        else:
+            context = ChatContext.from_livekit(value)
+    except (ValueError, TypeError) as error:
+        raise Refused(422, f"replace: {error}") from error
+    if len(context.entries) > MAX_ITEMS:
+        raise Refused(422, f"replace has {len(context.entries)} items; {MAX_ITEMS} are taken")
+    return context
+
+
+def _read(directory: Path, session_id: str) -> ChatContext:
+    known = sessions_in(directory)
+    if session_id not in known:
+        near = get_close_matches(session_id, known, 1)
+        raise Refused(404, f"there is no journal of a session {session_id!r}", near=near)
+    try:
+        return history_of(read_journal(journal_path(directory, session_id)))
+    except JournalError as error:
+        raise Refused(500, str(error)) from error
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: None if key in CONTENT else _masked(each) for key, each in value.items()}
+    return [_masked(each) for each in value] if isinstance(value, list) else value
+
+
+FORMATS: Mapping[str, Callable[[ChatContext], dict[str, Any]]] = {
+    "agentd": ChatContext.to_dict,
+    "livekit": ChatContext.to_livekit,
+    "openai": lambda context: {"messages": context.to_openai()},
+}

@@ -1,0 +1,89 @@
+"""A turn of the caller's that has ended: hooks may look at it, then it is in the conversation, and an answer is due."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from agentd.aio import now
+from agentd.session.conversation import Conversation
+from agentd.session.early import EarlyAnswer
+from agentd.session.events import CommitTurn
+from agentd.session.history import user_id
+from agentd.session.hook_actions import literal
+from agentd.session.plan import Plan
+from agentd.session.speeches import Speeches
+from agentd.session.timing import TurnTiming
+from agentd.session.turn_hooks import HeldTurn, TurnChecked, TurnHooks
+from agentd.tools.spec import TurnChange
+
+
+class CallerTurns:
+    """One session's. For its own task."""
+
+    def __init__(self, conversation: Conversation, speeches: Speeches, hooks: TurnHooks) -> None:
+        self._conversation = conversation
+        self._speeches = speeches
+        self._hooks = hooks
+
+    def __len__(self) -> int:
+        """How many turns hooks still look at."""
+        return len(self._hooks)
+
+    def commit(
+        self, turn: CommitTurn, speech_ended: float | None, early: EarlyAnswer | None, tasks: asyncio.TaskGroup
+    ) -> None:
+        """`speech_ended`: when the VAD was sure of it; `early`: what was made of the answer by now."""
+        language = self._conversation.hear_language(turn)
+        timing = TurnTiming(
+            last_speech=turn.ended_at, speech_ended=speech_ended, words_at=turn.words_at, committed=now()
+        )
+        held = HeldTurn(turn=turn, language=language, timing=timing, early=early)
+        if not self._hooks.hold(held, tasks):
+            self._add(held, TurnChange())
+
+    def checked(self, checked: TurnChecked) -> bool:
+        """The hooks have looked at it; False: there is to be no reply."""
+        self._hooks.done(checked)
+        held, change = checked.held, checked.change
+        changed = change.drop or change.context or change.text not in (None, held.turn.text)
+        if changed and held.early is not None:
+            held.early.drop("hook", checked.setting)
+            held = replace(held, early=None)
+        if change.drop:
+            self._conversation.record("decision", rule="hook", action="DropTurn", value=checked.setting)
+        else:
+            self._add(held, change, checked.place)
+        return not change.drop
+
+    def end(self) -> None:
+        """The call is over."""
+        self._hooks.end()
+
+    def _add(self, held: HeldTurn, change: TurnChange, place: str = "") -> None:
+        """As it was said, or as hooks want it."""
+        conversation, turn = self._conversation, held.turn
+        text = turn.text if change.text is None else change.text
+        conversation.history.add_user(text, user_id(conversation.turns + 1))
+        conversation.record(
+            "turn.user",
+            turn=conversation.next_turn(),
+            text=text,
+            rule=turn.rule,
+            value=turn.value,
+            delay_s=round(now() - turn.ended_at, 4),
+            source=turn.source,
+            language=held.language,
+            **({"heard": turn.text, "hook": place} if text != turn.text else {}),
+        )
+        self._speeches.add(
+            Plan(
+                purpose="answer",
+                generate=True,
+                instruction=literal(change.context) or None,
+                turn=turn,
+                timing=held.timing,
+                early=held.early,
+                interruptible=turn.rule != "max_speech",  # the turn was taken from a caller who goes on talking
+            )
+        )

@@ -1,0 +1,140 @@
+"""What hooks do, carried out in a session."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from agentd.aio import now
+from agentd.config.hooks import Hook
+from agentd.providers.llm import ToolCall
+from agentd.session.causes import Causes, caused_by
+from agentd.session.conversation import Conversation
+from agentd.tools.acts import Act, EndSession, GenerateReply, SayText
+from agentd.tools.spec import Action, EndCall, Event, HookOutcome, Say, SetLanguage, SetVariables, ToolContext
+
+log = logging.getLogger(__name__)
+
+ENDED_BY = "ended_by_agent"
+_BEGINS_TEMPLATE = re.compile(r"\{(?=[{%#])")
+
+
+class HookActions:
+    """`do` puts an act before the session."""
+
+    def __init__(self, conversation: Conversation, do: Callable[[Act], object]) -> None:
+        self._conversation = conversation
+        self._do = do
+
+    def place(self, number: int) -> str:
+        """Where the hook stands in the agent file."""
+        name = f"hooks[{number}]"
+        return self._conversation.definition.places.get(name, name)
+
+    async def run(self, number: int, hook: Hook, event: Event, causes: Causes) -> HookOutcome:
+        """All that the hook is to do about the event, in order, up to what fails; the outcome is recorded."""
+        began, outcome = now(), HookOutcome(outcome="cancelled")
+        with caused_by(causes | {number}):
+            try:
+                outcome = await self._run_all(hook, event)
+            except Exception as error:  # the hook boundary, as that of a tool call: a fault must not end the call
+                log.exception("hook_failed", extra={"hook": self.place(number)})
+                outcome = HookOutcome(outcome="error", message=f"{type(error).__name__}: {error}")
+            finally:
+                self._record(number, hook, event, outcome, now() - began)
+        return outcome
+
+    async def _run_all(self, hook: Hook, event: Event) -> HookOutcome:
+        until, outcome = now() + hook.timeout_s, HookOutcome()
+        for name in hook.do.named:
+            outcome = await self._run_one(name, hook, event, max(0.01, until - now()))
+            if outcome.outcome != "ok":
+                break
+        return outcome
+
+    async def _run_one(self, name: str, hook: Hook, event: Event, timeout_s: float) -> HookOutcome:
+        actions, conversation = hook.do, self._conversation
+        match name:
+            case "set":
+                conversation.set_variables(actions.set)
+            case "tool" if actions.tool is not None:
+                return await self._tool(actions.tool.name, actions.tool.arguments, event, timeout_s)
+            case "python" if actions.python is not None:
+                return await self._python(actions.python, event, timeout_s)
+            case "say":
+                if text := self._rendered(actions.say, event):
+                    self._do(SayText(text=text))
+            case "generate":
+                self._do(GenerateReply(instructions=literal(self._rendered(actions.generate, event))))
+            case "end" if actions.end is not None:
+                self._do(EndSession(reason=ENDED_BY, goodbye=self._rendered(actions.end.say, event)))
+        return HookOutcome()
+
+    async def _python(self, ref: str, event: Event, timeout_s: float) -> HookOutcome:
+        outcome = await self._conversation.tools.run_hook(ref, event, self._context(), timeout_s)
+        self._carry_out(outcome.actions)
+        return outcome
+
+    async def _tool(self, name: str, arguments: Mapping[str, Any], event: Event, timeout_s: float) -> HookOutcome:
+        given = json.dumps(self._filled(arguments, event), ensure_ascii=False, default=str)
+        call = ToolCall(id=f"hook-{event.type}", name=name, arguments=given)
+        try:
+            async with asyncio.timeout(timeout_s):
+                ran = await self._conversation.tools.run(call, self._context())
+        except TimeoutError:
+            return HookOutcome(outcome="timeout", message=f"{name}: no answer within {timeout_s:g} s")
+        self._carry_out(ran.actions)
+        return HookOutcome(outcome=ran.outcome, message=ran.result.content if ran.outcome != "ok" else "")
+
+    def _carry_out(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case SetVariables(values=values):
+                    self._conversation.set_variables(values)
+                case SetLanguage(language=language):
+                    self._conversation.choose_language(language, "tool")
+                case Say(text=text, interruptible=interruptible):
+                    self._do(SayText(text=text, interruptible=interruptible))
+                case EndCall(say=goodbye, reason=reason):
+                    self._do(EndSession(reason=reason, goodbye=goodbye or ""))
+
+    def _context(self) -> ToolContext:
+        async def say(text: str) -> None:
+            self._do(SayText(text=text))
+
+        return self._conversation.tool_context(say)
+
+    def _filled(self, value: Any, event: Event) -> Any:
+        """Templates in the text of free JSON."""
+        if isinstance(value, str):
+            return self._rendered(value, event)
+        if isinstance(value, Mapping):
+            return {key: self._filled(each, event) for key, each in value.items()}
+        return [self._filled(each, event) for each in value] if isinstance(value, list) else value
+
+    def _rendered(self, template: str | None, event: Event) -> str:
+        return self._conversation.render(template, event=dict(event.data)).strip() if template else ""
+
+    def _record(self, number: int, hook: Hook, event: Event, outcome: HookOutcome, duration_s: float) -> None:
+        place = self.place(number)
+        self._conversation.record(
+            "hook.completed",
+            hook=number,
+            on=hook.on,
+            place=place,
+            event=event.type,
+            outcome=outcome.outcome,
+            message=outcome.message,
+            duration_s=round(duration_s, 4),
+        )
+        if outcome.outcome not in ("ok", "cancelled"):
+            self._conversation.record("error", where=f"hook {place}", message=outcome.message or outcome.outcome)
+
+
+def literal(text: str) -> str:
+    """A text for where a template is expected: it says what it says, whatever braces are in it."""
+    return _BEGINS_TEMPLATE.sub("{{ '{' }}", text)

@@ -1,0 +1,116 @@
+"""Every event of the reference really happens in a call, and hooks, the journal and the stream tell it alike."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict, dataclass
+
+import pytest
+
+from agentd.admin.settings import AdminSettings
+from agentd.config.definition import Greeting, IdlePrompt, Interruption, LanguageOverride, Limits, MaxSpeech, Turn
+from agentd.errors import ProviderRefused
+from agentd.providers.fields import Duration
+from agentd.providers.llm import ChatRequest, Message, TextDelta, ToolCall, ToolResult
+from agentd.runtime.event_ring import EventRing
+from agentd.session.happenings import EVENT_TYPES, Happenings
+from agentd.session.journal import read_journal
+from agentd.session.records import Record
+from agentd.session.room import CallerMuted
+from agentd.tools.spec import Event, SetLanguage, ToolContext, ToolOutcome
+from tests.admin.conftest import Serve
+from tests.admin.test_events import TOKEN, told
+from tests.fakes.call import FakeTools, calling
+from tests.fakes.clock import run_virtual
+from tests.fakes.daemon import FakeDaemon
+from tests.fakes.providers import Answer, calls
+from tests.session.test_hooks import hook, hooked
+from tests.session.test_session import LONG
+
+
+@dataclass
+class Told:
+    """One call, as each way told it."""
+
+    published: list[Event]
+    hooked: list[Event]
+    journal: list[Record]
+
+
+async def _hold() -> Told:
+    hooks: list[Event] = []
+
+    async def see(event: Event, context: ToolContext) -> None:
+        hooks.append(event)
+
+    async def german(call: ToolCall, context: ToolContext) -> ToolOutcome:
+        await asyncio.sleep(0.2)
+        result = ToolResult(call_id=call.id, name=call.name, content="ok")
+        return ToolOutcome(result=result, actions=(SetLanguage(language="de-DE"),))
+
+    answers: list[Answer] = [
+        [TextDelta(LONG)],
+        [calls("german"), ToolCall(id="2", name="german", arguments="{}")],
+        [TextDelta("Ja.")],
+    ]
+
+    def script(request: ChatRequest) -> Answer:
+        if request.items[-1] == Message(role="user", text="And now it fails."):
+            return [ProviderRefused("fake", "bad key")]
+        return answers.pop(0) if answers else [TextDelta("Fine.")]
+
+    agent = hooked(
+        hook("*", python="tools.code:see"),
+        hook("user_state_changed", if_={"new_state": "away"}, set={"was_away": True}),
+        greeting=Greeting(say="Welcome."),
+        languages={"de-DE": LanguageOverride()},
+        turn=Turn(
+            interruption=Interruption(acknowledgements=("right",)),
+            max_speech=MaxSpeech(after=Duration(20.0), say="Let me stop you there."),
+        ),
+        limits=Limits(idle_prompt=IdlePrompt(after=Duration(20.0), say="Still there?", times=1)),
+    )
+    tools = FakeTools({"german": german}, hooks={"tools.code:see": see})
+    async with calling(agent=agent, script=script, tools=tools) as call:
+        await call.room.silent(2)
+        await call.say("When do you open?")
+        await call.room.speak(call.learn(""), 0.4)  # a cough
+        await call.room.silent(12)
+        await call.say("In German please.")
+        await call.room.silent(30)  # away
+        await call.say("And now it fails.")
+        await call.room.silent(5)
+        call.room._events.force(CallerMuted(muted=True))
+        call.room.leave(final=False)
+        await call.room.silent(1)
+        call.room.link(returned=True)
+        await call.room.speak(call.learn("On and on."), 25)
+        await call.room.silent(5)
+        call.room.leave(final=True)
+        assert await call.task == "caller_left"
+        return Told(call.events, hooks, read_journal(call.journal.path))
+
+
+@pytest.fixture(scope="module")
+def held() -> Told:
+    return run_virtual(_hold())
+
+
+def test_every_event_of_the_reference_happens(held: Told) -> None:
+    assert {event.type for event in held.published} == set(EVENT_TYPES)
+
+
+def test_the_journal_tells_the_same(held: Told) -> None:
+    fold = Happenings("S1", "test-agent")
+    assert [event for record in held.journal for event in fold.take(record)] == held.published
+
+
+def test_hooks_are_given_the_same_in_the_same_order(held: Told) -> None:
+    assert held.hooked == held.published
+
+
+async def test_the_stream_tells_the_same(held: Told, serve: Serve, daemon: FakeDaemon) -> None:
+    daemon.ring = EventRing()
+    client = await serve(AdminSettings(addr="127.0.0.1:0", token=TOKEN["Authorization"].removeprefix("Bearer ")))
+    daemon.ring.add(held.published)
+    assert [message.data for message in await told(client)] == [asdict(event) for event in held.published]

@@ -1,0 +1,119 @@
+"""Hooks in real calls: Python functions in their processes speak when the caller joins, and change a turn."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from agentd.providers.llm import Message
+from agentd.session.restore import restore
+from agentd.transport.tokens import LiveKitCredentials
+from bench.caller import Caller, Server
+from bench.daemon import running_daemon, zero_cost_agent
+from tests.documents import ROOT
+from tests.speech import utterance
+from tests.system.caller import ended_journal, server_of, speak, spoken
+from tests.system.test_daemon import asked
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+HOOKS = """
+hooks:
+  - {on: participant_linked, do: {python: "tools.visitors:on_join"}}
+  - {on: before_reply, do: {python: "tools.visitors:before_reply"}}
+  - {on: close, do: {python: "tools.visitors:on_close"}}
+"""
+
+
+@pytest.fixture
+def server(credentials: LiveKitCredentials) -> Server:
+    return server_of(credentials)
+
+
+async def test_a_function_greets_who_joins_another_changes_a_turn_and_a_third_runs_at_the_end(
+    server: Server, tmp_path: Path
+) -> None:
+    agents = tmp_path / "agents.d"
+    (agents / "tools").mkdir(parents=True)
+    text = zero_cost_agent("visitors", ["You said: {text}."], character="5ms", extra=HOOKS)
+    (agents / "visitors.yaml").write_text(text)
+    (agents / "tools" / "visitors.py").write_text((ROOT / "agents.d" / "tools" / "visitors.py").read_text())
+    environment = {"AGENTD_STORE": str(tmp_path / "state")}
+    async with running_daemon(server, agents, workers=1, environment=environment) as daemon:
+        async with Caller.join(server, agent="visitors") as caller:
+            await spoken(caller, 0)
+            greeted = " ".join(caption.text.strip() for caption in caller.agent_captions())
+            _, ended_at = await speak(caller, utterance("When do you open?"))
+            await spoken(caller, ended_at)
+            answer = await asked(caller, "my card is 4111 1111 1111 1111")
+            await caller.agent_state("listening", 15)
+            (session,) = await daemon.sessions()
+            history = await daemon.get(f"/v1/sessions/{session['id']}/history")
+            edited = await daemon.post(f"/v1/sessions/{session['id']}/history", {"keep": 1})
+            await caller.leave()
+        records = await ended_journal(tmp_path / "state", caller.room)
+        log = daemon.log.read_text()
+    assert greeted.endswith("Whom do you want to see?")
+    assert answer == "You said: my card is [a card number]."
+    assert [item["text"] for item in history["items"]] == [None] * 5  # there is no admin token
+    assert edited == (202, {"session": session["id"], "edit": "keep"})
+    assert restore(records).items == (Message(role="assistant", text="You said: my card is [a card number]."),)
+    done = [(r.data["event"], r.data["outcome"]) for r in records if r.kind == "hook.completed"]
+    assert done[:2] == [("participant_linked", "ok"), ("before_reply", "ok")]
+    assert "said 0 things and left: caller_left" in log
+
+
+BAD = """\
+import os
+
+def hang() -> None:
+    while True:
+        pass
+
+def crash() -> None:
+    os._exit(3)
+"""
+MORE_HOOKS = """\
+  - {on: agent_state_changed, if: {new_state: speaking}, timeout: 1s, do: {python: "tools.bad:hang"}}
+  - {on: participant_linked, do: {python: "tools.bad:crash"}}
+"""
+
+
+async def test_hooks_that_hang_or_crash_harm_nothing_and_all_go_on_when_a_worker_is_killed(
+    server: Server, tmp_path: Path
+) -> None:
+    files = {
+        "visitors.yaml": zero_cost_agent("visitors", ["You said: {text}."], character="5ms", extra=HOOKS + MORE_HOOKS),
+        "tools/__init__.py": "",
+        "tools/visitors.py": (ROOT / "agents.d" / "tools" / "visitors.py").read_text(),
+        "tools/bad.py": BAD,
+    }
+    environment = {"AGENTD_STORE": str(tmp_path)}
+    async with running_daemon(server, files, workers=2, environment=environment) as daemon:
+        async with Caller.join(server, agent="visitors") as caller:
+            await spoken(caller, 0)
+            before = await asked(caller, "my card is 4111 1111 1111 1111")
+            (session,) = await daemon.sessions()
+            (worker,) = [each for each in await daemon.workers() if each["id"] == session["worker"]]
+            await caller.agent_state("listening", 15)
+            killed = time.monotonic()
+            os.kill(int(worker["pid"]), signal.SIGKILL)
+            await spoken(caller, killed)  # that there was a fault
+            after = await asked(caller, "my card is 4111 1111 1111 1112")
+            await caller.agent_state("listening", 15)
+            await caller.leave()
+        records = await ended_journal(tmp_path, caller.room)
+    assert before == after == "You said: my card is [a card number]."
+    ran = [(r.data["hook"], r.data["event"], r.data["outcome"]) for r in records if r.kind == "hook.completed"]
+    assert ran.count((0, "participant_linked", "ok")) == 1
+    assert ran.count((4, "participant_linked", "crashed")) == 1
+    assert ran.count((1, "before_reply", "ok")) == 2
+    assert (3, "agent_state_changed", "timeout") in ran
+    errors = [record.data for record in records if record.kind == "error"]
+    assert all(re.match(r"hook .*visitors\.yaml:\d+$", error["where"]) for error in errors)
+    assert any("it ended with exit code 3" in error["message"] for error in errors)
