@@ -39,7 +39,8 @@ def _head(call: Explained) -> str:
 def _turn(turn: TurnExplained) -> list[str]:
     spoken = f" in {turn.language}" if turn.language else ""
     lines = [f"turn {turn.turn}, {turn.at_s:.1f} s{spoken}"]
-    lines += _told("caller", _quoted(turn.text))
+    who = f"{turn.speaker}: " if turn.speaker else ""
+    lines += _told("caller", who + _quoted(turn.text))
     for cause in turn.ignored:
         lines += _told("ignored", f"words of which none is a turn: {_caused(cause)}")
     lines += _attempts(turn.attempts) + _errors(turn.errors)

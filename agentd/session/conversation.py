@@ -16,15 +16,18 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from agentd.config.definition import IdlePrompt, LanguageOverride, Turn
 from agentd.errors import JournalError
 from agentd.providers.llm import ChatRequest, Message, ToolChoice
+from agentd.providers.speakers import labelled
 from agentd.providers.tts import TTSSettings
 from agentd.session.context import fitted
 from agentd.session.echo import EchoWatch
-from agentd.session.events import CommitTurn
+from agentd.session.events import THE_CALLER, CommitTurn, Voice
 from agentd.session.happenings import Happenings
 from agentd.session.history import History
 from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLanguage, evidence_of, match
+from agentd.session.people import People
 from agentd.session.setup import Providers, SessionSetup
 from agentd.session.voice import WatchedVoice
+from agentd.session.waiting import WaitingTurns
 from agentd.tools.spec import Caller, Event, ToolContext
 
 log = logging.getLogger(__name__)
@@ -53,7 +56,7 @@ class Conversation:
         self.setup = setup
         self.definition = setup.definition
         self.tools = setup.tools
-        self.caller = Caller()
+        self.people = People(setup.definition.room.participants != "linked", setup.definition.name)
         restored = setup.restored
         self.languages = LanguageTracker(
             setup.definition.declared_languages,
@@ -64,12 +67,16 @@ class Conversation:
         self.variables: dict[str, Any] = {**setup.definition.variables, **setup.variables}
         if restored is not None:
             self.variables.update(restored.variables)
+            self.people.restore(restored.labels)
         self.history = History(restored.items, restored.ids) if restored else History()
+        self.waiting = WaitingTurns(self.history)
+        for turn in restored.unanswered if restored else ():
+            self.waiting.add(turn)
         self.turns = restored.turns if restored else 0
         self.replies = restored.replies if restored else 0
         self.started_at = started_at
         self.echo = EchoWatch()
-        self.voice = WatchedVoice(setup.room.audio_out, self.echo)
+        self.voice = WatchedVoice(setup.room.audio_out, *(() if self.people.several else (self.echo,)))
         self.agent_silent: float | None = None  # when the agent was heard last, on the session's clock
         self._journal_ok = True
         usage = dict(restored.usage) if restored else {}
@@ -109,6 +116,11 @@ class Conversation:
             gap_s = round(max(0.0, time.time() - setup.restored.last_record_at), 3)
             self.record("session.resumed", incarnation=setup.incarnation, gap_s=gap_s)
 
+    @property
+    def caller(self) -> Caller:
+        """The linked participant, or one of those who are here."""
+        return self.people.caller
+
     # The language.
 
     @property
@@ -129,6 +141,8 @@ class Conversation:
     def turn_settings(self) -> Turn:
         """Turn-taking, with the present language's phrases."""
         turn, phrases = self.definition.turn, self.in_language.acknowledgements
+        if self.definition.room.participants == "push_to_talk":
+            turn = replace(turn, detection="manual")
         return replace(turn, interruption=replace(turn.interruption, acknowledgements=phrases)) if phrases else turn
 
     @property
@@ -196,14 +210,22 @@ class Conversation:
             return template
 
     def request(
-        self, *, instruction: str | None = None, tool_choice: ToolChoice = "auto", next_turn: str | None = None
+        self,
+        *,
+        instruction: str | None = None,
+        tool_choice: ToolChoice = "auto",
+        next_turn: str | None = None,
+        voice: Voice = THE_CALLER,
     ) -> ChatRequest:
-        """What the model is asked now. `instruction`: one more for this answer only. `next_turn`: as if the caller's
-        turn had ended with this text."""
+        """What the model is asked now. `instruction`: one more for this answer only. `next_turn`: as if the turn of
+        this voice had ended with this text."""
         prompt = self._instructions()
         head = (Message(role="system", text=prompt),) if prompt else ()
         tail = (Message(role="system", text=self.render(instruction)),) if instruction else ()
-        following = (Message(role="user", text=next_turn),) if next_turn is not None else ()
+        following: tuple[Message, ...] = ()
+        if next_turn is not None:
+            speaker = self.people.speaker(voice)
+            following = (Message(role="user", text=labelled(speaker, next_turn), speaker=speaker),)
         return ChatRequest(
             items=(*head, *fitted(self.history, following, self.definition.limits.history_tokens, self.record), *tail),
             tools=self.tools.schemas,
@@ -217,9 +239,11 @@ class Conversation:
         parts = [self.render(self.definition.prompt)]
         if self.definition.languages:
             parts += [self.render(self.in_language.instructions or ""), SPEAK.format(self.language)]
+        parts.append(self.people.instructions)
         return "\n\n".join(part for part in parts if part)
 
-    def tool_context(self, say: Any) -> ToolContext:
+    def tool_context(self, say: Any, voice: Voice = THE_CALLER) -> ToolContext:
+        """`voice`: whose turn led to the call."""
         return ToolContext(
             session_id=self.setup.id,
             agent=self.definition.name,
@@ -228,7 +252,7 @@ class Conversation:
             job_id=self.setup.job_id,
             started_at=datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="seconds"),
             language=self.language,
-            caller=self.caller,
+            caller=self.people.participant(voice),
             variables=dict(self.variables),
             say=say,
         )

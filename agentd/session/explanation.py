@@ -60,6 +60,8 @@ RULES: Mapping[str, str] = {
     "failed": "the provider failed",
     "session_ended": "the call ended",
     "long_speech": "the caller had spoken for long",
+    "speaker_left": "whoever had held it has left",
+    "most_people": "as many people as can be heard were there",
     "attempts": "as many as are allowed had been made in this turn",
 }
 """Rules in words; one that is not here stands for itself."""
@@ -151,6 +153,7 @@ class TurnExplained:
     language: str | None
     delay_s: float
     ended: Cause
+    speaker: str = ""  # of several people, by label
     ignored: list[Cause] = field(default_factory=list)
     early: list[Early] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
@@ -255,7 +258,8 @@ class _Explaining:
         self.call.ended, self.call.duration_s = data["reason"], data["duration_s"]
 
     def on_caller_linked(self, data: Mapping[str, Any]) -> None:
-        self.call.caller = data.get("name") or data["identity"]
+        told = data.get("present")
+        self.call.caller = ", ".join(told) if told else data.get("name") or data["identity"]
 
     # The caller.
 
@@ -269,6 +273,7 @@ class _Explaining:
             language=data.get("language"),
             delay_s=data["delay_s"],
             ended=self._cause(data),
+            speaker=data.get("label", ""),
             ignored=pending.ignored,
             early=pending.early,
             attempts=pending.attempts,

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentd.session.events import AgentWords, ToolsRunning, TurnEvent
+from agentd.session.events import AgentWords, ToolsRunning, TurnEvent, Voice
 from agentd.session.plan import Plan
 from agentd.session.reply import Reply
 from agentd.session.room import RoomEvent
+
+
+@dataclass(frozen=True, slots=True)
+class FromVoice:
+    """What was heard of one of several voices."""
+
+    voice: Voice
+    event: TurnEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +71,5 @@ class End:
     goodbye: str = ""
 
 
-SessionEvent = ReplyDone | ReplySounds | ReplyTells | Speak | Cancel | InterruptNow | End
+SessionEvent = FromVoice | ReplyDone | ReplySounds | ReplyTells | Speak | Cancel | InterruptNow | End
 InboxEvent = TurnEvent | RoomEvent | SessionEvent

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentd.providers.llm import ChatItem, ToolCall, ToolResult
-from agentd.session.history import Draft, History, ToolRound, agent_id, tools_id, user_id
+from agentd.providers.speakers import Speaker
+from agentd.session.history import Draft, History, ToolRound, agent_id, tools_id
 from agentd.session.records import Record
+from agentd.session.waiting import WaitingTurn, WaitingTurns
 
 LOST_CALL = "The outcome of this call is unknown: the process that made it ended. Do not assume that it failed."
 
@@ -41,6 +43,8 @@ class Restored:
     `reply_owed`: the model is to be asked: it had not answered the caller's last turn, or not to the end.
     `reply_begun`: then it is to go on after what was heard and `unsaid`, instead of answering anew.
     `waiting`: what was asked to be said and had not begun. `warned`: the caller knows that time is running out.
+    `labels`: of several people, by identity. `speaker`: whose turn was answered last. `unanswered`: turns that waited
+    for the floor.
     """
 
     items: tuple[ChatItem, ...] = ()
@@ -59,6 +63,9 @@ class Restored:
     started_at: float = 0.0
     ended: bool = False
     language: str = ""  # "": the agent's own
+    labels: Mapping[str, str] = field(default_factory=dict)
+    speaker: Speaker | None = None
+    unanswered: tuple[WaitingTurn, ...] = ()
 
 
 def restore(records: Iterable[Record]) -> Restored:
@@ -78,6 +85,7 @@ class _Restoring:
     """
 
     history: History = field(default_factory=History)
+    waiting_turns: WaitingTurns = field(init=False)
     drafts: dict[tuple[int, int], Draft] = field(default_factory=dict)  # by reply and number of the draft
     draft_of: dict[tuple[int, int], Draft] = field(default_factory=dict)  # by reply and segment
     tool_round: ToolRound | None = None  # the last one
@@ -90,7 +98,10 @@ class _Restoring:
     apart: dict[int, Waiting] = field(default_factory=dict)  # by reply: begun speeches that the model is not to know
     turns: int = 0
     replies: int = 0
-    speaking: bool = False
+    speaking: set[str] = field(default_factory=set)  # by identity
+    labels: dict[str, str] = field(default_factory=dict)
+    turn_of: dict[int, Speaker | None] = field(default_factory=dict)
+    speaker: Speaker | None = None
     owed: bool = False
     generating: bool = False
     begun: bool = False
@@ -100,6 +111,9 @@ class _Restoring:
     started_at: float = 0.0
     ended: bool = False
     language: str = ""
+
+    def __post_init__(self) -> None:
+        self.waiting_turns = WaitingTurns(self.history)
 
     def take(self, record: Record) -> None:
         self.last_at = record.at
@@ -124,20 +138,40 @@ class _Restoring:
     # The caller.
 
     def on_speech_started(self, data: Mapping[str, Any]) -> None:
-        self.speaking = True
+        self.speaking.add(data.get("speaker", ""))
 
     def on_speech_wordless(self, data: Mapping[str, Any]) -> None:
-        self.speaking = False
+        self.speaking.discard(data.get("speaker", ""))
 
     def on_decision(self, data: Mapping[str, Any]) -> None:
-        if data["action"] in ("Ignore", "ResumeSpeech"):  # it was a cough, an "uh-huh", or noise
-            self.speaking = False
+        if data["action"] not in ("Ignore", "ResumeSpeech"):
+            return
+        if "speaker" in data:  # it was a cough, an "uh-huh", or noise
+            self.speaking.discard(data["speaker"])
+        else:
+            self.speaking.clear()
+
+    def on_caller_linked(self, data: Mapping[str, Any]) -> None:
+        if "label" in data:
+            self.labels[data["identity"]] = data["label"]
+
+    def on_caller_left(self, data: Mapping[str, Any]) -> None:
+        if "present" in data:
+            self.speaking.discard(data["identity"])
 
     def on_turn_user(self, data: Mapping[str, Any]) -> None:
-        self.speaking = False
+        self.speaking.discard(data.get("speaker", ""))
         self.turns = data["turn"]
-        self.history.add_user(data["text"], user_id(self.turns))
-        self.owed = True
+        speaker = _speaker(data)
+        self.turn_of[self.turns] = speaker
+        self.waiting_turns.add(WaitingTurn(number=self.turns, text=data["text"], speaker=speaker))
+        if not data.get("waits", False):
+            self._admit(self.turns)
+            self.owed = True
+
+    def _admit(self, turn: int) -> None:
+        self.waiting_turns.admit(turn)
+        self.speaker = self.turn_of.get(turn)
 
     def on_usage(self, data: Mapping[str, Any]) -> None:
         for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "characters"):
@@ -177,6 +211,8 @@ class _Restoring:
 
     def on_reply_started(self, data: Mapping[str, Any]) -> None:
         self._wait_again()
+        if data.get("turn") is not None:
+            self._admit(data["turn"])
         self.replies = data["reply"]
         asked_for = self.waiting.pop(data.get("speech", ""), None)
         if asked_for is not None and not asked_for.in_history:
@@ -193,7 +229,7 @@ class _Restoring:
         if generate or bridge:
             self.owed = False
         if bridge:
-            self.speaking = False
+            self.speaking.clear()
 
     def on_reply_written(self, data: Mapping[str, Any]) -> None:
         self.generating = False
@@ -278,7 +314,7 @@ class _Restoring:
             turns=self.turns,
             replies=self.replies,
             unsaid=(*self.pending.values(), *self.carried),
-            caller_was_speaking=self.speaking,
+            caller_was_speaking=bool(self.speaking),
             reply_owed=self.owed or self.generating,
             reply_begun=self.generating and self.begun,
             waiting=tuple(self.waiting.values()),
@@ -288,4 +324,14 @@ class _Restoring:
             started_at=self.started_at,
             ended=self.ended,
             language=self.language,
+            labels=self.labels,
+            speaker=self.speaker,
+            unanswered=self.waiting_turns.all(),
         )
+
+
+def _speaker(data: Mapping[str, Any]) -> Speaker | None:
+    """Of a turn; None: the only caller."""
+    if "label" not in data:
+        return None
+    return Speaker(identity=data["speaker"], label=data["label"], other_voice=data["other_voice"])

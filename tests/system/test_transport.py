@@ -312,9 +312,10 @@ async def test_mute_and_unmute_are_told(credentials: LiveKitCredentials) -> None
     async with Caller.join(server_of(credentials)) as caller, guest_in(credentials, caller.room) as guest:
         await until(lambda: guest.heard)
         caller.mute()
-        await until(lambda: guest.of(CallerMuted) == [CallerMuted(muted=True)])
+        await until(lambda: guest.of(CallerMuted) == [CallerMuted(muted=True, identity=caller.identity)])
         caller.unmute()
-        await until(lambda: guest.of(CallerMuted) == [CallerMuted(muted=True), CallerMuted(muted=False)])
+        muted, unmuted = (CallerMuted(muted=muted, identity=caller.identity) for muted in (True, False))
+        await until(lambda: guest.of(CallerMuted) == [muted, unmuted])
         began_at, _ = await caller.say(tone(700, 0.6))
         await asyncio.sleep(0.2)
         assert loudest_hz(guest.samples(began_at + 0.2)[: INPUT_HZ // 2], INPUT_HZ) == pytest.approx(700, abs=10)
