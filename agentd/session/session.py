@@ -216,7 +216,8 @@ class Session(Controls):
             self._speech_ended = now()
         for decision in decisions:
             await self._carry_out(decision)
-        self._early.follow(self._machine)
+        if not len(self._conversation.waiting):  # else the answer to this turn will follow another's
+            self._early.follow(self._machine)
         if self._presses and voice != THE_CALLER and self._machine.is_done(voice):
             self._listening.close(voice.identity)
 

@@ -127,6 +127,9 @@ class FakeRoom:
     def leave(self, *, final: bool = True, identity: str = "caller") -> None:
         self._events.force(CallerLeft(identity=identity, reason="CLIENT_INITIATED", final=final))
 
+    def tell(self, event: RoomEvent) -> None:
+        self._events.force(event)
+
     def type(self, text: str, identity: str = "caller") -> None:
         self._events.force(TextReceived(text=text, identity=identity))
 

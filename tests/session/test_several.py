@@ -14,10 +14,11 @@ from agentd.providers.llm import ChatRequest, Message, TextDelta, ToolCall, Tool
 from agentd.providers.stt import Transcript
 from agentd.session.people import SEVERAL
 from agentd.session.restore import restore
+from agentd.session.room import CallerMuted, CallerUnheard
 from agentd.tools.spec import ToolContext
 from tests.fakes.call import Call, FakeTools, calling, definition
 from tests.fakes.clock import run_virtual
-from tests.fakes.providers import Answer, FakeStreamingSTT, FakeSTTStream, calls, says
+from tests.fakes.providers import Answer, FakeStreamingSTT, FakeSTT, FakeSTTStream, calls, says
 
 
 def story(coroutine_function):  # type: ignore[no-untyped-def]
@@ -254,6 +255,54 @@ async def test_a_second_voice_is_a_turn_of_its_own_with_a_label_and_tools_are_to
         assert seen == [("caller", False), ("caller", True)]
 
 
+class TwoVoicesBatch(FakeSTT):
+    """The same of whole utterances."""
+
+    def transcript(self, text: str) -> Transcript:
+        return Transcript(text=text.removeprefix("*"), speaker="1" if text.startswith("*") else "0")
+
+
+@story
+async def test_a_second_voice_is_told_apart_utterance_by_utterance_and_fills_no_turn_of_the_callers() -> None:
+    async with calling(stt=TwoVoicesBatch()) as call:
+        await call.room.speak(call.learn("My number is"), 1.0)
+        await call.room.silent(0.4)
+        await call.say("*Don't tell them.")
+        await call.room.silent(5)
+        assert [(t["speaker"], t["text"], t.get("label")) for t in call.of("turn.user")] == [
+            ("caller", "Don't tell them.", "another voice"), ("caller", "My number is", None),
+        ]  # fmt: skip
+        told = [data["other_voice"] for data in call.of("transcript") if "other_voice" in data]
+        assert told == [True]
+        restored = restore(call.records)
+        (other,) = [item for item in restored.items if isinstance(item, Message) and item.speaker]
+        assert (other.words, other.speaker and other.speaker.other_voice) == ("Don't tell them.", True)
+
+
+@story
+async def test_each_microphone_is_watched_for_the_agents_echo() -> None:
+    async with calling(agent=everyone(), link=False) as call:
+        join(call, "Anna", "Ben")
+        await asyncio.sleep(0.1)
+        voice = call.session._conversation.voice
+        assert len({id(echo) for echo in voice._echoes}) == 2
+        call.room.leave(identity="anna")
+        await asyncio.sleep(0.1)
+        assert len(voice._echoes) == 1
+
+
+@story
+async def test_what_is_muted_and_who_is_not_heard_are_told_by_name() -> None:
+    async with calling(agent=everyone(), link=False) as call:
+        join(call, "Anna", "Ben")
+        call.room.tell(CallerMuted(muted=True, identity="ben"))
+        call.room.tell(CallerUnheard(identity="zoe", name="Zoe", limit=8))
+        await asyncio.sleep(0.1)
+        told = {event.type: event.data for event in call.events}
+        assert told["participant_muted"] == {"muted": True, "identity": "ben"}
+        assert told["participant_unheard"] == {"identity": "zoe", "name": "Zoe", "rule": "most_people", "value": 8}
+
+
 # The property: whatever two people do.
 
 
@@ -308,7 +357,7 @@ def check(call: Call, said: dict[str, list[str]]) -> None:
     assert speakers == [turn["speaker"] for turn in call.of("turn.user")]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("streaming", [False, True])
 def test_whatever_two_people_do_no_turn_mixes_them_and_each_is_answered(seed: int, streaming: bool) -> None:
     run_virtual(one_life(seed, streaming=streaming))
