@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from agentd.aio import now
 from agentd.config.definition import IdlePrompt, LanguageOverride, Turn
 from agentd.errors import JournalError
 from agentd.providers.llm import ChatRequest, Message, ToolChoice
@@ -25,9 +26,10 @@ from agentd.session.happenings import Happenings
 from agentd.session.history import History
 from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLanguage, evidence_of, match
 from agentd.session.people import People
+from agentd.session.room import CallerLeft, CallerLinked
 from agentd.session.setup import Providers, SessionSetup
 from agentd.session.voice import WatchedVoice
-from agentd.session.waiting import WaitingTurns
+from agentd.session.waiting import WaitingTurn, WaitingTurns
 from agentd.tools.spec import Caller, Event, ToolContext
 
 log = logging.getLogger(__name__)
@@ -120,6 +122,52 @@ class Conversation:
     def caller(self) -> Caller:
         """The linked participant, or one of those who are here."""
         return self.people.caller
+
+    # The people.
+
+    def arrive(self, event: CallerLinked) -> None:
+        caller, people = event.caller, self.people
+        people.arrive(caller)
+        self.record(
+            "caller.linked",
+            identity=caller.identity,
+            name=caller.name,
+            kind=caller.kind,
+            returned=event.returned,
+            **({"label": people.labels[caller.identity], "present": list(people.present)} if people.several else {}),
+        )
+
+    def leave(self, event: CallerLeft) -> None:
+        self.people.leave(event.identity, now(), final=event.final)
+        self.record(
+            "caller.left",
+            identity=event.identity,
+            reason=event.reason,
+            final=event.final,
+            **({"present": list(self.people.present)} if self.people.several else {}),
+        )
+
+    def take_turn(self, turn: CommitTurn, language: str) -> int:
+        """Puts a turn into the history, or where it waits for its answer; its number."""
+        people, number = self.people, self.next_turn()
+        speaker = people.speaker(turn.voice)
+        self.waiting.add(WaitingTurn(number=number, text=turn.text, speaker=speaker))
+        if not people.take_turns:
+            self.waiting.admit(number)
+        self.record(
+            "turn.user",
+            turn=number,
+            text=turn.text,
+            rule=turn.rule,
+            value=turn.value,
+            delay_s=round(now() - turn.ended_at, 4),
+            source=turn.source,
+            language=language,
+            speaker=people.identity(turn.voice),
+            **({"label": speaker.label, "other_voice": speaker.other_voice} if speaker else {}),
+            **({"waits": True} if people.take_turns else {}),
+        )
+        return number
 
     # The language.
 

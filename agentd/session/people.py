@@ -69,6 +69,10 @@ class People:
         """Whether somebody is away only because their connection failed."""
         return any(now - since < within_s for since in self.lost.values())
 
+    def may_speak(self, identity: str) -> bool:
+        """Whether what comes of them counts: they are here."""
+        return not self.several or identity in self.here
+
     # Voices.
 
     def voice(self, identity: str) -> Voice:

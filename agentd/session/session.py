@@ -81,7 +81,7 @@ from agentd.session.speech import AGAIN, HIGH
 from agentd.session.speeches import Speeches
 from agentd.session.timing import TurnTiming
 from agentd.session.turns import Agent
-from agentd.session.waiting import WaitingTurn, to_answer
+from agentd.session.waiting import to_answer
 
 log = logging.getLogger(__name__)
 
@@ -244,32 +244,14 @@ class Session(Controls):
                 log.info("speech_ignored", extra={"rule": decision.rule, "characters": len(text)})
 
     def _commit(self, turn: CommitTurn) -> None:
-        conversation, people = self._conversation, self._conversation.people
-        language = conversation.hear_language(turn)
-        speaker, number = people.speaker(turn.voice), conversation.next_turn()
-        conversation.waiting.add(WaitingTurn(number=number, text=turn.text, speaker=speaker))
-        if not people.take_turns:
-            conversation.waiting.admit(number)
-        conversation.record(
-            "turn.user",
-            turn=number,
-            text=turn.text,
-            rule=turn.rule,
-            value=turn.value,
-            delay_s=round(now() - turn.ended_at, 4),
-            source=turn.source,
-            language=language,
-            speaker=people.identity(turn.voice),
-            **({"label": speaker.label, "other_voice": speaker.other_voice} if speaker else {}),
-            **({"waits": True} if people.take_turns else {}),
-        )
+        number = self._conversation.take_turn(turn, self._conversation.hear_language(turn))
         self._time.spoke()
         timing = TurnTiming(
             last_speech=turn.ended_at, speech_ended=self._speech_ended, words_at=turn.words_at, committed=now()
         )
         early = self._early.committed(turn.text)
         self._listening.turn_ended(turn.voice)
-        if people.take_turns:
+        if self._conversation.people.take_turns:
             self._speeches.supersede(turn.voice)
         self._speeches.add(
             Plan(
@@ -317,7 +299,7 @@ class Session(Controls):
     async def _other_event(self, event: RoomEvent | SessionEvent) -> None:
         people = self._conversation.people
         match event:
-            case FromVoice(voice, told) if not people.several or voice.identity in people.here:
+            case FromVoice(voice, told) if people.may_speak(voice.identity):
                 await self._turn_event(told, voice)
             case ReplyDone(reply) if reply is self._reply:
                 await self._reply_done(reply)
@@ -346,8 +328,9 @@ class Session(Controls):
             case CallerMuted(muted=muted):
                 identity = event.identity or self._conversation.caller.identity
                 self._conversation.record("caller.muted", muted=muted, identity=identity)
-            case TextReceived(text=text) if self._setup.definition.room.text_input and text.strip():
-                await self._turn_event(TextTyped(text.strip()), people.voice(event.identity))
+            case TextReceived(text=text, identity=identity) if people.may_speak(identity):
+                if self._setup.definition.room.text_input and text.strip():
+                    await self._turn_event(TextTyped(text.strip()), people.voice(identity))
             case TurnByHand():
                 self._turn_by_hand(event)
             case VoiceUnheard(seconds=seconds):
@@ -405,17 +388,9 @@ class Session(Controls):
     # The caller comes and goes.
 
     def _caller_linked(self, event: CallerLinked) -> None:
-        caller, people = event.caller, self._conversation.people
-        people.arrive(caller)
-        self._conversation.record(
-            "caller.linked",
-            identity=caller.identity,
-            name=caller.name,
-            kind=caller.kind,
-            returned=event.returned,
-            **({"label": people.labels[caller.identity], "present": list(people.present)} if people.several else {}),
-        )
-        if people.several and not self._presses:
+        caller = event.caller
+        self._conversation.arrive(event)
+        if self._conversation.people.several and not self._presses:
             self._listening.open(caller.identity)
         self._machine.warm |= event.outbound
         self._caller_there = True
@@ -438,14 +413,7 @@ class Session(Controls):
 
     async def _caller_left(self, event: CallerLeft) -> None:
         people = self._conversation.people
-        people.leave(event.identity, now(), final=event.final)
-        self._conversation.record(
-            "caller.left",
-            identity=event.identity,
-            reason=event.reason,
-            final=event.final,
-            **({"present": list(people.present)} if people.several else {}),
-        )
+        self._conversation.leave(event)
         if people.several:
             self._listening.close(event.identity)
             for decision in self._machine.leave(event.identity, now()):
