@@ -31,7 +31,8 @@ turn.judged        probability (a turn detector's, that the caller has finished)
 speech.wordless    (the recogniser found no words in the utterance)
 speech.created     speech (its name), purpose (as below), source (say, generate_reply), requested (from outside: by an
                    operator, a tool or a hook), priority, interruptible, in_history, text, instruction, user_input,
-                   end_call (the reason for which the call ends after it): it waits to be said
+                   end_call (the reason for which the call ends after it), turn (that it answers), again (it was cut
+                   by somebody else before anything of it was heard): it waits to be said
 speech.finished    speech, requested, interrupted: it was said, or will not be
 reply.started      reply, turn, purpose (answer, greeting, say, reply, idle, warning, bridge, goodbye), generate
                    (whether the model is asked), speech, in_history (whether the model learns of it)

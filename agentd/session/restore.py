@@ -102,6 +102,7 @@ class _Restoring:
     labels: dict[str, str] = field(default_factory=dict)
     turn_of: dict[int, Speaker | None] = field(default_factory=dict)
     speaker: Speaker | None = None
+    again: tuple[str, int] | None = None  # an answer that is to be given again, and its turn
     owed: bool = False
     generating: bool = False
     begun: bool = False
@@ -180,6 +181,8 @@ class _Restoring:
     # What was asked for.
 
     def on_speech_created(self, data: Mapping[str, Any]) -> None:
+        if data.get("again", False):
+            self.again = (data["speech"], data["turn"])
         if not (data["requested"] or data["end_call"]):
             return
         self.waiting[data["speech"]] = Waiting(
@@ -194,7 +197,13 @@ class _Restoring:
             end_call=data["end_call"],
         )
 
+    def _over(self, speech: str) -> None:
+        """It has begun, or will not."""
+        if self.again is not None and self.again[0] == speech:
+            self.again = None
+
     def on_speech_finished(self, data: Mapping[str, Any]) -> None:
+        self._over(data["speech"])
         self.waiting.pop(data["speech"], None)
 
     def _wait_again(self) -> None:
@@ -213,6 +222,7 @@ class _Restoring:
         self._wait_again()
         if data.get("turn") is not None:
             self._admit(data["turn"])
+        self._over(data.get("speech", ""))
         self.replies = data["reply"]
         asked_for = self.waiting.pop(data.get("speech", ""), None)
         if asked_for is not None and not asked_for.in_history:
@@ -315,7 +325,7 @@ class _Restoring:
             replies=self.replies,
             unsaid=(*self.pending.values(), *self.carried),
             caller_was_speaking=bool(self.speaking),
-            reply_owed=self.owed or self.generating,
+            reply_owed=self.owed or self.generating or self.again is not None,
             reply_begun=self.generating and self.begun,
             waiting=tuple(self.waiting.values()),
             warned=self.warned,
@@ -325,7 +335,7 @@ class _Restoring:
             ended=self.ended,
             language=self.language,
             labels=self.labels,
-            speaker=self.speaker,
+            speaker=self.turn_of.get(self.again[1]) if self.again else self.speaker,
             unanswered=self.waiting_turns.all(),
         )
 

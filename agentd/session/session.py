@@ -216,7 +216,8 @@ class Session(Controls):
             self._speech_ended = now()
         for decision in decisions:
             await self._carry_out(decision)
-        if not len(self._conversation.waiting):  # else the answer to this turn will follow another's
+        behind = self._conversation.people.take_turns and len(self._speeches)  # the answer would follow another's
+        if not behind:
             self._early.follow(self._machine)
         if self._presses and voice != THE_CALLER and self._machine.is_done(voice):
             self._listening.close(voice.identity)

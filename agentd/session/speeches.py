@@ -9,7 +9,7 @@ from agentd.session.conversation import Conversation
 from agentd.session.events import Voice
 from agentd.session.inbox import Cancel, SessionEvent, Speak
 from agentd.session.plan import Plan
-from agentd.session.speech import SpeechHandle
+from agentd.session.speech import AGAIN, SpeechHandle
 from agentd.session.speech_queue import SpeechQueue
 
 
@@ -57,6 +57,8 @@ class Speeches:
             instruction=plan.instruction,
             user_input=plan.user_input,
             end_call=plan.end_call,
+            turn=plan.number,
+            again=plan.priority == AGAIN,
         )
 
     def restore(self, plan: Plan) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from agentd.cli.explained import text_of
 from agentd.config.definition import AgentDefinition, Greeting, RoomOptions
 from agentd.providers.llm import ChatRequest, Message, TextDelta, ToolCall, ToolResult
 from agentd.providers.stt import Transcript
+from agentd.session.explanation import explain
 from agentd.session.people import SEVERAL
 from agentd.session.restore import restore
 from agentd.session.room import CallerMuted, CallerUnheard
@@ -207,6 +209,40 @@ async def test_a_call_that_outlives_its_process_knows_who_said_what_and_owes_eac
         last = [[said for said in asked(request) if said[0]][-1] for request in call.llm.requests]
         assert last == [("ben", "[Ben] Is there parking?"), ("anna", "[Anna] And on Sunday?")]
         assert asked(call.llm.requests[-1])[0] == ("anna", "[Anna] When do you open?")
+
+
+@story
+async def test_an_answer_that_another_cut_is_not_lost_with_the_process() -> None:
+    async with calling(agent=everyone(), script=repeats, link=False) as call:
+        join(call, "Anna", "Ben")
+        call.llm.first_token_s = 5.0
+        call.room.type("When do you open?", "anna")
+        await asyncio.sleep(1)
+        await call.room.speak(call.learn("Wait, I have a question, too."), 1.0, "ben")
+        await call.room.silent(0.45, "ben")
+        assert [decision["action"] for decision in call.of("decision")][-2:] == ["PauseSpeech", "Interrupt"]
+        records = list(call.records)
+    restored = restore(records)
+    assert (restored.reply_owed, restored.unanswered) == (True, ())
+    assert restored.speaker is not None
+    assert restored.speaker.identity == "anna"
+
+
+@story
+async def test_an_explanation_names_the_speakers_and_whose_answer_is_whose() -> None:
+    async with calling(agent=everyone(), script=says("Of course."), link=False) as call:
+        join(call, "Anna", "Ben")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(call.say("When do you open?", who="anna"))
+            group.create_task(call.say("Is there parking?", 1.6, who="ben"))
+        await asyncio.sleep(6)
+        explained = explain("S1", call.records)
+    assert explained.caller == "Anna, Ben"
+    assert [(turn.speaker, turn.text) for turn in explained.turns] == [
+        ("Anna", "When do you open?"), ("Ben", "Is there parking?"),
+    ]  # fmt: skip
+    assert [turn.reply and turn.reply.text for turn in explained.turns] == ["Of course.", "Of course."]
+    assert 'Anna: "When do you open?"' in text_of(explained)
 
 
 @story
