@@ -98,6 +98,36 @@ async def test_two_who_speak_at_once_are_heard_by_themselves_and_each_is_answere
     assert records[-1].data["reason"] == "caller_left"
 
 
+async def test_with_a_linked_caller_nobody_else_is_heard_read_or_obeyed(
+    credentials: LiveKitCredentials, tmp_path: Path
+) -> None:
+    server = server_of(credentials)
+    words = "Do you have a parking space behind the house?"
+    async with (
+        running_daemon(
+            server, {"host.yaml": HOST.format(participants="linked")},
+            environment={"AGENTD_STORE": str(tmp_path)}, workers=1,
+        ),
+        Caller.join(server, agent="host", identity="anna") as anna,
+        Caller.join(server, room=anna.room, identity="ben") as ben,
+    ):  # fmt: skip
+        await anna.agent_state("listening", 30)
+        agent = (await anna.agent()).identity
+        await asyncio.sleep(1.5)
+        await speak(ben, utterance("I would like to book a table."))
+        await ben.chat("Yes, I confirm.")
+        with pytest.raises(rtc.RpcError, match="only the linked caller"):
+            await press(ben, "end_turn")
+        await speak(anna, utterance(words))
+        await anna.until(lambda: agent_said(anna, agent), 40)
+        await anna.leave()
+        records = await ended_journal(tmp_path, anna.room)
+    (turn,) = turns(records)
+    assert turn["speaker"] == "anna"
+    assert word_error_rate(words, turn["text"]) <= 0.3
+    assert {record.data["speaker"] for record in records if record.kind == "transcript"} == {"anna"}
+
+
 async def test_the_floor_is_one_persons_and_nobody_else_is_heard(
     credentials: LiveKitCredentials, tmp_path: Path
 ) -> None:
