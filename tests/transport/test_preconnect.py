@@ -137,4 +137,4 @@ def test_only_a_few_buffers_are_kept() -> None:
             await buffers.read(cast(rtc.ByteStreamReader, FakeReader(b"", {"trackId": f"TR_{number}"})))
         return len(buffers._received)
 
-    assert run_virtual(story()) == 4
+    assert run_virtual(story()) == 8
