@@ -89,7 +89,7 @@ class ConsoleRoom:
         self._events: Channel[RoomEvent] = Channel(100)
         self._events.force(CallerLinked(caller=Caller(identity="console", name="console")))
 
-    def audio_in(self) -> AsyncIterator[AudioFrame]:
+    def audio_in(self, identity: str = "") -> AsyncIterator[AudioFrame]:
         return aiter(self._frames)
 
     def events(self) -> AsyncIterator[RoomEvent]:
@@ -101,7 +101,7 @@ class ConsoleRoom:
     async def open_caption(self, segment_id: str) -> ConsoleCaption:
         return ConsoleCaption(lambda text: self._said("agent", text))
 
-    async def user_caption(self, segment_id: str, text: str, *, final: bool) -> None:
+    async def user_caption(self, segment_id: str, text: str, *, final: bool, identity: str = "") -> None:
         if final:
             self._said("you", text)
 

@@ -39,7 +39,8 @@ def _head(call: Explained) -> str:
 def _turn(turn: TurnExplained) -> list[str]:
     spoken = f" in {turn.language}" if turn.language else ""
     lines = [f"turn {turn.turn}, {turn.at_s:.1f} s{spoken}"]
-    lines += _told("caller", _quoted(turn.text))
+    who = f"{turn.speaker}: " if turn.speaker else ""
+    lines += _told("caller", who + _quoted(turn.text))
     if turn.hook:
         lines += _told("hook", f"it had heard {_quoted(turn.heard)}; changed by {turn.hook}")
     for cause in turn.ignored:

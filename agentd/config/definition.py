@@ -258,8 +258,9 @@ class RoomOptions:
         "Kinds of participant that the agent talks with.", default=("standard", "sip", "connector"), min_length=1
     )
     participants: Literal["linked", "everyone", "push_to_talk"] = setting(
-        "Whom the agent hears: linked (the first who joins), everyone (each turn bears the speaker's name), or "
-        "push_to_talk (whoever takes the floor by RPC, until they give it back).",
+        "Whom the agent talks with: linked (the first who joins, and nobody else), everyone (up to 8 people at once, "
+        "each turn with its speaker's name), or push_to_talk (whoever takes the floor by start_turn, until they give "
+        "it back, leave, or have had it for 120 s).",
         default="linked",
     )
     text_input: bool = setting("Take chat messages as turns.", default=True)

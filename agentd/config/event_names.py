@@ -14,9 +14,9 @@ BEFORE_REPLY = "before_reply"
 EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "user_state_changed": ("old_state", "new_state", "rule", "value"),
     "agent_state_changed": ("old_state", "new_state"),
-    "user_input_transcribed": ("transcript", "is_final", "language"),
+    "user_input_transcribed": ("transcript", "is_final", "language", "speaker"),
     "user_transcription_timeout": ("speech_duration",),
-    "conversation_item_added": ("role", "text", "interrupted", "turn", "reply", "purpose", "language"),
+    "conversation_item_added": ("role", "text", "interrupted", "turn", "reply", "purpose", "language", "speaker"),
     "agent_false_interruption": ("resumed", "rule", "value"),
     "overlapping_speech": ("is_interruption", "outcome", "duration"),
     "function_tools_executed": ("reply", "calls"),
@@ -30,13 +30,17 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "session_started": ("incarnation", "gap"),
     "participant_linked": ("identity", "name", "kind", "returned"),
     "participant_left": ("identity", "reason", "final"),
-    "participant_muted": ("muted",),
+    "participant_muted": ("muted", "identity"),
+    "participant_unheard": ("identity", "name", "rule", "value"),
     "language_changed": ("language", "before", "rule", "value"),
     "speech_finished": ("speech", "user_initiated", "interrupted"),
     "variables_changed": ("values",),
     "user_speech_limit": ("taken", "rule", "value"),
 }
-HOOK_FIELDS: Mapping[str, tuple[str, ...]] = {**EVENT_FIELDS, BEFORE_REPLY: ("text", "turn", "language", "source")}
+HOOK_FIELDS: Mapping[str, tuple[str, ...]] = {
+    **EVENT_FIELDS,
+    BEFORE_REPLY: ("text", "turn", "language", "source", "speaker"),
+}
 
 
 def names_for(pattern: str) -> tuple[str, ...]:

@@ -88,7 +88,30 @@ def _turn(turn: Turn) -> Iterable[Finding]:
         yield Finding("detection", "no-effect-yet", message, "it is taken as auto", warning=True)
 
 
+def _several(definition: AgentDefinition) -> Iterable[Finding]:
+    """What cannot be together with more than one participant."""
+    participants, turn, kinds = definition.room.participants, definition.turn, definition.room.participant_kinds
+    if participants == "linked":
+        return
+    if turn.detection == "realtime":
+        yield Finding("turn", "conflict", f'"detection: realtime" hears one participant, not "{participants}"')
+    if participants == "everyone" and turn.detection == "manual":
+        hint = "write room: {participants: push_to_talk}"
+        yield Finding("turn", "conflict", '"detection: manual" needs a button, which "everyone" has not', hint)
+    if participants != "push_to_talk":
+        return
+    if turn.detection not in ("auto", "manual", "realtime"):
+        message = f'"push_to_talk" ends turns by hand, not by "detection: {turn.detection}"'
+        yield Finding("turn", "conflict", message, "leave it out")
+    if turn.wake_phrase is not None:
+        yield Finding("turn", "conflict", '"push_to_talk" waits for a button, and "wake_phrase" for words')
+    if "standard" not in kinds:
+        message = '"push_to_talk" needs a front end, which participants of these kinds do not have'
+        yield Finding("room", "conflict", message, 'add "standard" to "participant_kinds"')
+
+
 def _agent(definition: AgentDefinition) -> Iterable[Finding]:
+    yield from _several(definition)
     if definition.turn.detection == "model" and definition.turn_detector is None:
         hint = "like turn_detector: {provider: smart-turn}"
         yield Finding("turn", "missing-key", '"detection: model" needs a "turn_detector"', hint)

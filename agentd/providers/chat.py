@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from agentd.providers.llm import ChatItem, Message, ToolCall, ToolResult
+from agentd.providers.speakers import Speaker
 
 FORMAT = "agentd-chat-1"
 _OPENAI_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -170,8 +171,9 @@ def units(entries: Iterable[Entry]) -> Iterator[tuple[Entry, ...]]:
 
 def _written(entry: Entry) -> dict[str, Any]:
     match entry.item:
-        case Message(role=role, text=text, interrupted=interrupted):
-            return {"id": entry.id, "type": "message", "role": role, "text": text, "interrupted": interrupted}
+        case Message(role=role, text=text, interrupted=interrupted, speaker=speaker):
+            who = {"speaker": asdict(speaker)} if speaker else {}
+            return {"id": entry.id, "type": "message", "role": role, "text": text, "interrupted": interrupted, **who}
         case ToolCall(id=call_id, name=name, arguments=arguments):
             return {"id": entry.id, "type": "tool_call", "call_id": call_id, "name": name, "arguments": arguments}
         case ToolResult(call_id=call_id, name=name, content=content, is_error=failed):
@@ -190,7 +192,8 @@ def _read(data: Any, place: str) -> Entry:
             if data.get("role") not in ("system", "user", "assistant"):
                 raise ValueError(f"{place}.role is none of system, user, assistant")
             text = _text(data, "text", place)
-            return Entry(name, Message(role=data["role"], text=text, interrupted=data.get("interrupted") is True))
+            cut, speaker = data.get("interrupted") is True, _read_speaker(data.get("speaker"), f"{place}.speaker")
+            return Entry(name, Message(role=data["role"], text=text, interrupted=cut, speaker=speaker))
         case "tool_call":
             call_id, called = _text(data, "call_id", place), _text(data, "name", place)
             return Entry(name, ToolCall(id=call_id, name=called, arguments=_text(data, "arguments", place)))
@@ -199,6 +202,15 @@ def _read(data: Any, place: str) -> Entry:
             failed = data.get("is_error") is True
             return Entry(name, ToolResult(call_id=call_id, name=called, content=content, is_error=failed))
     raise ValueError(f"{place}.type is none of message, tool_call, tool_result")
+
+
+def _read_speaker(data: Any, place: str) -> Speaker | None:
+    if data is None:
+        return None
+    if not isinstance(data, Mapping):
+        raise _wrong(f"{place} is nobody")
+    identity, label = _text(data, "identity", place), _text(data, "label", place)
+    return Speaker(identity=identity, label=label, other_voice=data.get("other_voice") is True)
 
 
 def _wrong(message: str) -> ValueError:

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from agentd.providers.speakers import Speaker
+
 ToolChoice = Literal["auto", "none", "required"]
 
 
@@ -16,11 +18,20 @@ class LLMSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """`interrupted`: an assistant message that was cut; `text` is then what the caller heard."""
+    """`interrupted`: an assistant message that was cut; `text` is then what the caller heard.
+
+    `speaker`: which of several people said it; None: the only caller. `text` then begins with their label.
+    """
 
     role: Literal["system", "user", "assistant"]
     text: str
     interrupted: bool = False
+    speaker: Speaker | None = None
+
+    @property
+    def words(self) -> str:
+        """The text without its speaker's label."""
+        return self.text.removeprefix(self.speaker.prefix) if self.speaker else self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

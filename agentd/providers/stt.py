@@ -35,6 +35,7 @@ class Transcript:
     language: str | None = None  # BCP 47, where the provider says it
     confidence: float | None = None  # 0 to 1
     identified: bool = False  # `language` is what was heard, and not what was asked for
+    speaker: str | None = None  # which of the voices in this sound, by the recogniser's own name; None: it cannot tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,7 @@ def livekit_rooms(settings: WorkerSettings) -> Rooms:
         options = RoomJoin(
             participant_kinds=definition.room.participant_kinds,
             participant_identity=start.participant,
+            participants=definition.room.participants,
             text_input=definition.room.text_input,
             credentials=credentials,
             fresh_token=fresh_token,

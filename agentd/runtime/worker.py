@@ -274,7 +274,10 @@ def visible_changes(record: Record) -> Mapping[str, Any]:
         case "turn.agent" if TOTAL in record.data["latencies"]:
             return {"latencies": dict(record.data["latencies"])}
         case "caller.linked":
-            return {"caller": str(record.data.get("name") or record.data["identity"])}
+            present = tuple(record.data.get("present", ()))
+            return {"caller": ", ".join(present) or str(record.data.get("name") or record.data["identity"])}
+        case "caller.left" if record.data.get("present"):
+            return {"caller": ", ".join(record.data["present"])}
     return {}
 
 

@@ -9,7 +9,6 @@ from agentd.aio import now
 from agentd.session.conversation import Conversation
 from agentd.session.early import EarlyAnswer
 from agentd.session.events import CommitTurn
-from agentd.session.history import user_id
 from agentd.session.hook_actions import literal
 from agentd.session.plan import Plan
 from agentd.session.speeches import Speeches
@@ -64,18 +63,10 @@ class CallerTurns:
         """As it was said, or as hooks want it."""
         conversation, turn = self._conversation, held.turn
         text = turn.text if change.text is None else change.text
-        conversation.history.add_user(text, user_id(conversation.turns + 1))
-        conversation.record(
-            "turn.user",
-            turn=conversation.next_turn(),
-            text=text,
-            rule=turn.rule,
-            value=turn.value,
-            delay_s=round(now() - turn.ended_at, 4),
-            source=turn.source,
-            language=held.language,
-            **({"heard": turn.text, "hook": place} if text != turn.text else {}),
-        )
+        changed = {"heard": turn.text, "hook": place} if text != turn.text else {}
+        number = conversation.take_turn(replace(turn, text=text), held.language, **changed)
+        if conversation.people.take_turns:
+            self._speeches.supersede(turn.voice)
         self._speeches.add(
             Plan(
                 purpose="answer",
@@ -84,6 +75,8 @@ class CallerTurns:
                 turn=turn,
                 timing=held.timing,
                 early=held.early,
-                interruptible=turn.rule != "max_speech",  # the turn was taken from a caller who goes on talking
+                interruptible=turn.rule != "max_speech",  # which takes the turn from a caller who goes on talking
+                number=number,
+                voice=turn.voice,
             )
         )

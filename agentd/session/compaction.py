@@ -50,8 +50,8 @@ def _told(item: ChatItem) -> str:
     match item:
         case Message(role="system", text=text):
             return text.removeprefix(HEADING)
-        case Message(role="user", text=text):
-            return f"Caller: {text}"
+        case Message(role="user", text=text, speaker=speaker):
+            return text if speaker else f"Caller: {text}"
         case Message(text=text, interrupted=interrupted):
             return f"Agent: {text}" + (" (interrupted)" if interrupted else "")
         case ToolCall(name=name, arguments=arguments):

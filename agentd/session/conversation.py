@@ -13,18 +13,23 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from agentd.aio import now
 from agentd.config.definition import IdlePrompt, LanguageOverride, Turn
 from agentd.errors import JournalError
 from agentd.providers.llm import ChatRequest, Message, ToolChoice
+from agentd.providers.speakers import labelled
 from agentd.providers.tts import TTSSettings
 from agentd.session.context import fitted
 from agentd.session.echo import EchoWatch
-from agentd.session.events import CommitTurn
+from agentd.session.events import THE_CALLER, CommitTurn, Voice
 from agentd.session.happenings import Happenings
 from agentd.session.history import History
 from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLanguage, evidence_of, match
+from agentd.session.people import People
+from agentd.session.room import CallerLeft, CallerLinked
 from agentd.session.setup import Providers, SessionSetup
 from agentd.session.voice import WatchedVoice
+from agentd.session.waiting import WaitingTurn, WaitingTurns
 from agentd.tools.acts import Act
 from agentd.tools.spec import Caller, Event, ToolContext
 
@@ -58,7 +63,7 @@ class Conversation:
         self.setup = setup
         self.definition = setup.definition
         self.tools = setup.tools
-        self.caller = Caller()
+        self.people = People(setup.definition.room.participants != "linked", setup.definition.name)
         restored = setup.restored
         self.languages = LanguageTracker(
             setup.definition.declared_languages,
@@ -69,12 +74,16 @@ class Conversation:
         self.variables: dict[str, Any] = {**setup.definition.variables, **setup.variables}
         if restored is not None:
             self.variables.update(restored.variables)
+            self.people.restore(restored.labels)
         self.history = History(restored.items, restored.ids) if restored else History()
+        self.waiting = WaitingTurns(self.history)
+        for turn in restored.unanswered if restored else ():
+            self.waiting.add(turn)
         self.turns = restored.turns if restored else 0
         self.replies = restored.replies if restored else 0
         self.started_at = started_at
         self.echo = EchoWatch()
-        self.voice = WatchedVoice(setup.room.audio_out, self.echo)
+        self.voice = WatchedVoice(setup.room.audio_out, *(() if self.people.several else (self.echo,)))
         self.agent_silent: float | None = None  # when the agent was heard last, on the session's clock
         self._journal_ok = True
         usage = dict(restored.usage) if restored else {}
@@ -115,6 +124,65 @@ class Conversation:
             gap_s = round(max(0.0, time.time() - setup.restored.last_record_at), 3)
             self.record("session.resumed", incarnation=setup.incarnation, gap_s=gap_s)
 
+    @property
+    def caller(self) -> Caller:
+        """The linked participant, or one of those who are here."""
+        return self.people.caller
+
+    # The people.
+
+    def arrive(self, event: CallerLinked) -> None:
+        caller, people = event.caller, self.people
+        people.arrive(caller)
+        self.record(
+            "caller.linked",
+            identity=caller.identity,
+            name=caller.name,
+            kind=caller.kind,
+            returned=event.returned,
+            **({"label": people.labels[caller.identity], "present": list(people.present)} if people.several else {}),
+        )
+
+    def leave(self, event: CallerLeft) -> None:
+        self.people.leave(event.identity, now(), final=event.final)
+        self.record(
+            "caller.left",
+            identity=event.identity,
+            reason=event.reason,
+            final=event.final,
+            **({"present": list(self.people.present)} if self.people.several else {}),
+        )
+
+    def take_turn(self, turn: CommitTurn, language: str, **changed: str) -> int:
+        """Puts a turn into the history, or where it waits for its answer; its number. `changed`: what a hook did."""
+        people, number = self.people, self.next_turn()
+        speaker = people.speaker(turn.voice)
+        self.waiting.add(WaitingTurn(number=number, text=turn.text, speaker=speaker))
+        if not people.take_turns:
+            self.waiting.admit(number)
+        self.record(
+            "turn.user",
+            turn=number,
+            text=turn.text,
+            rule=turn.rule,
+            value=turn.value,
+            delay_s=round(now() - turn.ended_at, 4),
+            source=turn.source,
+            language=language,
+            **self.whose(turn.voice),
+            **changed,
+        )
+        return number
+
+    def whose(self, voice: Voice) -> dict[str, Any]:
+        """The fields of a turn's records that tell who said it."""
+        people, speaker = self.people, self.people.speaker(voice)
+        return {
+            "speaker": people.identity(voice),
+            **({"label": speaker.label, "other_voice": speaker.other_voice} if speaker else {}),
+            **({"waits": True} if people.take_turns else {}),
+        }
+
     # The language.
 
     @property
@@ -135,6 +203,8 @@ class Conversation:
     def turn_settings(self) -> Turn:
         """Turn-taking, with the present language's phrases."""
         turn, phrases = self.definition.turn, self.in_language.acknowledgements
+        if self.definition.room.participants == "push_to_talk":
+            turn = replace(turn, detection="manual")
         return replace(turn, interruption=replace(turn.interruption, acknowledgements=phrases)) if phrases else turn
 
     @property
@@ -202,14 +272,22 @@ class Conversation:
             return template
 
     def request(
-        self, *, instruction: str | None = None, tool_choice: ToolChoice = "auto", next_turn: str | None = None
+        self,
+        *,
+        instruction: str | None = None,
+        tool_choice: ToolChoice = "auto",
+        next_turn: str | None = None,
+        voice: Voice = THE_CALLER,
     ) -> ChatRequest:
-        """What the model is asked now. `instruction`: one more for this answer only. `next_turn`: as if the caller's
-        turn had ended with this text."""
+        """What the model is asked now. `instruction`: one more for this answer only. `next_turn`: as if the turn of
+        this voice had ended with this text."""
         prompt = self._instructions()
         head = (Message(role="system", text=prompt),) if prompt else ()
         tail = (Message(role="system", text=self.render(instruction)),) if instruction else ()
-        following = (Message(role="user", text=next_turn),) if next_turn is not None else ()
+        following: tuple[Message, ...] = ()
+        if next_turn is not None:
+            speaker = self.people.speaker(voice)
+            following = (Message(role="user", text=labelled(speaker, next_turn), speaker=speaker),)
         return ChatRequest(
             items=(*head, *fitted(self.history, following, self.definition.limits.history_tokens, self.record), *tail),
             tools=self.tools.schemas,
@@ -223,9 +301,11 @@ class Conversation:
         parts = [self.render(self.definition.prompt)]
         if self.definition.languages:
             parts += [self.render(self.in_language.instructions or ""), SPEAK.format(self.language)]
+        parts.append(self.people.instructions)
         return "\n\n".join(part for part in parts if part)
 
-    def tool_context(self, say: Any) -> ToolContext:
+    def tool_context(self, say: Any, voice: Voice = THE_CALLER) -> ToolContext:
+        """`voice`: whose turn led to the call."""
         return ToolContext(
             session_id=self.setup.id,
             agent=self.definition.name,
@@ -234,7 +314,7 @@ class Conversation:
             job_id=self.setup.job_id,
             started_at=datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="seconds"),
             language=self.language,
-            caller=self.caller,
+            caller=self.people.participant(voice),
             variables=dict(self.variables),
             say=say,
             act=self.act,

@@ -18,10 +18,11 @@ from agentd.providers.llm import ChatRequest, LLMDelta, TextDelta, ToolChoice, U
 from agentd.providers.tts import SpeechChunk
 from agentd.session import resilience
 from agentd.session.conversation import Conversation
+from agentd.session.events import THE_CALLER, Voice
+from agentd.session.floor import Floor
 from agentd.session.preemption import DropEarly, Preemption, SkipEarly, StartEarly
 from agentd.session.segmenter import Segmenter
 from agentd.session.synthesis import Segments, voiced
-from agentd.session.turns import TurnMachine
 
 SEGMENTS_CAPACITY = 64  # sentences that the model may be ahead of synthesis
 DELTAS_CAPACITY = 1_000  # the model waits when it has written that much before its turn has come
@@ -31,9 +32,9 @@ SOUND_CAPACITY = 200  # so does synthesis
 class EarlyAnswer:
     """One attempt. `request`: what the model was asked, to be compared with what it would be asked now."""
 
-    def __init__(self, conversation: Conversation, attempt: int, text: str) -> None:
+    def __init__(self, conversation: Conversation, attempt: int, text: str, voice: Voice = THE_CALLER) -> None:
         self.attempt = attempt
-        self.request = early_request(conversation, text)
+        self.request = early_request(conversation, text, voice)
         self.began = now()
         self.voiced = conversation.definition.turn.preemptive.tts
         self.segments: Segments = Channel(SEGMENTS_CAPACITY)
@@ -164,10 +165,10 @@ def usable(early: EarlyAnswer | None, conversation: Conversation) -> EarlyAnswer
     return None
 
 
-def early_request(conversation: Conversation, text: str) -> ChatRequest:
-    """What the model would be asked if the caller's turn ended now with this text."""
+def early_request(conversation: Conversation, text: str, voice: Voice = THE_CALLER) -> ChatRequest:
+    """What the model would be asked if the turn of this voice ended now with this text."""
     choice: ToolChoice = "auto" if conversation.definition.limits.max_tool_steps else "none"
-    return conversation.request(tool_choice=choice, next_turn=text)
+    return conversation.request(tool_choice=choice, next_turn=text, voice=voice)
 
 
 class EarlyAnswers:
@@ -179,15 +180,15 @@ class EarlyAnswers:
         self._preemption = Preemption(conversation.definition.turn.preemptive)
         self._current: EarlyAnswer | None = None
 
-    def follow(self, machine: TurnMachine) -> None:
-        """To be called after each step of the machine."""
+    def follow(self, machine: Floor) -> None:
+        """To be called after each step of the floor."""
         for decision in self._preemption.step(machine.state, machine.ending):
             self._conversation.record(
                 "decision", rule=decision.rule, action=type(decision).__name__, value=decision.value
             )
             match decision:
                 case StartEarly(text=text, attempt=attempt):
-                    self._current = EarlyAnswer(self._conversation, attempt, text)
+                    self._current = EarlyAnswer(self._conversation, attempt, text, machine.voice)
                     self._current.start(self._tasks)
                 case DropEarly(rule=rule) if self._current is not None:
                     self._current.drop(rule)

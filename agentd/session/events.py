@@ -6,6 +6,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Voice:
+    """Whose sound or words: a participant's by identity, or (`other`) somebody else's at their microphone."""
+
+    identity: str = ""
+    other: bool = False
+
+
+THE_CALLER = Voice()
+"""The linked participant, where the agent talks with no other."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechStarted:
     """The VAD is sure that the caller speaks, since `since`."""
 
@@ -151,10 +163,12 @@ TurnEvent = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """`rule`: why, by name; `value`: the configuration field behind it, "turn.endpointing.min_delay=0.5"."""
+    """`rule`: why, by name; `value`: the configuration field behind it, "turn.endpointing.min_delay=0.5"; `voice`:
+    whose turn it is about."""
 
     rule: str
     value: str = ""
+    voice: Voice = THE_CALLER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

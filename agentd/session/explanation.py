@@ -61,6 +61,8 @@ RULES: Mapping[str, str] = {
     "session_ended": "the call ended",
     "long_speech": "the caller had spoken for long",
     "hook": "a hook wanted it so",
+    "speaker_left": "whoever had held it has left",
+    "most_people": "as many people as can be heard were there",
     "attempts": "as many as are allowed had been made in this turn",
 }
 """Rules in words; one that is not here stands for itself."""
@@ -153,6 +155,7 @@ class TurnExplained:
     language: str | None
     delay_s: float
     ended: Cause
+    speaker: str = ""  # of several people, by label
     ignored: list[Cause] = field(default_factory=list)
     early: list[Early] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
@@ -259,7 +262,8 @@ class _Explaining:
         self.call.ended, self.call.duration_s = data["reason"], data["duration_s"]
 
     def on_caller_linked(self, data: Mapping[str, Any]) -> None:
-        self.call.caller = data.get("name") or data["identity"]
+        told = data.get("present")
+        self.call.caller = ", ".join(told) if told else data.get("name") or data["identity"]
 
     # The caller.
 
@@ -273,6 +277,7 @@ class _Explaining:
             language=data.get("language"),
             delay_s=data["delay_s"],
             ended=self._cause(data),
+            speaker=data.get("label", ""),
             ignored=pending.ignored,
             early=pending.early,
             attempts=pending.attempts,

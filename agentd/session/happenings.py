@@ -41,8 +41,8 @@ EVENT_TYPES: Mapping[str, EventType] = {
             "user_input_transcribed",
             "The recogniser's words; those that are not final may still change.",
             ("transcript",),
-            ("transcript", "is_final", "language"),
-            ("transcript",),
+            ("transcript", "is_final", "language", "speaker"),
+            ("transcript", "speaker"),
         ),
         EventType(
             "user_transcription_timeout",
@@ -54,8 +54,8 @@ EVENT_TYPES: Mapping[str, EventType] = {
             "conversation_item_added",
             "A turn of the caller, or what was heard of a reply.",
             ("turn.user", "turn.agent"),
-            ("role", "text", "interrupted", "turn", "reply", "purpose", "language"),
-            ("text",),
+            ("role", "text", "interrupted", "turn", "reply", "purpose", "language", "speaker"),
+            ("text", "speaker"),
         ),
         EventType(
             "agent_false_interruption",
@@ -124,7 +124,16 @@ EVENT_TYPES: Mapping[str, EventType] = {
             ("identity", "reason", "final"),
             ("identity",),
         ),
-        EventType("participant_muted", "The caller's microphone.", ("caller.muted",), ("muted",)),
+        EventType(
+            "participant_muted", "The caller's microphone.", ("caller.muted",), ("muted", "identity"), ("identity",)
+        ),
+        EventType(
+            "participant_unheard",
+            "Somebody is in the room whom the agent cannot listen to as well; `value` is how many it can.",
+            ("caller.unheard",),
+            ("identity", "name", "rule", "value"),
+            ("identity", "name"),
+        ),
         EventType(
             "language_changed",
             "The conversation goes on in another language.",
@@ -247,6 +256,7 @@ def _user_state(_: Happenings, data: Mapping[str, Any]) -> _Told:
 
 def _transcript(_: Happenings, data: Mapping[str, Any]) -> _Told:
     told = {"transcript": data["text"], "is_final": data["final"], "language": data["language"]}
+    told["speaker"] = data.get("speaker")
     yield "user_input_transcribed", told
 
 
@@ -263,7 +273,7 @@ def _agent_turn(_: Happenings, data: Mapping[str, Any]) -> _Told:
 
 def _item(role: str, data: Mapping[str, Any], *, interrupted: bool) -> dict[str, Any]:
     item = {"role": role, "text": data["text"], "interrupted": interrupted}
-    return {**item, **{name: data.get(name) for name in ("turn", "reply", "purpose", "language")}}
+    return {**item, **{name: data.get(name) for name in ("turn", "reply", "purpose", "language", "speaker")}}
 
 
 def _decision(_: Happenings, data: Mapping[str, Any]) -> _Told:
@@ -336,6 +346,7 @@ _HANDLERS: Mapping[str, Callable[[Happenings, Mapping[str, Any]], _Told]] = {
     "caller.linked": _same("participant_linked"),
     "caller.left": _same("participant_left"),
     "caller.muted": _same("participant_muted"),
+    "caller.unheard": _same("participant_unheard"),
     "state": Happenings.agent_state,
     "user.state": _user_state,
     "speech.ended": Happenings.ended,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from agentd.providers.chat import ChatContext, Entry, is_pinned, units
 from agentd.providers.llm import ChatItem, Message, ToolCall, ToolResult
+from agentd.providers.speakers import Speaker, labelled
 from agentd.session.markup import plain
 
 _SUMMARY = "summary"  # how the id of a summary begins
@@ -107,8 +108,9 @@ class History:
         self._summaries = max((int(number) for number in numbers if number.isdecimal()), default=0)
         self.forgotten = 0  # items that were forgotten or summarised
 
-    def add_user(self, text: str, entry_id: str = "user") -> None:
-        self._entries.append(Entry(entry_id, Message(role="user", text=text)))
+    def add_user(self, text: str, entry_id: str = "user", speaker: Speaker | None = None) -> None:
+        """`speaker`: which of several people said it."""
+        self._entries.append(Entry(entry_id, Message(role="user", text=labelled(speaker, text), speaker=speaker)))
 
     def begin_tools(self, calls: Iterable[ToolCall], entry_id: str = "tools") -> ToolRound:
         """Adds calls at once, so that no later request misses that they were made."""

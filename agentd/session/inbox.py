@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentd.session.causes import Causes, causes
-from agentd.session.events import AgentWords, ToolsRunning, TurnEvent
+from agentd.session.events import AgentWords, ToolsRunning, TurnEvent, Voice
 from agentd.session.plan import Plan
 from agentd.session.reply import Reply
 from agentd.session.room import RoomEvent
 from agentd.session.turn_hooks import TurnChecked
 from agentd.tools.acts import EditHistory
+
+
+@dataclass(frozen=True, slots=True)
+class FromVoice:
+    """What was heard of one of several voices."""
+
+    voice: Voice
+    event: TurnEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,17 @@ class Caused:
 
 
 SessionEvent = (
-    ReplyDone | ReplySounds | ReplyTells | Speak | Cancel | InterruptNow | End | EditHistory | TurnChecked | Caused
+    FromVoice
+    | ReplyDone
+    | ReplySounds
+    | ReplyTells
+    | Speak
+    | Cancel
+    | InterruptNow
+    | End
+    | EditHistory
+    | TurnChecked
+    | Caused
 )
 InboxEvent = TurnEvent | RoomEvent | SessionEvent
 

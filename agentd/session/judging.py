@@ -11,7 +11,7 @@ from agentd.audio import INPUT_HZ, AudioFrame, concat
 from agentd.errors import ProviderError
 from agentd.providers.turn_detector import TurnDetector, TurnSoFar
 from agentd.session.conversation import Conversation
-from agentd.session.events import TurnJudged
+from agentd.session.events import THE_CALLER, TurnJudged, Voice
 
 TURN_S = 8.0
 """Of sound that a detector hears: what Smart Turn was trained on."""
@@ -24,13 +24,16 @@ PENDING = 2
 
 
 class TurnJudge:
-    """One session's. Every `ask` that answers True is followed by one TurnJudged."""
+    """One person's. Every `ask` that answers True is followed by one TurnJudged."""
 
-    def __init__(self, conversation: Conversation, emit: Callable[[TurnJudged], None]) -> None:
-        wanted = conversation.definition.turn.detection in ("auto", "model")
+    def __init__(
+        self, conversation: Conversation, emit: Callable[[TurnJudged], None], voice: Voice = THE_CALLER
+    ) -> None:
+        wanted = conversation.turn_settings.detection in ("auto", "model")
         self._detector: TurnDetector | None = conversation.providers.turn_detector if wanted else None
         self._conversation = conversation
         self._emit = emit
+        self._voice = voice
         self._sound: deque[tuple[float, AudioFrame]] = deque()  # by the moment of its end
         self._since: float | None = None  # the onset of the turn
         self._words: list[str] = []
@@ -80,5 +83,10 @@ class TurnJudge:
             where = f"turn_detector {name.provider}" if name else "turn_detector"
             self._conversation.record("error", where=where, message=message)
             return None
-        self._conversation.record("turn.judged", probability=round(probability, 3), duration_s=round(now() - began, 4))
+        self._conversation.record(
+            "turn.judged",
+            probability=round(probability, 3),
+            duration_s=round(now() - began, 4),
+            speaker=self._conversation.people.identity(self._voice),
+        )
         return probability

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from agentd.aio import Channel, every, now
 from agentd.audio import INPUT_HZ, AudioFrame, concat
@@ -15,7 +16,9 @@ from agentd.providers.vad import VADSettings
 from agentd.session import resilience
 from agentd.session.activity import Offset, Onset, VoiceActivity
 from agentd.session.conversation import Conversation
+from agentd.session.echo import EchoWatch
 from agentd.session.events import (
+    THE_CALLER,
     Interim,
     ProviderEndOfTurn,
     Recognized,
@@ -23,6 +26,7 @@ from agentd.session.events import (
     SpeechEnded,
     SpeechStarted,
     TurnEvent,
+    Voice,
 )
 from agentd.session.judging import TurnJudge
 
@@ -46,14 +50,27 @@ class _Utterance:
 
 
 class Listening:
-    """One session's ears. `emit` takes events in order and must not block."""
+    """One person's ear. `emit` takes events in order and must not block; `emit_other`: what another voice says at the
+    same microphone. `echo` watches for the agent's voice there."""
 
-    def __init__(self, conversation: Conversation, emit: Callable[[TurnEvent], None]) -> None:
+    def __init__(
+        self,
+        conversation: Conversation,
+        emit: Callable[[TurnEvent], None],
+        *,
+        voice: Voice = THE_CALLER,
+        echo: EchoWatch | None = None,
+        emit_other: Callable[[TurnEvent], None] | None = None,
+    ) -> None:
         settings = conversation.definition.vad.settings
         self._settings = settings if isinstance(settings, VADSettings) else VADSettings()
         vad = conversation.providers.vad
         self._conversation = conversation
         self._emit = emit
+        self._emit_other = emit_other or emit
+        self._voice = voice
+        self._echo = echo or conversation.echo
+        self._own_voice: str | None = None  # the recogniser's name for the one that this ear is for: the first heard
         self._vad = vad.stream()
         self._activity = VoiceActivity(self._settings, vad.window_samples / INPUT_HZ)
         self._last_frame = now()
@@ -61,7 +78,7 @@ class Listening:
         self._recent: deque[AudioFrame] = deque()  # the last `prefix_padding` of sound, or the utterance
         self._recent_s = 0.0
         self._utterances: Channel[_Utterance] = Channel(PENDING_UTTERANCES)
-        self._judge = TurnJudge(conversation, emit)
+        self._judge = TurnJudge(conversation, emit, voice)
         self._frames: Channel[AudioFrame | None] = Channel(PENDING_FRAMES)  # None: flush
         self._recognisers = conversation.providers.stt
         self._tells_language = False  # the recogniser finds the language out by itself
@@ -118,12 +135,12 @@ class Listening:
 
     def _echoes(self, frame: AudioFrame) -> list[bool]:
         """By part of the frame, whether it is no more than the agent's own voice, coming back."""
-        echo = self._conversation.echo
+        echo = self._echo
         known = echo.path is not None
         echoes = echo.heard(frame, self._last_frame)
         if (echo.path is not None) != known:
             found = {"delay_s": echo.path.delay_s, "loss_db": round(echo.path.loss_db, 1)} if echo.path else {}
-            self._conversation.record("echo", **found)
+            self._note("echo", **found)
         return echoes
 
     def _keep(self, frame: AudioFrame) -> None:
@@ -137,13 +154,13 @@ class Listening:
 
     def _changed(self, change: Onset | Offset) -> None:
         if isinstance(change, Onset):
-            self._conversation.record("speech.started", at_s=round(change.since, 3))
+            self._note("speech.started", at_s=round(change.since, 3))
             self._judge.speech(change.since)
             self._emit(SpeechStarted(change.since))
             return
         self._offset_at = change.last_speech
         recognizing = not self.streaming and change.speech_s >= SHORTEST_SPEECH_S
-        self._conversation.record("speech.ended", duration_s=round(change.speech_s, 3))
+        self._note("speech.ended", duration_s=round(change.speech_s, 3))
         judging = change.speech_s >= SHORTEST_SPEECH_S and self._judge.ask()
         self._emit(SpeechEnded(change.last_speech, change.speech_s, recognizing, judging))
         if self.streaming:
@@ -157,7 +174,7 @@ class Listening:
             self._recent.clear()
             self._recent_s = 0.0
         else:
-            self._conversation.record("speech.wordless")
+            self._note("speech.wordless")
             self._emit(Recognized(""))
         if not self.streaming:  # else the words of this utterance are still to come
             self._change_language()
@@ -181,9 +198,12 @@ class Listening:
         async for utterance in self._utterances:
             transcript = await self._recognize(utterance.audio)
             text = transcript.text.strip()
-            self._judge.words(text)
             self._record(transcript, final=True, since=utterance.sound.until)
             language = transcript.language if transcript.identified else None
+            if text and self._is_other(transcript):
+                self._emit_other(Recognized(text, language))
+                text = ""
+            self._judge.words(text)
             self._emit(Recognized(text, language, batch=True, sound=utterance.sound))
 
     async def _recognize(self, audio: AudioFrame) -> Transcript:
@@ -201,15 +221,29 @@ class Listening:
 
     def _record(self, transcript: Transcript, *, final: bool, since: float) -> None:
         if transcript.text.strip():
-            self._conversation.record(
+            other = {"other_voice": True} if self._is_other(transcript) else {}
+            self._note(
                 "transcript",
                 text=transcript.text.strip(),
                 final=final,
                 language=transcript.language,
                 stt_s=round(now() - since, 4) if final else None,
+                **other,
             )
         elif final:
-            self._conversation.record("speech.wordless")
+            self._note("speech.wordless")
+
+    def _note(self, kind: str, /, **data: Any) -> None:
+        """Records it with whose sound it is about."""
+        self._conversation.record(kind, **data, speaker=self._conversation.people.identity(self._voice))
+
+    def _is_other(self, transcript: Transcript) -> bool:
+        """Whether these words are of another voice than the one that was heard first at this microphone."""
+        if transcript.speaker is None or not transcript.text.strip():
+            return False
+        if self._own_voice is None:
+            self._own_voice = transcript.speaker
+        return transcript.speaker != self._own_voice
 
     # Streaming recognisers: a stream for the whole call, opened again when it is lost or the language changes.
 
@@ -235,6 +269,7 @@ class Listening:
     async def _use(self, stream: STTStream) -> None:
         """Until the language changes. Raises ProviderError when the stream is lost."""
         lost: ProviderError | None = None
+        self._own_voice = None  # a new stream names voices anew
         try:
             async with asyncio.TaskGroup() as group:
                 sender = group.create_task(self._send_frames(stream))
@@ -270,7 +305,13 @@ class Listening:
         match event.kind:
             case "interim":
                 self._record(event.transcript, final=False, since=self._offset_at)
-                self._emit(Interim(event.transcript.text.strip()))
+                if not self._is_other(event.transcript):
+                    self._emit(Interim(event.transcript.text.strip()))
+            case "final" if self._is_other(event.transcript):
+                self._record(event.transcript, final=True, since=self._offset_at)
+                language = event.transcript.language if event.transcript.identified else None
+                self._emit(Interim(""))  # what was shown of them as the caller's
+                self._emit_other(Recognized(event.transcript.text.strip(), language))
             case "final":
                 self._judge.words(event.transcript.text.strip())
                 self._record(event.transcript, final=True, since=self._offset_at)

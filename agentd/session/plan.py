@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from agentd.providers.speakers import Speaker
 from agentd.session.causes import NOBODY, Causes
 from agentd.session.conversation import Conversation
 from agentd.session.early import EarlyAnswer
-from agentd.session.events import CommitTurn
+from agentd.session.events import THE_CALLER, CommitTurn, Voice
 from agentd.session.phrases import phrase
 from agentd.session.restore import Restored, Waiting
 from agentd.session.speech import FIRST, NORMAL
 from agentd.session.timing import TurnTiming
+from agentd.session.waiting import WaitingTurn
 
 Purpose = Literal["answer", "greeting", "say", "reply", "idle", "warning", "bridge", "goodbye"]
 
@@ -31,8 +33,8 @@ class Plan:
     `turn`: the caller's turn that it answers, `timing`: when that ended, `early`: what was made of the answer by then.
     `end_call`: the reason for which the call ends after it.
     `speech`: its name, given when it is queued. `requested`: from outside the session. `in_history`: whether the model
-    learns of it. `user_input`: words that stand before it as the caller's. `causes`: the hooks that
-    brought it about.
+    learns of it. `user_input`: words that stand before it as the caller's. `causes`: the hooks that brought it about.
+    `number`: of the turn that it answers, and `voice`: whose that is.
     """
 
     purpose: Purpose
@@ -52,6 +54,8 @@ class Plan:
     in_history: bool = True
     user_input: str = ""
     causes: Causes = NOBODY
+    number: int | None = None
+    voice: Voice = THE_CALLER
 
 
 def greeting(conversation: Conversation) -> Plan | None:
@@ -82,7 +86,17 @@ def bridge(restored: Restored, language: str) -> Plan:
         generate=restored.reply_owed,
         instruction=GO_ON if restored.reply_begun else None,
         priority=FIRST,
+        voice=_voice(restored.speaker),
     )
+
+
+def answer_owed(turn: WaitingTurn) -> Plan:
+    """To a turn that an earlier incarnation had heard and not come to."""
+    return Plan(purpose="answer", generate=True, number=turn.number, voice=_voice(turn.speaker))
+
+
+def _voice(speaker: Speaker | None) -> Voice:
+    return Voice(speaker.identity, speaker.other_voice) if speaker else THE_CALLER
 
 
 def waiting(speech: Waiting) -> Plan:

@@ -7,21 +7,27 @@ session.started    agent, revision, source, places (file:line of each setting th
                    decision), room, job_id, caller (identity, name, kind), variables
 session.resumed    incarnation, gap_s
 session.ended      reason, duration_s
-caller.linked      identity, name, kind, returned
-caller.left        identity, reason, final
-caller.muted       muted
+caller.linked      identity, name, kind, returned; where the agent talks with several people: label (what the model
+                   reads of them), present (the labels of all who are here)
+caller.left        identity, reason, final; present
+caller.unheard     identity, name, rule, value (the limit): in the room, and beyond the number of people that are heard
+caller.muted       muted, identity
 voice.unheard      seconds (the way to the caller broke: so much of what was played was not heard, nor what was queued)
 state              state (what front ends see: initializing, listening, thinking, speaking)
 echo               delay_s, loss_db (the agent's own voice comes back; without them: no more)
 user.state         state (listening, speaking, away), before, rule, value
-speech.started     at_s (session time of the first speech window)
+speech.started     at_s (session time of the first speech window); it and all below that are about the sound or words
+                   of a participant have `speaker`, their identity
 speech.ended       duration_s
 speech.overlapped  outcome (interruption, or why the agent goes on: acknowledgement, no_words, own_echo ...), duration_s
-transcript         text, final, language (heard, where the recogniser tells), stt_s (from the end of speech to the text)
-turn.held          text, source, rule, language (the turn has ended, and hooks look at it before the model does)
+transcript         text, final, language (heard, where the recogniser tells), stt_s (from the end of speech to the
+                   text); other_voice (true: of somebody else at the speaker's microphone)
+turn.held          text, source, rule, language (the turn has ended, and hooks look at it before the model does); of
+                   several people or voices: label, other_voice, waits
 turn.user          turn, text, rule (why the turn ended), value (the configuration behind it), delay_s, language
-                   (heard, or the conversation's), source (speech, text); of a turn that a hook has changed: heard
-                   (what was said), hook (where the hook stands)
+                   (heard, or the conversation's), source (speech, text); of several people or voices: label,
+                   other_voice, waits (true: it enters the conversation when a reply to it or a later turn begins); of
+                   a turn that a hook has changed: heard (what was said), hook (where the hook stands)
 language           language, before, rule (clear_turn, agreeing_turns, tool, caller_attribute), value: the
                    conversation goes on in this language
 turn.judged        probability (a turn detector's, that the caller has finished), duration_s
@@ -29,7 +35,8 @@ speech.wordless    (the recogniser found no words in the utterance)
 speech.created     speech (its name), purpose (as below), source (say, generate_reply), requested (from outside: by an
                    operator, a tool or a hook), priority, interruptible, in_history, text, instruction, user_input,
                    end_call (the reason for which the call ends after it), causes (numbers of the hooks that brought
-                   it about): it waits to be said
+                   it about), turn (that it answers), again (it was cut by somebody else before anything of it was
+                   heard): it waits to be said
 speech.finished    speech, requested, interrupted: it was said, or will not be
 reply.started      reply, turn, purpose (answer, greeting, say, reply, idle, warning, bridge, goodbye), generate
                    (whether the model is asked), speech, in_history (whether the model learns of it)
@@ -40,8 +47,8 @@ segment.started    reply, segment, text (handed to synthesis), draft (number of 
 segment.heard      reply, segment, text (what was played of it), interrupted (cut before its end)
 turn.agent         reply, turn, text (all that was heard), interrupted, purpose,
                    latencies {eou, stt, llm_ttft, tools, tts_ttfb, hold, e2e} in seconds (see `agentd.session.timing`)
-decision           rule, action (commit_turn, interrupt, pause, resume, ignore ...), value, detail
-tool.called        reply, id, name, arguments
+decision           rule, action (commit_turn, interrupt, pause, resume, ignore ...), value, detail; speaker (of several)
+tool.called        reply, id, name, arguments, speaker (whose turn led to it)
 tool.completed     reply, id, name, content, is_error, outcome, duration_s
 context.truncated  items (the oldest, forgotten for good; system messages are not counted and stay), later (of the
                    caller's current turn, left out of one request), tokens_before, tokens, rule, value

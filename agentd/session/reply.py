@@ -75,11 +75,10 @@ class Reply:
 
     async def run(self) -> None:
         """Until the last sound is heard. Raises CancelledError when interrupted, and nothing that a provider does."""
-        turn = self._conversation.turns if self.plan.turn else None
         self._conversation.record(
             "reply.started",
             reply=self.number,
-            turn=turn,
+            turn=self.plan.number,
             purpose=self.plan.purpose,
             generate=self.plan.generate,
             speech=self.plan.speech,
@@ -115,6 +114,11 @@ class Reply:
             self._settle(interrupted=True)
             if self._early is not None:
                 self._early.stop()
+
+    @property
+    def unheard_of(self) -> bool:
+        """Nothing of it was heard."""
+        return not any(self._heard)
 
     # What the playout reports.
 
@@ -269,7 +273,12 @@ class Reply:
         tool_round = self._running = self._conversation.history.begin_tools(calls, tools_id(self.number))
         for call in calls:  # in one go: that they stand side by side in the journal says that they are one round
             self._conversation.record(
-                "tool.called", reply=self.number, id=call.id, name=call.name, arguments=call.arguments
+                "tool.called",
+                reply=self.number,
+                id=call.id,
+                name=call.name,
+                arguments=call.arguments,
+                speaker=self._conversation.people.identity(self.plan.voice),
             )
         tasks = [self._background.create_task(self._run_tool(tool_round, call)) for call in calls]
         began = now()
@@ -300,7 +309,7 @@ class Reply:
         """One call, to its end, whatever becomes of the reply."""
         conversation = self._conversation
         try:
-            outcome = await conversation.tools.run(call, conversation.tool_context(self._say_for_tool))
+            outcome = await conversation.tools.run(call, conversation.tool_context(self._say_for_tool, self.plan.voice))
         except asyncio.CancelledError:
             self._complete(tool_round, _cancelled(call))
             raise
@@ -381,7 +390,7 @@ class Reply:
         self._conversation.record(
             "turn.agent",
             reply=self.number,
-            turn=self._conversation.turns if self.plan.turn else None,
+            turn=self.plan.number,
             purpose=self.plan.purpose,
             text=" ".join(self._heard),
             interrupted=interrupted,

@@ -12,8 +12,10 @@ from typing import Any
 
 from agentd.providers.chat import ChatContext
 from agentd.providers.llm import ChatItem, ToolCall, ToolResult
-from agentd.session.history import Draft, History, ToolRound, agent_id, tools_id, user_id
+from agentd.providers.speakers import Speaker
+from agentd.session.history import Draft, History, ToolRound, agent_id, tools_id
 from agentd.session.records import Record
+from agentd.session.waiting import WaitingTurn, WaitingTurns
 
 LOST_CALL = "The outcome of this call is unknown: the process that made it ended. Do not assume that it failed."
 
@@ -44,6 +46,8 @@ class Restored:
     `reply_begun`: then it is to go on after what was heard and `unsaid`, instead of answering anew.
     `entered`: which hooks (by their key) were given which of the events that a call begins with.
     `waiting`: what was asked to be said and had not begun. `warned`: the caller knows that time is running out.
+    `labels`: of several people, by identity. `speaker`: whose turn was answered last. `unanswered`: turns that waited
+    for the floor.
     """
 
     items: tuple[ChatItem, ...] = ()
@@ -64,6 +68,9 @@ class Restored:
     end_reason: str = ""
     language: str = ""  # "": the agent's own
     entered: frozenset[tuple[str, str]] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    speaker: Speaker | None = None
+    unanswered: tuple[WaitingTurn, ...] = ()
 
 
 def restore(records: Iterable[Record]) -> Restored:
@@ -91,6 +98,7 @@ class _Restoring:
     """
 
     history: History = field(default_factory=History)
+    waiting_turns: WaitingTurns = field(init=False)
     drafts: dict[tuple[int, int], Draft] = field(default_factory=dict)  # by reply and number of the draft
     draft_of: dict[tuple[int, int], Draft] = field(default_factory=dict)  # by reply and segment
     tool_round: ToolRound | None = None  # the last one
@@ -103,7 +111,11 @@ class _Restoring:
     apart: dict[int, Waiting] = field(default_factory=dict)  # by reply: begun speeches that the model is not to know
     turns: int = 0
     replies: int = 0
-    speaking: bool = False
+    speaking: set[str] = field(default_factory=set)  # by identity
+    labels: dict[str, str] = field(default_factory=dict)
+    turn_of: dict[int, Speaker | None] = field(default_factory=dict)
+    speaker: Speaker | None = None
+    again: tuple[str, int] | None = None  # an answer that is to be given again, and its turn
     owed: bool = False
     generating: bool = False
     begun: bool = False
@@ -115,7 +127,10 @@ class _Restoring:
     end_reason: str = ""
     language: str = ""
     entered: set[tuple[str, str]] = field(default_factory=set)
-    held: list[str] = field(default_factory=list)  # turns of the caller that hooks had not let pass yet
+    held: list[Mapping[str, Any]] = field(default_factory=list)  # turns of the caller that hooks had not let pass yet
+
+    def __post_init__(self) -> None:
+        self.waiting_turns = WaitingTurns(self.history)
 
     def take(self, record: Record) -> None:
         self.last_at = record.at
@@ -144,36 +159,56 @@ class _Restoring:
     # The caller.
 
     def on_speech_started(self, data: Mapping[str, Any]) -> None:
-        self.speaking = True
+        self.speaking.add(data.get("speaker", ""))
 
     def on_speech_wordless(self, data: Mapping[str, Any]) -> None:
-        self.speaking = False
+        self.speaking.discard(data.get("speaker", ""))
 
     def on_turn_held(self, data: Mapping[str, Any]) -> None:
-        self.held.append(data["text"])
+        self.held.append(data)
 
     def _let_pass(self) -> None:
         """What a hook was still looking at when its process ended is a turn as it was said."""
-        for text in self.held:
-            self.speaking = False
-            self.turns += 1
-            self.history.add_user(text, user_id(self.turns))
-            self.owed = True
+        for data in self.held:
+            self._said(self.turns + 1, data)
         self.held.clear()
 
     def on_decision(self, data: Mapping[str, Any]) -> None:
         if data["action"] == "DropTurn":
             del self.held[:1]
-        if data["action"] in ("Ignore", "ResumeSpeech", "DropTurn"):  # it was a cough, an "uh-huh", or noise
-            self.speaking = False
+        if data["action"] not in ("Ignore", "ResumeSpeech", "DropTurn"):
+            return
+        if "speaker" in data:  # it was a cough, an "uh-huh", or noise
+            self.speaking.discard(data["speaker"])
+        else:
+            self.speaking.clear()
+
+    def on_caller_linked(self, data: Mapping[str, Any]) -> None:
+        if "label" in data:
+            self.labels[data["identity"]] = data["label"]
+
+    def on_caller_left(self, data: Mapping[str, Any]) -> None:
+        if "present" in data:
+            self.speaking.discard(data["identity"])
 
     def on_turn_user(self, data: Mapping[str, Any]) -> None:
-        self.speaking = False
         if data.get("source") != "request":
             del self.held[:1]
-        self.turns = data["turn"]
-        self.history.add_user(data["text"], user_id(self.turns))
-        self.owed = True
+        self._said(data["turn"], data)
+
+    def _said(self, turn: int, data: Mapping[str, Any]) -> None:
+        self.speaking.discard(data.get("speaker", ""))
+        self.turns = turn
+        speaker = _speaker(data)
+        self.turn_of[self.turns] = speaker
+        self.waiting_turns.add(WaitingTurn(number=self.turns, text=data["text"], speaker=speaker))
+        if not data.get("waits", False):
+            self._admit(self.turns)
+            self.owed = True
+
+    def _admit(self, turn: int) -> None:
+        self.waiting_turns.admit(turn)
+        self.speaker = self.turn_of.get(turn)
 
     def on_usage(self, data: Mapping[str, Any]) -> None:
         for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "characters"):
@@ -182,6 +217,8 @@ class _Restoring:
     # What was asked for.
 
     def on_speech_created(self, data: Mapping[str, Any]) -> None:
+        if data.get("again", False):
+            self.again = (data["speech"], data["turn"])
         if not (data["requested"] or data["end_call"]):
             return
         self.waiting[data["speech"]] = Waiting(
@@ -197,7 +234,13 @@ class _Restoring:
             causes=tuple(data.get("causes", ())),
         )
 
+    def _over(self, speech: str) -> None:
+        """It has begun, or will not."""
+        if self.again is not None and self.again[0] == speech:
+            self.again = None
+
     def on_speech_finished(self, data: Mapping[str, Any]) -> None:
+        self._over(data["speech"])
         self.waiting.pop(data["speech"], None)
 
     def _wait_again(self) -> None:
@@ -214,6 +257,9 @@ class _Restoring:
 
     def on_reply_started(self, data: Mapping[str, Any]) -> None:
         self._wait_again()
+        if data.get("turn") is not None:
+            self._admit(data["turn"])
+        self._over(data.get("speech", ""))
         self.replies = data["reply"]
         asked_for = self.waiting.pop(data.get("speech", ""), None)
         if asked_for is not None and not asked_for.in_history:
@@ -230,7 +276,7 @@ class _Restoring:
         if generate or bridge:
             self.owed = False
         if bridge:
-            self.speaking = False
+            self.speaking.clear()
 
     def on_reply_written(self, data: Mapping[str, Any]) -> None:
         self.generating = False
@@ -328,8 +374,8 @@ class _Restoring:
             turns=self.turns,
             replies=self.replies,
             unsaid=(*self.pending.values(), *self.carried),
-            caller_was_speaking=self.speaking,
-            reply_owed=self.owed or self.generating,
+            caller_was_speaking=bool(self.speaking),
+            reply_owed=self.owed or self.generating or self.again is not None,
             reply_begun=self.generating and self.begun,
             waiting=tuple(self.waiting.values()),
             warned=self.warned,
@@ -340,4 +386,14 @@ class _Restoring:
             end_reason=self.end_reason,
             language=self.language,
             entered=frozenset(self.entered),
+            labels=self.labels,
+            speaker=self.turn_of.get(self.again[1]) if self.again else self.speaker,
+            unanswered=self.waiting_turns.all(),
         )
+
+
+def _speaker(data: Mapping[str, Any]) -> Speaker | None:
+    """Of a turn; None: the only caller."""
+    if "label" not in data:
+        return None
+    return Speaker(identity=data["speaker"], label=data["label"], other_voice=data["other_voice"])

@@ -15,8 +15,8 @@ AgentState = Literal["initializing", "idle", "listening", "thinking", "speaking"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerLinked:
-    """The participant that the agent talks with is there. Also sent when the same identity returns. `outbound`: the
-    agent called them."""
+    """The participant that the agent talks with, or one of those it talks with, is there. Also sent when the same
+    identity returns. `outbound`: the agent called them."""
 
     caller: Caller
     returned: bool = False
@@ -36,24 +36,36 @@ class CallerLeft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallerUnheard:
+    """Somebody is in the room whom the agent would talk with, but for a limit of `limit` people."""
+
+    identity: str
+    name: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallerMuted:
     """The caller's microphone went silent on purpose (`muted`), their track ended, or it is heard again."""
 
     muted: bool
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextReceived:
-    """A chat message of the linked caller."""
+    """A chat message of somebody whom the agent talks with."""
 
     text: str
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnByHand:
-    """The linked caller pressed, released or cancelled their button."""
+    """Somebody whom the agent talks with pressed, released or cancelled their button."""
 
     action: HandAction
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +85,9 @@ class VoiceUnheard:
     seconds: float = 0.0
 
 
-RoomEvent = CallerLinked | CallerLeft | CallerMuted | TextReceived | TurnByHand | VoiceUnheard | RoomClosed
+RoomEvent = (
+    CallerLinked | CallerLeft | CallerUnheard | CallerMuted | TextReceived | TurnByHand | VoiceUnheard | RoomClosed
+)
 
 
 class AudioOut(Protocol):
@@ -115,8 +129,9 @@ class Room(Protocol):
     @property
     def audio_out(self) -> AudioOut: ...
 
-    def audio_in(self) -> AsyncIterator[AudioFrame]:
-        """The linked caller's sound at 16 kHz in frames of 32 to 64 ms, over changes of track; ends with the room.
+    def audio_in(self, identity: str = "") -> AsyncIterator[AudioFrame]:
+        """The sound of the linked caller, or of one of several people by identity, at 16 kHz in frames of 32 to
+        64 ms, over changes of track; ends with the room, or with somebody who has gone.
 
         While there is no track, nothing comes. Read by one task.
         """
@@ -132,8 +147,8 @@ class Room(Protocol):
         """Begins a caption of the agent's speech."""
         ...
 
-    async def user_caption(self, segment_id: str, text: str, *, final: bool) -> None:
-        """Shows the complete text so far of the caller's utterance."""
+    async def user_caption(self, segment_id: str, text: str, *, final: bool, identity: str = "") -> None:
+        """Shows the complete text so far of an utterance: the linked caller's, or somebody's by identity."""
         ...
 
     async def end(self, *, delete: bool) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from agentd.aio import Channel
 from agentd.session.conversation import Conversation
+from agentd.session.events import THE_CALLER, Voice
 from agentd.session.room import AgentState, Room
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class RoomWriter:
         self._conversation = conversation
         self._room = room
         self._writes: Channel[Callable[[], Awaitable[None]]] = Channel(CAPACITY)
-        self._caption = 0
+        self._captions: dict[Voice, int] = {}  # how many are finished
         self.state: AgentState = "initializing"
 
     async def run(self) -> None:
@@ -39,13 +40,14 @@ class RoomWriter:
         self._conversation.record("state", state=state)
         self._writes.force(lambda: self._room.set_state(state))
 
-    def show_user(self, text: str, *, final: bool) -> None:
-        """The caller's words; `final` ones end the caption."""
-        setup = self._conversation.setup
-        segment = f"{setup.id}-{setup.incarnation}-user-{self._caption}"
-        self._writes.force(lambda: self._room.user_caption(segment, text, final=final))
+    def show_user(self, text: str, *, final: bool, voice: Voice = THE_CALLER) -> None:
+        """Somebody's words; `final` ones end their caption."""
+        setup, number = self._conversation.setup, self._captions.get(voice, 0)
+        whose = "" if voice == THE_CALLER else f"{voice.identity}-{'other' if voice.other else 'own'}-"
+        segment = f"{setup.id}-{setup.incarnation}-user-{whose}{number}"
+        self._writes.force(lambda: self._room.user_caption(segment, text, final=final, identity=voice.identity))
         if final:
-            self._caption += 1
+            self._captions[voice] = number + 1
 
     async def end(self, *, delete: bool) -> None:
         """Leaves the room, or deletes it; given up after `END_S`, as the session ends in any case."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NoReturn
 
 from agentd.aio import Channel, Closed, now
@@ -20,7 +21,9 @@ from agentd.session.compaction import Compaction
 from agentd.session.controls import Controls
 from agentd.session.conversation import Conversation
 from agentd.session.early import EarlyAnswers
+from agentd.session.ears import Ears
 from agentd.session.events import (
+    THE_CALLER,
     CommitRequested,
     CommitTurn,
     Decision,
@@ -43,7 +46,9 @@ from agentd.session.events import (
     TurnBegun,
     TurnDropped,
     TurnEvent,
+    Voice,
 )
+from agentd.session.floor import Floor
 from agentd.session.history_edit import edit_history
 from agentd.session.hook_actions import HookActions
 from agentd.session.hooks import Hooks
@@ -51,6 +56,7 @@ from agentd.session.inbox import (
     Cancel,
     Caused,
     End,
+    FromVoice,
     InboxEvent,
     InterruptNow,
     ReplyDone,
@@ -60,14 +66,14 @@ from agentd.session.inbox import (
     Speak,
     with_causes,
 )
-from agentd.session.listening import Listening
-from agentd.session.plan import Plan, bridge, greeting, waiting
+from agentd.session.plan import Plan, answer_owed, bridge, greeting, waiting
 from agentd.session.reply import Reply
 from agentd.session.room import (
     AgentState,
     CallerLeft,
     CallerLinked,
     CallerMuted,
+    CallerUnheard,
     HandAction,
     RoomClosed,
     RoomEvent,
@@ -78,10 +84,11 @@ from agentd.session.room import (
 from agentd.session.room_writer import RoomWriter
 from agentd.session.setup import SessionSetup
 from agentd.session.speaking import Speaking
-from agentd.session.speech import HIGH
+from agentd.session.speech import AGAIN, HIGH
 from agentd.session.speeches import Speeches
 from agentd.session.turn_hooks import TurnChecked, TurnHooks
-from agentd.session.turns import Agent, TurnMachine
+from agentd.session.turns import Agent
+from agentd.session.waiting import to_answer
 from agentd.tools.acts import EditHistory
 
 log = logging.getLogger(__name__)
@@ -125,6 +132,7 @@ class Session(Controls):
         self._speech_ended: float | None = None
         self._met = False  # the greeting or the bridge is on its way
         self._failures = 0
+        self._presses = setup.definition.room.participants == "push_to_talk"
 
     @property
     def state(self) -> AgentState:
@@ -140,10 +148,9 @@ class Session(Controls):
         """Until the call ends; the reason why: caller_left, ended_by_agent, room_deleted, idle, max_duration,
         no_caller, caller_lost, error, or what `end` was given."""
         self._began = now()
-        self._listening = Listening(self._conversation, self._inbox.force)
-        self._machine = TurnMachine(
+        self._machine = Floor(
             self._conversation.turn_settings,
-            self._listening.streaming,
+            self._conversation.providers.stt[0].provider.capabilities.streaming,
             language=self._conversation.language,
             warm=self._setup.restored is not None,
         )
@@ -173,9 +180,9 @@ class Session(Controls):
                 self._speaking = Speaking(
                     self._conversation, self._room, self._speeches, self._writer, group, self._put
                 )
+                self._listening = Ears(self._conversation, self._room, group, self._inbox.force)
                 group.create_task(self._writer.run())
                 group.create_task(self._watch_room())
-                group.create_task(self._listening.run(self._room.audio_in()))
                 group.create_task(self._converse())
         except* _Ended as ended:
             reasons = [error.reason for error in ended.exceptions if isinstance(error, _Ended)]
@@ -221,33 +228,40 @@ class Session(Controls):
         except (TimeoutError, Closed):
             return Tick()
 
-    async def _turn_event(self, event: TurnEvent) -> None:
+    async def _turn_event(self, event: TurnEvent, voice: Voice = THE_CALLER) -> None:
         match event:
             case Interim(text) if text:
-                self._writer.show_user(text, final=False)
+                self._writer.show_user(text, final=False, voice=voice)
             case Recognized(text) if text:
+                self._conversation.people.other_voices |= voice.other
                 self._time.spoke()
-                self._writer.show_user(text, final=True)
-            case SpeechStarted() | SpeechEnded():
-                self._time.speaks(speaking=isinstance(event, SpeechStarted))
-                self._speech_ended = now()
+                self._writer.show_user(text, final=True, voice=voice)
         self._machine.streaming = self._listening.streaming
-        for decision in self._machine.step(event, now()):
+        decisions = self._machine.step(event, now(), voice)
+        if isinstance(event, SpeechStarted | SpeechEnded):
+            self._time.speaks(speaking=self._machine.user_speaking)
+            self._speech_ended = now()
+        for decision in decisions:
             await self._carry_out(decision)
-        self._early.follow(self._machine)
+        behind = self._conversation.people.take_turns and len(self._speeches)  # the answer would follow another's
+        if not behind:
+            self._early.follow(self._machine)
+        if self._presses and voice != THE_CALLER and self._machine.is_done(voice):
+            self._listening.close(voice.identity)
 
     async def _carry_out(self, decision: Decision) -> None:
         if isinstance(decision, Overlap):
             self._conversation.record("speech.overlapped", outcome=decision.rule, duration_s=decision.duration_s)
             return
         action = type(decision).__name__
-        self._conversation.record("decision", rule=decision.rule, action=action, value=decision.value)
+        whose = {} if decision.voice == THE_CALLER else {"speaker": decision.voice.identity}
+        self._conversation.record("decision", rule=decision.rule, action=action, value=decision.value, **whose)
         match decision:
             case CommitTurn():
                 with caused_by(NOBODY):  # it is the caller's doing
                     self._commit(decision)
             case Interrupt():
-                await self._interrupt()
+                await self._interrupt(decision.voice)
             case PauseSpeech():
                 self._speaking.hold()
             case ResumeSpeech() if self._caller_there:
@@ -261,7 +275,7 @@ class Session(Controls):
     def _commit(self, turn: CommitTurn) -> None:
         self._time.spoke()
         early = self._early.committed(turn.text)
-        self._listening.turn_ended()
+        self._listening.turn_ended(turn.voice)
         self._turns.commit(turn, self._speech_ended, early, self._tasks)
         if self._reply is None and self._met:
             self._writer.set_state("thinking")
@@ -277,13 +291,16 @@ class Session(Controls):
         self._inbox.force(LanguageSet(self._conversation.language))
         self._listening.follow_language()
 
-    async def _interrupt(self) -> None:
+    async def _interrupt(self, voice: Voice | None = None) -> None:
+        """`voice`: whose words do."""
         reply = self._reply
         if reply is not None:
             self._time.touched(prompt=reply.plan.purpose == "idle")
         await self._speaking.cut()
         if reply is not None:
             self._compaction.consider(self._tasks)
+            if voice not in (None, reply.plan.voice) and reply.plan.number is not None and reply.unheard_of:
+                self._speeches.add(replace(reply.plan, early=None, speech="", priority=AGAIN))
         self._writer.set_state("listening")
 
     def _start_next_reply(self) -> None:
@@ -297,7 +314,10 @@ class Session(Controls):
             reply.hold()
 
     async def _other_event(self, event: RoomEvent | SessionEvent) -> None:
+        people = self._conversation.people
         match event:
+            case FromVoice(voice, told) if people.may_speak(voice.identity):
+                await self._turn_event(told, voice)
             case ReplyDone(reply) if reply is self._reply:
                 await self._reply_done(reply)
             case ReplySounds(reply) if reply is self._reply:  # and was not cut since: a dead reply would sound for ever
@@ -322,19 +342,32 @@ class Session(Controls):
                 self._caller_linked(event)
             case CallerLeft():
                 await self._caller_left(event)
+            case CallerUnheard():
+                self._conversation.record(
+                    "caller.unheard", identity=event.identity, name=event.name, rule="most_people", value=event.limit
+                )
             case CallerMuted(muted=muted):
-                self._conversation.record("caller.muted", muted=muted)
-            case TextReceived(text=text) if self._setup.definition.room.text_input and text.strip():
-                await self._turn_event(TextTyped(text.strip()))
-            case TurnByHand(action=action):
-                self._listening.end_utterance()
-                self._inbox.force(_BY_HAND[action])  # behind what the ears have said
+                identity = event.identity or self._conversation.caller.identity
+                self._conversation.record("caller.muted", muted=muted, identity=identity)
+            case TextReceived(text=text, identity=identity) if people.may_speak(identity):
+                if self._setup.definition.room.text_input and text.strip():
+                    await self._turn_event(TextTyped(text.strip()), people.voice(identity))
+            case TurnByHand():
+                self._turn_by_hand(event)
             case VoiceUnheard(seconds=seconds):
                 self._conversation.record("voice.unheard", seconds=round(seconds, 3))
                 if self._reply is not None:
                     self._reply.unheard(seconds)
             case RoomClosed(reason=reason):
                 raise _Ended(reason)
+
+    def _turn_by_hand(self, event: TurnByHand) -> None:
+        voice = self._conversation.people.voice(event.identity)
+        if self._presses and event.action == "begin":
+            self._listening.open(event.identity)
+        self._listening.end_utterance(voice)
+        told = _BY_HAND[event.action]
+        self._inbox.force(told if voice == THE_CALLER else FromVoice(voice, told))  # behind what the ears have said
 
     async def _reply_done(self, reply: Reply) -> None:
         self._speaking.finish(reply)
@@ -377,10 +410,9 @@ class Session(Controls):
 
     def _caller_linked(self, event: CallerLinked) -> None:
         caller = event.caller
-        self._conversation.caller = caller
-        self._conversation.record(
-            "caller.linked", identity=caller.identity, name=caller.name, kind=caller.kind, returned=event.returned
-        )
+        self._conversation.arrive(event)
+        if self._conversation.people.several and not self._presses:
+            self._listening.open(caller.identity)
         self._machine.warm |= event.outbound
         self._caller_there = True
         self._wait_until = None
@@ -397,10 +429,19 @@ class Session(Controls):
                 self._speeches.add(plan)
             for speech in restored.waiting if restored else ():
                 self._speeches.restore(waiting(speech))
+            for turn in to_answer(restored.unanswered) if restored else ():
+                self._speeches.add(answer_owed(turn))
 
     async def _caller_left(self, event: CallerLeft) -> None:
-        self._conversation.record("caller.left", identity=event.identity, reason=event.reason, final=event.final)
-        if event.final:
+        people = self._conversation.people
+        self._conversation.leave(event)
+        if people.several:
+            self._listening.close(event.identity)
+            for decision in self._machine.leave(event.identity, now()):
+                await self._carry_out(decision)
+            if people.here:
+                return
+        if event.final and not people.may_return(now(), AWAY_S):
             await self._interrupt()
             await self._writer.end(delete=False)
             raise _Ended("caller_left")

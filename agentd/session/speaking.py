@@ -46,9 +46,14 @@ class Speaking:
 
     def begin_next(self, *, caller_has_turn: bool) -> Reply | None:
         """Begins what is next in the queue, if nothing is being said and something is to be said now."""
-        plan = self._speeches.begin(caller_has_turn=caller_has_turn) if self.reply is None else None
+        if self.reply is not None:
+            return None
+        conversation = self._conversation
+        plan = self._speeches.begin(caller_has_turn=caller_has_turn, answers_wait=conversation.people.take_turns)
         if plan is None:
             return None
+        if plan.number is not None:
+            conversation.waiting.admit(plan.number)
         with caused_by(plan.causes):  # the reply's tasks, too
             return self._begin(plan)
 
@@ -64,7 +69,7 @@ class Speaking:
             lambda event: self._post(ReplyTells(reply, event)),
         )
         self.reply = reply
-        with logs.fields(turn=self._conversation.turns if plan.turn else None):  # of its tools, too, in later turns
+        with logs.fields(turn=plan.number):  # of its tools, too, in later turns
             self._task = self._tasks.create_task(self._run(reply))
         if plan.generate:
             self._writer.set_state("thinking")

@@ -11,6 +11,7 @@ from agentd.tools.acts import Priority
 SpeechState = Literal["queued", "speaking", "done"]
 
 LOW, NORMAL, HIGH = 0, 5, 10  # as livekit-agents'
+AGAIN = 6  # an answer that somebody else cut before anything of it was heard
 FIRST = 100  # a greeting, or the bridge over a fault: before anything that was asked for
 PRIORITIES: Mapping[Priority, int] = {"low": LOW, "normal": NORMAL, "high": HIGH}
 

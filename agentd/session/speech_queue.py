@@ -23,9 +23,10 @@ class SpeechQueue:
         lower = (at for at, other in enumerate(self._waiting) if other.priority < plan.priority)
         self._waiting.insert(next(lower, len(self._waiting)), plan)
 
-    def next(self, *, caller_has_turn: bool = False) -> Plan | None:
-        """Takes the one whose turn it is. While the caller has the turn, what can wait waits."""
-        plan = next((each for each in self._waiting if not (caller_has_turn and _can_wait(each))), None)
+    def next(self, *, caller_has_turn: bool = False, answers_wait: bool = False) -> Plan | None:
+        """Takes the one whose turn it is. While the caller has the turn, what can wait waits: answers too, if they are
+        to."""
+        plan = next((each for each in self._waiting if not (caller_has_turn and _can_wait(each, answers_wait))), None)
         if plan is not None:
             self._waiting.remove(plan)
         return plan
@@ -37,6 +38,6 @@ class SpeechQueue:
         return out
 
 
-def _can_wait(plan: Plan) -> bool:
+def _can_wait(plan: Plan, answers_wait: bool) -> bool:
     """What answers nobody and may be interrupted is not begun over the caller."""
-    return plan.interruptible and plan.purpose in ("say", "reply", "idle", "warning")
+    return plan.interruptible and plan.purpose in ("say", "reply", "idle", "warning", *(["answer"] * answers_wait))

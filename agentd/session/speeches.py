@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from agentd.session.causes import caused_by, causes
 from agentd.session.conversation import Conversation
+from agentd.session.events import Voice
 from agentd.session.inbox import Cancel, SessionEvent, Speak
 from agentd.session.plan import Plan
-from agentd.session.speech import SpeechHandle
+from agentd.session.speech import AGAIN, SpeechHandle
 from agentd.session.speech_queue import SpeechQueue
 
 
@@ -62,15 +63,17 @@ class Speeches:
             user_input=plan.user_input,
             end_call=plan.end_call,
             causes=sorted(plan.causes),
+            turn=plan.number,
+            again=plan.priority == AGAIN,
         )
 
     def restore(self, plan: Plan) -> None:
         """Queues what an earlier incarnation had queued and recorded."""
         self._queue.add(plan)
 
-    def begin(self, *, caller_has_turn: bool) -> Plan | None:
+    def begin(self, *, caller_has_turn: bool, answers_wait: bool = False) -> Plan | None:
         """The next one, which is now being said; None when none is to be said now."""
-        plan = self._queue.next(caller_has_turn=caller_has_turn)
+        plan = self._queue.next(caller_has_turn=caller_has_turn, answers_wait=answers_wait)
         if plan is not None and plan.speech in self._handles:
             self._handles[plan.speech].begin()
         return plan
@@ -88,6 +91,10 @@ class Speeches:
     def cancel(self, speech: str) -> bool:
         """Takes it out of the queue; False when it is not there."""
         return self._drop(lambda plan: plan.speech == speech)
+
+    def supersede(self, voice: Voice) -> None:
+        """Takes out the answers to earlier turns of this voice: the answer to its next turn knows of them."""
+        self._drop(lambda plan: plan.number is not None and plan.voice == voice)
 
     def drop_requested(self, *, force: bool) -> None:
         """Takes out what somebody asked for, but not what must be heard unless `force`. The agent's own stays."""

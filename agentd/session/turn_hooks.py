@@ -64,7 +64,12 @@ class TurnHooks:
         self._held.append(held)
         turn = held.turn
         self._conversation.record(
-            "turn.held", text=turn.text, source=turn.source, rule=turn.rule, language=held.language
+            "turn.held",
+            text=turn.text,
+            source=turn.source,
+            rule=turn.rule,
+            language=held.language,
+            **self._conversation.whose(turn.voice),
         )
         tasks.create_task(self._check(held, tasks))
         return True
@@ -107,6 +112,7 @@ class TurnHooks:
             "turn": conversation.turns + 1 + (self._held.index(held) if held in self._held else 0),
             "language": held.language,
             "source": held.turn.source,
+            "speaker": conversation.people.identity(held.turn.voice),
         }
         return Event(
             type="before_reply",

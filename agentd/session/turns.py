@@ -74,6 +74,13 @@ class TurnMachine:
         decisions = self._take(event)
         return decisions + self._passed()
 
+    def agent_cut(self, now: float) -> list[Decision]:
+        """Somebody else has cut the agent."""
+        self.now = now
+        overlapped = self._overlapped("interruption")
+        self._silent()
+        return overlapped
+
     @property
     def deadline(self) -> float | None:
         """When the machine wants to be stepped although nothing happened."""

@@ -9,11 +9,21 @@ from agentd.session.room import AudioOut
 
 
 class WatchedVoice:
-    """An AudioOut (agentd.session.room) over the room's: the echo watch is told what goes out, and when."""
+    """An AudioOut (agentd.session.room) over the room's: the echo watches, one for each microphone, are told what goes
+    out, and when."""
 
-    def __init__(self, out: AudioOut, echo: EchoWatch) -> None:
+    def __init__(self, out: AudioOut, *echoes: EchoWatch) -> None:
         self._out = out
-        self._echo = echo
+        self._echoes = echoes
+
+    def watched(self) -> EchoWatch:
+        """One more, at another microphone."""
+        echo = EchoWatch()
+        self._echoes = (*self._echoes, echo)
+        return echo
+
+    def unwatch(self, echo: EchoWatch) -> None:
+        self._echoes = tuple(each for each in self._echoes if each is not echo)
 
     @property
     def sample_rate_hz(self) -> int:
@@ -25,8 +35,11 @@ class WatchedVoice:
 
     async def write(self, frame: AudioFrame) -> None:
         await self._out.write(frame)
-        self._echo.played(frame, now() + self._out.queued_s - frame.duration_s)
+        begins = now() + self._out.queued_s - frame.duration_s
+        for echo in self._echoes:
+            echo.played(frame, begins)
 
     def clear(self) -> None:
         self._out.clear()
-        self._echo.cleared(now())
+        for echo in self._echoes:
+            echo.cleared(now())

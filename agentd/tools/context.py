@@ -24,13 +24,15 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Participant:
-    """Whom the agent talks with."""
+    """Whom the agent talks with; of several, the one whose turn led to this call. `other_voice`: somebody else said it,
+    at their microphone, as the recogniser hears; do not take it for their word."""
 
     identity: str = ""
     name: str = ""
     kind: str = "standard"  # standard, sip or connector
     attributes: Mapping[str, str] = field(default_factory=dict)
     metadata: str = ""
+    other_voice: bool = False
 
 
 class Said:

@@ -97,6 +97,9 @@ def _body(
 
 def _tool_call(call: ToolCall, arguments: Mapping[str, Any], context: ToolContext, at_s: float) -> dict[str, Any]:
     """Our own contract's envelope."""
+    participant = {**asdict(context.caller), "attributes": dict(context.caller.attributes)}
+    if not context.caller.other_voice:
+        del participant["other_voice"]
     session = {
         "id": context.session_id,
         "room": context.room,
@@ -104,7 +107,7 @@ def _tool_call(call: ToolCall, arguments: Mapping[str, Any], context: ToolContex
         "started_at": context.started_at,
         "language": context.language,
         "variables": dict(context.variables),
-        "participant": {**asdict(context.caller), "attributes": dict(context.caller.attributes)},
+        "participant": participant,
     }
     data = {
         "call_id": call.id,

@@ -16,13 +16,15 @@ from agentd.tools.event import TurnChange as TurnChange
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The participant that the agent talks with, as tools see it."""
+    """The participant that the agent talks with, as tools see it; of several, the one whose turn led to the call.
+    `other_voice`: it was somebody else, at their microphone."""
 
     identity: str = ""
     name: str = ""
     kind: str = "standard"  # standard, sip or connector
     attributes: Mapping[str, str] = field(default_factory=dict)
     metadata: str = ""
+    other_voice: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,9 +24,11 @@ Start = Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
 
 
 class RtcAudioIn:
-    """One stream of 16 kHz frames over however many tracks, one after another."""
+    """One stream of 16 kHz frames over however many tracks, one after another. While it is not `heard`, what comes is
+    thrown away."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, heard: bool = True) -> None:
+        self.heard = heard
         self._channel: aio.Channel[AudioFrame] = aio.Channel(_CHANNEL_FRAMES)
         self._task: asyncio.Task[None] | None = None
 
@@ -60,9 +62,11 @@ class RtcAudioIn:
         try:
             if earlier is not None:
                 for frame in await earlier():
-                    await self._channel.send(frame)
+                    if self.heard:
+                        await self._channel.send(frame)
             async for event in stream:
-                self._channel.force(AudioFrame(bytes(event.frame.data), INPUT_HZ))
+                if self.heard:
+                    self._channel.force(AudioFrame(bytes(event.frame.data), INPUT_HZ))
         except aio.Closed:
             return
         finally:

@@ -9,7 +9,7 @@ from livekit import rtc
 from livekit.protocol.models import AudioTrackFeature
 
 from agentd import aio
-from agentd.session.room import CallerLeft, CallerLinked, CallerMuted, RoomEvent
+from agentd.session.room import CallerLeft, CallerLinked, CallerMuted, HandAction, RoomEvent, TurnByHand
 from agentd.tools.spec import Caller
 from agentd.transport import linking, preconnect
 from agentd.transport.audio_in import RtcAudioIn
@@ -25,7 +25,8 @@ Start = Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
 class LinkedCaller:
     """Links one participant, takes their microphone, and tells the session what becomes of them.
 
-    `connected`: our own connection stands. `presence_changed`: whether somebody can hear us may have changed.
+    `connected`: our own connection stands. `presence_changed`: whether somebody can hear us may have changed. `gone`:
+    they have left, as far as is known. `known`: the identity of somebody who was here before.
     """
 
     def __init__(
@@ -37,18 +38,22 @@ class LinkedCaller:
         start: Start,
         connected: asyncio.Event,
         presence_changed: Callable[[], None],
+        *,
+        gone: Callable[[], None] = lambda: None,
+        known: str = "",
     ) -> None:
         self._wanted = wanted
         self._events = events
-        self._sound = sound
+        self.sound = sound
         self._early = early
         self._start = start
         self._connected = connected
         self._presence_changed = presence_changed
+        self._gone = gone
         self._departure: asyncio.Task[None] | None = None  # gone, and may be back at once
         self._present = False
         self._muted = False
-        self.identity = ""  # of the linked one, also while they are away
+        self.identity = known  # of the linked one, also while they are away
         self.microphone = ""  # the sid of their track
 
     @property
@@ -56,10 +61,35 @@ class LinkedCaller:
         """They have gone a moment ago, and may be back in the next."""
         return self._departure is not None
 
+    def admits(self, identity: str) -> bool:
+        """Whether what they type counts."""
+        return bool(identity) and identity == self.identity
+
+    def whose(self, identity: str) -> tuple[str, str]:
+        """The identity and the microphone under which words are shown."""
+        return self.identity, self.microphone
+
+    def sound_of(self, identity: str) -> RtcAudioIn | None:
+        return self.sound
+
+    @property
+    def dropped_frames(self) -> int:
+        return self.sound.dropped_frames
+
+    def close(self) -> None:
+        self.sound.close()
+
+    def press(self, identity: str, action: HandAction) -> str:
+        """Somebody's button; why that cannot be, or ""."""
+        if not self.admits(identity):
+            return "only the linked caller may take a turn"
+        self._events.force(TurnByHand(action=action, identity=identity))
+        return ""
+
     def look_around(self, people: Mapping[str, rtc.RemoteParticipant]) -> None:
         """After a (new) connection: link the caller, or find out that they have gone."""
         if not self.identity:
-            found = linking.first_caller(map(_person, people.values()), self._wanted)
+            found = linking.first_caller(map(person_of, people.values()), self._wanted)
             if found is not None:
                 self._link(people[found])
         elif self.identity not in people:
@@ -69,7 +99,7 @@ class LinkedCaller:
 
     def connection_lost(self) -> None:
         """Ours: their sound has ended, and they may still be there."""
-        self._sound.drop()
+        self.sound.drop()
         self.microphone = ""
 
     # -- what the SDK tells --------------------------------------------------------------------
@@ -77,7 +107,7 @@ class LinkedCaller:
     def participant_came(self, who: rtc.RemoteParticipant) -> None:
         if self.identity == who.identity:
             self._is_here(who)
-        elif not self.identity and self._wanted.admits(_person(who)):
+        elif not self.identity and self._wanted.admits(person_of(who)):
             self._link(who)
 
     def participant_went(self, who: rtc.RemoteParticipant) -> None:
@@ -95,19 +125,19 @@ class LinkedCaller:
             return
         self.microphone = sid = publication.sid
         announced = int(AudioTrackFeature.TF_PRECONNECT_BUFFER) in map(int, publication.audio_features)
-        self._sound.take(track, self._start, (lambda: self._early.frames(sid)) if announced else None)
+        self.sound.take(track, self._start, (lambda: self._early.frames(sid)) if announced else None)
         self.mute_changed(publication, publication.muted)
 
     def track_gone(self, publication: rtc.RemoteTrackPublication) -> None:
         if publication.sid == self.microphone:
             self.mute_changed(publication, True)
-            self._sound.drop()
+            self.sound.drop()
             self.microphone = ""
 
     def mute_changed(self, publication: rtc.TrackPublication, muted: bool) -> None:
         if publication.sid == self.microphone and muted != self._muted:
             self._muted = muted
-            self._events.force(CallerMuted(muted=muted))
+            self._events.force(CallerMuted(muted=muted, identity=self.identity))
 
     # -- coming and going ----------------------------------------------------------------------
 
@@ -138,9 +168,10 @@ class LinkedCaller:
             await self._connected.wait()
             await asyncio.sleep(grace_s)
         self._departure, self._present = None, False
-        self._presence_changed()
         final = linking.leaves_for_good(reason)
         self._events.force(CallerLeft(identity=self.identity, reason=reason.lower(), final=final))
+        self._gone()
+        self._presence_changed()
 
     def _stay(self) -> None:
         if self._departure is not None:
@@ -159,7 +190,7 @@ class LinkedCaller:
                 self.track_subscribed(publication.track, publication, who)
 
 
-def _person(who: rtc.RemoteParticipant) -> Person:
+def person_of(who: rtc.RemoteParticipant) -> Person:
     return Person(identity=who.identity, kind=_KIND_NAMES.get(who.kind, ""))
 
 

@@ -1,4 +1,4 @@
-"""What the caller types: text streams on lk.chat, read whole and within limits."""
+"""What callers type: text streams on lk.chat, read whole and within limits."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ log = logging.getLogger(__name__)
 
 
 class ChatIn:
-    """`typed` gets every message that came whole and is not blank."""
+    """`typed` gets who wrote it, and every message that came whole and is not blank."""
 
-    def __init__(self, typed: Callable[[str], None]) -> None:
+    def __init__(self, typed: Callable[[str, str], None]) -> None:
         self._typed = typed
         self._open = 0
 
-    def taken(self, reader: rtc.TextStreamReader) -> Coroutine[object, object, None] | None:
+    def taken(self, reader: rtc.TextStreamReader, identity: str) -> Coroutine[object, object, None] | None:
         """The work of reading this message; None, and the stream closed, when too many are being read."""
         if self._open >= AT_ONCE:
             reader.close()
             return None
         self._open += 1
-        return self._read(reader)
+        return self._read(reader, identity)
 
-    async def _read(self, reader: rtc.TextStreamReader) -> None:
+    async def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
         text = ""
         try:
             async for chunk in reader:
@@ -44,4 +44,4 @@ class ChatIn:
         finally:
             self._open -= 1
         if text.strip():
-            self._typed(text)
+            self._typed(identity, text)

@@ -38,7 +38,7 @@ class Link:
 
     participant: rtc.LocalParticipant
     track: Callable[[], str]  # the sid of the agent's track
-    caller: Callable[[], tuple[str, str]]  # identity, and its microphone's track; "" for none
+    caller: Callable[[str], tuple[str, str]]  # of whom ("": the linked one): identity and microphone's track, or ""
     legacy: Callable[[], bool]
 
 
@@ -92,8 +92,8 @@ class FrontEnd:
     def open_caption(self, segment_id: str) -> AgentCaption:
         return AgentCaption(segment_id, self._touch)
 
-    def user_caption(self, segment_id: str, text: str, *, final: bool) -> None:
-        self._touch(f"user:{segment_id}", _UserCaption(segment_id, text, final))
+    def user_caption(self, segment_id: str, text: str, *, final: bool, identity: str = "") -> None:
+        self._touch(f"user:{segment_id}", _UserCaption(segment_id, text, final, identity))
 
     async def settle(self) -> None:
         """Waits, but not long, until the last caption has been sent."""
@@ -202,17 +202,18 @@ class AgentCaption:
 
 
 class _UserCaption:
-    """One interim or the final text of the caller's utterance: a complete stream of its own."""
+    """One interim or the final text of somebody's utterance: a complete stream of its own."""
 
-    def __init__(self, segment_id: str, text: str, final: bool) -> None:
+    def __init__(self, segment_id: str, text: str, final: bool, identity: str) -> None:
         self.attempts = 0
         self._segment_id, self._text, self._final = segment_id, text, final
+        self._identity = identity
 
     def forget(self) -> None:
         pass  # each sending is whole
 
     async def send(self, link: Link) -> None:
-        identity, track_sid = link.caller()
+        identity, track_sid = link.caller(self._identity)
         writer = await _open(link, track_sid, self._segment_id, final=self._final, sender=identity)
         if self._text:
             await writer.write(self._text)

@@ -19,7 +19,7 @@ TOPIC = "lk.agent.pre-connect-audio-buffer"
 WAIT_S = 3.0
 STALE_S = 1.0
 LARGEST_BYTES = 4 * 1024 * 1024  # 40 s of 48 kHz PCM
-_BUFFERS_KEPT = 4
+_BUFFERS_KEPT = 8  # as many people as are heard
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""A turn by hand: the linked caller's front end says when it begins and ends, by RPC or by a data packet.
+"""A turn by hand: a front end says when it begins and ends, by RPC or by a data packet.
 
 The methods have the names of livekit-agents' push-to-talk examples. A front end without RPC sends the method's name as
 a reliable data packet on `TOPIC`.
@@ -20,10 +20,9 @@ log = logging.getLogger(__name__)
 
 
 class PushToTalk:
-    """`pressed` is told what the caller did; `caller` answers the identity of who is linked."""
+    """`pressed` is told who did what; it answers why they may not, and "" when they may."""
 
-    def __init__(self, caller: Callable[[], str], pressed: Callable[[HandAction], None]) -> None:
-        self._caller = caller
+    def __init__(self, pressed: Callable[[str, HandAction], str]) -> None:
         self._pressed = pressed
 
     def listen(self, connection: rtc.Room) -> None:
@@ -33,16 +32,15 @@ class PushToTalk:
 
     def packet(self, packet: rtc.DataPacket) -> None:
         """Takes a data packet of any topic."""
-        if packet.topic != TOPIC or packet.participant is None or packet.participant.identity != self._caller():
+        if packet.topic != TOPIC or packet.participant is None:
             return
         action = METHODS.get(packet.data.decode("utf-8", "replace").strip())
         if action is None:
             log.info("data packet dropped: no method", extra={"topic": TOPIC})
-            return
-        self._pressed(action)
+        elif refusal := self._pressed(packet.participant.identity, action):
+            log.info("data packet dropped", extra={"topic": TOPIC, "reason": refusal})
 
     async def _called(self, call: rtc.RpcInvocationData) -> str:
-        if call.caller_identity != self._caller():
-            raise rtc.RpcError(rtc.RpcError.ErrorCode.APPLICATION_ERROR, "only the linked caller may take a turn")
-        self._pressed(METHODS[call.method])
+        if refusal := self._pressed(call.caller_identity, METHODS[call.method]):
+            raise rtc.RpcError(rtc.RpcError.ErrorCode.APPLICATION_ERROR, refusal)
         return "ok"

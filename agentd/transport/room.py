@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import aiohttp
 from livekit import rtc
@@ -21,15 +22,17 @@ from livekit.rtc.participant import PublishTrackError
 from agentd import aio
 from agentd.audio import AudioFrame
 from agentd.errors import RoomLost
-from agentd.session.room import AgentState, RoomClosed, RoomEvent, TextReceived, TurnByHand, VoiceUnheard
+from agentd.session.room import AgentState, RoomClosed, RoomEvent, TextReceived, VoiceUnheard
 from agentd.transport import chat, linking, preconnect
 from agentd.transport.audio_in import RtcAudioIn
 from agentd.transport.audio_out import RtcAudioOut
 from agentd.transport.caller import LinkedCaller
 from agentd.transport.frontend import AgentCaption, FrontEnd, Link
 from agentd.transport.linking import CallerKind, Wanted
+from agentd.transport.people import People
 from agentd.transport.protocol import backoff_s
 from agentd.transport.push_to_talk import PushToTalk
+from agentd.transport.talk_floor import TalkFloor
 from agentd.transport.tokens import LiveKitCredentials, agent_token, deletion_token
 
 CONNECT_TIMEOUT_S = 10.0
@@ -47,13 +50,15 @@ log = logging.getLogger(__name__)
 class RoomJoin:
     """How to be in a room.
 
-    `participant_identity`: talk with nobody else. `credentials`: for deleting the room and for new tokens.
+    `participant_identity`: talk with nobody else. `participants`: with one at a time, or with all who are there.
+    `credentials`: for deleting the room and for new tokens.
     `fresh_token`: where new tokens come from instead. `subscription_wait_s`: how long the first sound waits
     for somebody to hear it.
     """
 
     participant_kinds: tuple[CallerKind, ...] = ("standard", "sip", "connector")
     participant_identity: str = ""
+    participants: Literal["linked", "everyone", "push_to_talk"] = "linked"
     text_input: bool = True
     credentials: LiveKitCredentials | None = None
     fresh_token: Callable[[], str] | None = None
@@ -68,7 +73,6 @@ class LiveKitRoom:
         self._group = group
         self._tasks: set[asyncio.Task[None]] = set()  # all of the group's: cancelled when the room is left
         self._out = RtcAudioOut()
-        self._in = RtcAudioIn()
         self._front_end = FrontEnd()
         self._early = preconnect.PreconnectBuffers()
         self._events: aio.Channel[RoomEvent] = aio.Channel(_EVENTS_KEPT)
@@ -81,19 +85,9 @@ class LiveKitRoom:
         self._subscribed = asyncio.Event()  # to the voice as it was published anew
         self._broke_at = 0.0  # when the connection broke that the engine mends, on the loop's clock
         self._ending = False
-        self._chat = chat.ChatIn(lambda text: self._events.force(TextReceived(text=text)))
-        self._push_to_talk = PushToTalk(
-            lambda: self._caller.identity, lambda action: self._events.force(TurnByHand(action=action))
-        )
-        self._caller = LinkedCaller(
-            Wanted(kinds=options.participant_kinds, identity=options.participant_identity),
-            self._events,
-            self._in,
-            self._early,
-            self._start,
-            self._connected,
-            self._set_gate,
-        )
+        self._chat = chat.ChatIn(lambda who, text: self._events.force(TextReceived(text=text, identity=who)))
+        self._push_to_talk = PushToTalk(lambda who, action: self._caller.press(who, action))
+        self._caller = self._callers(options)
 
     @classmethod
     @asynccontextmanager
@@ -122,8 +116,9 @@ class LiveKitRoom:
     def audio_out(self) -> RtcAudioOut:
         return self._out
 
-    def audio_in(self) -> AsyncIterator[AudioFrame]:
-        return self._in.frames()
+    def audio_in(self, identity: str = "") -> AsyncIterator[AudioFrame]:
+        sound = self._caller.sound_of(identity)
+        return sound.frames() if sound is not None else _nothing()
 
     def events(self) -> AsyncIterator[RoomEvent]:
         return self._events.__aiter__()
@@ -134,8 +129,8 @@ class LiveKitRoom:
     async def open_caption(self, segment_id: str) -> AgentCaption:
         return self._front_end.open_caption(segment_id)
 
-    async def user_caption(self, segment_id: str, text: str, *, final: bool) -> None:
-        self._front_end.user_caption(segment_id, text, final=final)
+    async def user_caption(self, segment_id: str, text: str, *, final: bool, identity: str = "") -> None:
+        self._front_end.user_caption(segment_id, text, final=final, identity=identity)
 
     async def end(self, *, delete: bool) -> None:
         self._ending = True
@@ -153,8 +148,17 @@ class LiveKitRoom:
 
     @property
     def dropped_frames(self) -> int:
-        """Frames of the caller's sound that nobody took in time."""
-        return self._in.dropped_frames
+        """Frames of callers' sound that nobody took in time."""
+        return self._caller.dropped_frames
+
+    def _callers(self, options: RoomJoin) -> LinkedCaller | People:
+        """Whom the agent talks with."""
+        wanted = Wanted(kinds=options.participant_kinds, identity=options.participant_identity)
+        early, start, connected = self._early, self._start, self._connected
+        if options.participants == "linked":
+            return LinkedCaller(wanted, self._events, RtcAudioIn(), early, start, connected, self._set_gate)
+        floor = TalkFloor() if options.participants == "push_to_talk" else None
+        return People(wanted, self._events, early, start, connected, self._set_gate, floor)
 
     # -- joining and leaving -------------------------------------------------------------------
 
@@ -203,7 +207,7 @@ class LiveKitRoom:
             Link(
                 participant=connection.local_participant,
                 track=lambda: publication.sid,  # changes when the engine publishes anew
-                caller=lambda: (self._caller.identity, self._caller.microphone),
+                caller=self._caller.whose,
                 legacy=lambda: _reads_packets(connection),
             )
         )
@@ -308,7 +312,7 @@ class LiveKitRoom:
         self._events.force(RoomClosed(reason=reason))
         self._events.close()
         self._lost.close()
-        self._in.close()
+        self._caller.close()
         self._front_end.detach()
         await self._out.close()
 
@@ -379,14 +383,20 @@ class LiveKitRoom:
             self._events.force(VoiceUnheard())
 
     def _chat_opened(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        if identity != self._caller.identity or not self._options.text_input:
+        if not self._caller.admits(identity) or not self._options.text_input:
             reader.close()
-        elif not self._over.is_set() and (reading := self._chat.taken(reader)) is not None:
+        elif not self._over.is_set() and (reading := self._chat.taken(reader, identity)) is not None:
             self._start(reading)
 
     def _early_sound_opened(self, reader: rtc.ByteStreamReader, identity: str) -> None:
         if not self._over.is_set():
             self._start(self._early.read(reader))
+
+
+async def _nothing() -> AsyncIterator[AudioFrame]:
+    """The sound of somebody who has gone."""
+    return
+    yield
 
 
 def _reads_packets(connection: rtc.Room) -> bool:

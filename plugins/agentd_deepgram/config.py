@@ -38,6 +38,10 @@ class DeepgramSTTSettings(STTSettings):
     smart_format: bool = setting("Write numbers, dates and sums as people do.", default=True)
     punctuate: bool = setting("Write punctuation and capitals.", default=True)
     numerals: bool = setting("Write numbers as digits.", default=False)
+    diarize: bool = setting(
+        "Tell voices at one microphone apart: words of another voice than the first are never the caller's.",
+        default=False,
+    )
     extra_query: JsonObject = setting("Further parameters of the request, as they are.", default_factory=dict)
     open_timeout: Duration = setting(_OPEN_DOC, default=Duration(5.0), minimum=0.05, maximum=60)
     stall_timeout: Duration = setting(

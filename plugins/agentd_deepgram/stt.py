@@ -68,6 +68,7 @@ def listen_url(settings: DeepgramSTTSettings, language: str | None) -> str:
         "smart_format": settings.smart_format,
         "punctuate": settings.punctuate,
         "numerals": settings.numerals or None,
+        "diarize": settings.diarize or None,
         "keyterm": settings.keyterms or None,
         **settings.extra_query,
     }

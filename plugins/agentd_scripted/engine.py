@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentd.providers.llm import ChatItem, Message, ToolCall, ToolResult
+from agentd.providers.speakers import Speaker, may_answer
 from agentd_scripted.dialogue import Response, ToolUse
 from agentd_scripted.listening import Heard, matching_result, understand
 from agentd_scripted.script import Script
@@ -49,6 +50,29 @@ class Step:
     answer: Answer
 
 
+class Places:
+    """Where the dialogue is with each of several people. What was asked of one is answered by nobody else: another's
+    words are heard in a dialogue of their own, which begins where that of whoever is new begins."""
+
+    def __init__(self, opening: Step) -> None:
+        self._opening = opening
+        self._steps: list[tuple[Speaker | None, Step]] = []
+        self._calls = 0
+        self.speaker: Speaker | None = None  # who spoke last
+
+    def of(self, speaker: Speaker | None) -> Position:
+        """Where this person's words are heard."""
+        own = [step for whom, step in self._steps if whom == speaker]
+        asked = [*own, *(step for whom, step in self._steps if may_answer(speaker, whom)), self._opening]
+        return replace(asked[0].position, calls=self._calls)
+
+    def put(self, speaker: Speaker | None, step: Step) -> None:
+        """The dialogue with this person has come to there: what it asks now is asked of them."""
+        self.speaker, self._calls = speaker, step.position.calls
+        self._steps = [(whom, each) for whom, each in self._steps if whom != speaker]
+        self._steps.append((speaker, step))
+
+
 class Engine:
     """One script, replayed for any number of conversations. Holds no conversation's state."""
 
@@ -62,11 +86,14 @@ class Engine:
     def reply(self, items: Sequence[ChatItem]) -> Step:
         """The answer to the chat's last item, and the position after it."""
         step = self._opening(items)
+        places = Places(step)
         for item in items:
             if isinstance(item, Message) and item.role == "user":
-                step = self._hear(step.position, item.text)
+                step = self._hear(places.of(item.speaker), item.words)
+                places.put(item.speaker, step)
             elif isinstance(item, ToolResult):
                 step = self._learn(step, item)
+                places.put(places.speaker, step)
         return step
 
     def _opening(self, items: Sequence[ChatItem]) -> Step:

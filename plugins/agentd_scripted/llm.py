@@ -41,7 +41,7 @@ class ScriptedLLM:
 
 
 def _reply(replies: tuple[str, ...], items: tuple[ChatItem, ...]) -> str:
-    said = [item.text for item in items if isinstance(item, Message) and item.role == "user"]
+    said = [item.words for item in items if isinstance(item, Message) and item.role == "user"]
     turn = max(1, len(said))
     return fill(replies[(turn - 1) % len(replies)], {"text": said[-1] if said else "", "turn": turn})
 

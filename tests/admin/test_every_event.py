@@ -16,7 +16,7 @@ from agentd.runtime.event_ring import EventRing
 from agentd.session.happenings import EVENT_TYPES, Happenings
 from agentd.session.journal import read_journal
 from agentd.session.records import Record
-from agentd.session.room import CallerMuted
+from agentd.session.room import CallerMuted, CallerUnheard
 from agentd.tools.spec import Event, SetLanguage, ToolContext, ToolOutcome
 from tests.admin.conftest import Serve
 from tests.admin.test_events import TOKEN, told
@@ -81,6 +81,7 @@ async def _hold() -> Told:
         await call.say("And now it fails.")
         await call.room.silent(5)
         call.room._events.force(CallerMuted(muted=True))
+        call.room._events.force(CallerUnheard(identity="ninth", name="Nina", limit=8))
         call.room.leave(final=False)
         await call.room.silent(1)
         call.room.link(returned=True)

@@ -125,10 +125,10 @@ class Call:
                 shown.append(("result", item.content))
         return shown
 
-    async def say(self, text: str, seconds: float = 1.0) -> None:
-        """The caller says this, and then nothing for 2 s."""
-        await self.room.speak(self.learn(text), seconds)
-        await self.room.silent(2.0)
+    async def say(self, text: str, seconds: float = 1.0, who: str = "") -> None:
+        """The caller says this, or one of several people, and then nothing for 2 s."""
+        await self.room.speak(self.learn(text), seconds, who)
+        await self.room.silent(2.0, who)
 
     def learn(self, text: str) -> int:
         """The sample value that the recogniser will take for this text."""

@@ -81,14 +81,15 @@ class FakeRoom:
         self.states: list[tuple[float, AgentState]] = []
         self.captions: dict[str, FakeCaption] = {}
         self.user_captions: list[tuple[str, str, bool]] = []
+        self.captioned: list[tuple[str, str, bool]] = []  # whose, text, final
         self.ended: str | None = None
-        self._frames: Channel[AudioFrame] = Channel(10_000)
+        self._frames: dict[str, Channel[AudioFrame]] = {}
         self._events: Channel[RoomEvent] = Channel(100)
 
     # What the session uses.
 
-    def audio_in(self) -> AsyncIterator[AudioFrame]:
-        return aiter(self._frames)
+    def audio_in(self, identity: str = "") -> AsyncIterator[AudioFrame]:
+        return aiter(self._sound_of(identity))
 
     def events(self) -> AsyncIterator[RoomEvent]:
         return aiter(self._events)
@@ -99,28 +100,41 @@ class FakeRoom:
     async def open_caption(self, segment_id: str) -> FakeCaption:
         return self.captions.setdefault(segment_id, FakeCaption())
 
-    async def user_caption(self, segment_id: str, text: str, *, final: bool) -> None:
+    async def user_caption(self, segment_id: str, text: str, *, final: bool, identity: str = "") -> None:
         self.user_captions.append((segment_id, text, final))
+        self.captioned.append((identity, text, final))
 
     async def end(self, *, delete: bool) -> None:
         self.ended = "deleted" if delete else "left"
 
-    # What the caller does.
+    def _sound_of(self, identity: str) -> Channel[AudioFrame]:
+        return self._frames.setdefault(identity, Channel(10_000))
+
+    # What the caller does, or somebody by identity.
 
     def link(
-        self, *, returned: bool = False, outbound: bool = False, attributes: Mapping[str, str] | None = None
+        self,
+        *,
+        returned: bool = False,
+        outbound: bool = False,
+        attributes: Mapping[str, str] | None = None,
+        identity: str = "caller",
+        name: str = "",
     ) -> None:
-        caller = Caller(identity="caller", attributes=attributes or {})
+        caller = Caller(identity=identity, name=name, attributes=attributes or {})
         self._events.force(CallerLinked(caller=caller, returned=returned, outbound=outbound))
 
-    def leave(self, *, final: bool = True) -> None:
-        self._events.force(CallerLeft(identity="caller", reason="CLIENT_INITIATED", final=final))
+    def leave(self, *, final: bool = True, identity: str = "caller") -> None:
+        self._events.force(CallerLeft(identity=identity, reason="CLIENT_INITIATED", final=final))
 
-    def type(self, text: str) -> None:
-        self._events.force(TextReceived(text=text))
+    def tell(self, event: RoomEvent) -> None:
+        self._events.force(event)
 
-    def press(self, action: HandAction) -> None:
-        self._events.force(TurnByHand(action=action))
+    def type(self, text: str, identity: str = "caller") -> None:
+        self._events.force(TextReceived(text=text, identity=identity))
+
+    def press(self, action: HandAction, identity: str = "caller") -> None:
+        self._events.force(TurnByHand(action=action, identity=identity))
 
     def lose_voice(self, seconds: float = 0.0) -> None:
         """Nobody hears the agent, and has not for the last seconds, until `regain_voice`. What is queued is lost."""
@@ -136,15 +150,15 @@ class FakeRoom:
     def close(self, reason: str = "room_deleted") -> None:
         self._events.force(RoomClosed(reason=reason))
 
-    def hear(self, frame: AudioFrame) -> None:
-        self._frames.force(frame)
+    def hear(self, frame: AudioFrame, identity: str = "") -> None:
+        self._sound_of(identity).force(frame)
 
-    async def speak(self, value: int, seconds: float) -> None:
+    async def speak(self, value: int, seconds: float, identity: str = "") -> None:
         """Sound whose samples are `value`; 0 is silence. Takes its time."""
         data = value.to_bytes(2, "little") * FRAME_SAMPLES
         for _ in range(round(seconds * INPUT_HZ / FRAME_SAMPLES)):
             await asyncio.sleep(FRAME_SAMPLES / INPUT_HZ)
-            self.hear(AudioFrame(data, INPUT_HZ))
+            self.hear(AudioFrame(data, INPUT_HZ), identity)
 
-    async def silent(self, seconds: float) -> None:
-        await self.speak(0, seconds)
+    async def silent(self, seconds: float, identity: str = "") -> None:
+        await self.speak(0, seconds, identity)

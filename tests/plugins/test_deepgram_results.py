@@ -99,3 +99,24 @@ def test_the_tail_forgets_what_is_settled_and_what_is_too_old() -> None:
     tail.settle(9.0)
     assert tail.frames() == ()
     assert round(tail.begin_s, 6) == 2.0
+
+
+def words(*said: tuple[str, int]) -> dict[str, Any]:
+    return {
+        "words": [{"word": word, "start": 0.0, "end": 0.1, "confidence": 0.9, "speaker": who} for word, who in said]
+    }
+
+
+def voices(events: list[Any]) -> list[tuple[str, str, str | None]]:
+    return [(event.kind, event.transcript.text, event.transcript.speaker) for event in events]
+
+
+def test_voices_at_one_microphone_are_events_of_their_own() -> None:
+    results = Results(0.0, "en")
+    both = words(("book", 0), ("it", 0), ("no", 1), ("today", 0))
+    assert voices(results.push(result("book it no today", is_final=False, best=both))) == [
+        ("interim", "book it today", "0"), ("interim", "no", "1"),
+    ]  # fmt: skip
+    assert voices(results.push(result("book it no today", is_final=True, speech_final=True, best=both))) == [
+        ("final", "book it", "0"), ("final", "no", "1"), ("final", "today", "0"), ("end_of_turn", "", None),
+    ]  # fmt: skip

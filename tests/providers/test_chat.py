@@ -9,6 +9,7 @@ import pytest
 
 from agentd.providers.chat import ChatContext, Entry, units
 from agentd.providers.llm import ChatItem, Message, ToolCall, ToolResult
+from agentd.providers.speakers import Speaker, labelled
 
 BOOKING: tuple[ChatItem, ...] = (
     Message(role="system", text="Be brief."),
@@ -138,3 +139,12 @@ def test_no_operation_parts_a_call_from_its_result(seed: int) -> None:
     assert tuple(entry for unit in units(chat.entries) for entry in unit) == chat.entries
     for result in (chat.truncate(rng.randint(0, 20)), chat.merge(ChatContext.of(any_conversation(rng))), chat.copy()):
         assert ChatContext.from_dict(result.to_dict()) == result
+
+
+def test_who_said_it_is_kept_in_json() -> None:
+    near = Speaker(identity="anna", label="another voice near Anna", other_voice=True)
+    context = ChatContext.of([Message(role="user", text=labelled(near, "Yes."), speaker=near)])
+    assert ChatContext.from_dict(json.loads(json.dumps(context.to_dict()))) == context
+    assert [item.words for item in context.items if isinstance(item, Message)] == ["Yes."]
+    with pytest.raises(ValueError, match=r"items\[0\]\.speaker"):
+        ChatContext.from_dict({**context.to_dict(), "items": [{**context.to_dict()["items"][0], "speaker": "Anna"}]})

@@ -57,3 +57,14 @@ def test_attempts_are_counted_by_what_became_of_them() -> None:
         m.labels["outcome"] for record in records for m in measures(record, "a") if m.name == "preemptions_total"
     ]
     assert counted == ["used", "used"]
+
+
+def test_the_caller_of_a_session_with_several_people_is_all_who_are_there() -> None:
+    linked = {"identity": "ben-1", "name": "Ben", "present": ["Anna", "Ben"]}
+    left = {"identity": "ben-1", "reason": "client_initiated", "final": True, "present": ["Anna"]}
+    records = [Record(seq=n, at=0.0, kind=k, data=d) for n, (k, d) in enumerate(
+        [("caller.linked", linked), ("caller.left", left), ("caller.linked", {"identity": "zoe", "name": ""})]
+    )]  # fmt: skip
+    assert [visible_changes(record) for record in records] == [
+        {"caller": "Anna, Ben"}, {"caller": "Anna"}, {"caller": "zoe"},
+    ]  # fmt: skip

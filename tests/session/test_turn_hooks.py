@@ -34,8 +34,8 @@ async def test_a_turn_that_no_hook_changes_is_answered_with_what_was_begun_early
         await call.say("When do you open?")
         await call.say("And on Sunday?")
         assert [dict(event.data) for event in seen] == [
-            {"text": "When do you open?", "turn": 1, "language": "en", "source": "speech"},
-            {"text": "And on Sunday?", "turn": 2, "language": "en", "source": "speech"},
+            {"text": "When do you open?", "turn": 1, "language": "en", "source": "speech", "speaker": "caller"},
+            {"text": "And on Sunday?", "turn": 2, "language": "en", "source": "speech", "speaker": "caller"},
         ]
         assert used(call) == ["used", "used"]
         assert call.user_texts == ["When do you open?", "And on Sunday?"]

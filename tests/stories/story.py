@@ -26,6 +26,7 @@ class Says:
     text: str
     lasts_s: float
     language: str | None = None
+    who: str = ""  # one of several people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Does:
     at_s: float
     what: str
     text: str = ""
+    who: str = ""
 
 
 Act = Says | Does
@@ -56,9 +58,15 @@ class Story:
     until_s: float
     then: tuple[str, ...]
 
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Whoever does something, in the order of doing; the only caller is ""."""
+        return tuple(dict.fromkeys(act.who for act in self.acts if act.who)) or ("",)
+
 
 _ACT = re.compile(
-    r'^(?P<at>[\d.]+) (?P<what>\w+)(?: "(?P<text>[^"]*)")?(?: for (?P<lasts>[\d.]+))?(?: in (?P<language>[\w-]+))?$'
+    r'^(?P<at>[\d.]+) (?:(?P<who>[A-Z]\w*) )?(?P<what>\w+)(?: "(?P<text>[^"]*)")?'
+    r"(?: for (?P<lasts>[\d.]+))?(?: in (?P<language>[\w-]+))?$"
 )
 _SOUNDS = frozenset({"says", "coughs", "hums"})
 PATIENT: Mapping[str, Any] = {"turn": {"preemptive": {"llm": False}}}
@@ -214,7 +222,8 @@ def _act(line: str) -> Act:
     found = _ACT.match(line)
     if found is None:
         raise ValueError(f"no act of a caller: {line!r}")
-    at_s, what, text = float(found["at"]), found["what"], found["text"] or ""
+    at_s, what, text, who = float(found["at"]), found["what"], found["text"] or "", found["who"] or ""
     if what in _SOUNDS:
-        return Says(at_s=at_s, text=text, lasts_s=float(found["lasts"] or 1.0), language=found["language"])
-    return Does(at_s=at_s, what=what, text=text)
+        lasts_s = float(found["lasts"] or 1.0)
+        return Says(at_s=at_s, text=text, lasts_s=lasts_s, language=found["language"], who=who)
+    return Does(at_s=at_s, what=what, text=text, who=who)

@@ -16,7 +16,7 @@ from agentd.audio import INPUT_HZ, AudioFrame
 from agentd.config.definition import AgentDefinition, Filler
 from agentd.errors import ProviderUnavailable
 from agentd.providers.fields import Duration
-from agentd.providers.llm import ChatRequest, TextDelta, ToolCall, ToolResult
+from agentd.providers.llm import ChatRequest, Message, TextDelta, ToolCall, ToolResult
 from agentd.session.records import Record
 from agentd.tools.spec import ToolContext, ToolOutcome
 from tests.config.files import agent as agent_of
@@ -49,11 +49,14 @@ async def _tell(story: Story) -> list[str]:
         tts=FakeTTS(aligned=bool(story.voice.get("aligned", False)), first_sound_s=story.voice.get("delay_s", 0.05)),
         tools=tools,
         observe=lambda record: seen.extend((now(), line) for line in lines_of(record)),
-        link=not any(isinstance(act, Does) and act.what == "joins" for act in story.acts),
+        link=story.people == ("",) and not _joins(story, ""),
     ) as call:
         call.llm.first_token_s = story.model_s
         async with asyncio.TaskGroup() as group:
-            group.create_task(_microphone(call, story))
+            for who in story.people:
+                if who and not _joins(story, who):
+                    call.room.link(identity=who.lower(), name=who, outbound=True)
+                group.create_task(_microphone(call, story, who))
             group.create_task(_acts(call, story))
         sounding = _sounding(call)
     return [f"{round(1000 * at)} {line}" for at, line in sorted([*seen, *sounding], key=lambda each: each[0])]
@@ -62,10 +65,15 @@ async def _tell(story: Story) -> list[str]:
 # The caller.
 
 
-async def _microphone(call: Call, story: Story) -> None:
+def _joins(story: Story, who: str) -> bool:
+    return any(isinstance(act, Does) and act.what == "joins" and act.who == who for act in story.acts)
+
+
+async def _microphone(call: Call, story: Story, who: str) -> None:
     """One frame after the other, as a track brings them; muted, it brings none."""
-    sounds = [(act, call.learn(act.text)) for act in story.acts if isinstance(act, Says)]
-    mutes = [act for act in story.acts if isinstance(act, Does) and act.what in ("mutes", "unmutes")]
+    own = [act for act in story.acts if act.who == who]
+    sounds = [(act, call.learn(act.text)) for act in own if isinstance(act, Says)]
+    mutes = [act for act in own if isinstance(act, Does) and act.what in ("mutes", "unmutes")]
     frames = round(story.until_s / FRAME_S)
     for number in range(frames):
         await asyncio.sleep(FRAME_S)
@@ -73,7 +81,7 @@ async def _microphone(call: Call, story: Story) -> None:
         value = next((value for act, value in sounds if act.at_s <= at + 1e-6 < act.at_s + act.lasts_s), 0)
         switched = [act.what for act in mutes if act.at_s <= at]
         if not switched or switched[-1] == "unmutes":
-            call.room.hear(AudioFrame(value.to_bytes(2, "little") * FRAME_SAMPLES, INPUT_HZ))
+            call.room.hear(AudioFrame(value.to_bytes(2, "little") * FRAME_SAMPLES, INPUT_HZ), who.lower())
 
 
 async def _acts(call: Call, story: Story) -> None:
@@ -85,17 +93,18 @@ async def _acts(call: Call, story: Story) -> None:
 
 def _do(call: Call, act: Does) -> None:
     room, session = call.room, call.session
+    identity = act.who.lower() or "caller"
     match act.what:
         case "types":
-            room.type(act.text)
+            room.type(act.text, identity)
         case "joins":
-            room.link()
+            room.link(identity=identity, name=act.who, outbound=bool(act.who))
         case "leaves":
-            room.leave()
+            room.leave(identity=identity)
         case "drops":
-            room.leave(final=False)
+            room.leave(final=False, identity=identity)
         case "returns":
-            room.link(returned=True)
+            room.link(returned=True, identity=identity, name=act.who)
         case "tells":  # an operator
             session.say(act.text)
         case "insists":
@@ -103,11 +112,11 @@ def _do(call: Call, act: Does) -> None:
         case "interrupts":
             session.interrupt()
         case "presses":
-            room.press("begin")
+            room.press("begin", identity)
         case "releases":
-            room.press("end")
+            room.press("end", identity)
         case "cancels":
-            room.press("cancel")
+            room.press("cancel", identity)
         case "ends":
             session.end("ended_by_operator", goodbye=act.text or None)
         case "mutes" | "unmutes":
@@ -133,13 +142,22 @@ def _model(replies: tuple[Any, ...]) -> Any:
     def script(request: ChatRequest) -> Answer:
         reply = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(reply, str):
-            return [TextDelta(word + " ") for word in reply.split(" ")]
+            return [TextDelta(word + " ") for word in _about(reply, request).split(" ")]
         if "fails" in reply:
             return [ProviderUnavailable("fake", "down")]
         said = [TextDelta(word + " ") for word in reply.get("says", "").split(" ") if word]
         return [*said, *(ToolCall(id=f"{name}-1", name=name, arguments="{}") for name in reply["calls"])]
 
     return script
+
+
+def _about(reply: str, request: ChatRequest) -> str:
+    """`{speaker}` and `{words}`: of the last message that the model was shown."""
+    asked = [item for item in request.items if isinstance(item, Message) and item.role == "user"]
+    if not asked:
+        return reply
+    speaker = asked[-1].speaker
+    return reply.replace("{speaker}", speaker.label if speaker else "caller").replace("{words}", asked[-1].words)
 
 
 def _recogniser(settings: Mapping[str, Any]) -> FakeSTT:
@@ -172,7 +190,8 @@ def lines_of(record: Record) -> list[str]:
     data = record.data
     match record.kind:
         case "turn.user":
-            return [f'turn "{data["text"]}" by {data["rule"]}']
+            who = f"of {data['label']} " if "label" in data else ""
+            return [f'turn {who}"{data["text"]}" by {data["rule"]}']
         case "turn.agent" if data["text"]:
             return [f'said "{data["text"]}"' + (" (cut)" if data["interrupted"] else "")]
         case "decision" if data["action"] in _DECISIONS:

@@ -145,13 +145,13 @@ async def test_a_dispatched_agent_joins_and_both_sides_hear_each_other(credentia
         running.cancel()
 
 
-async def test_the_callers_sound_comes_in_at_16_khz_in_frames_of_32_ms(credentials: LiveKitCredentials) -> None:
+async def test_the_callers_sound_comes_in_at_16_khz_in_frames_of_64_ms(credentials: LiveKitCredentials) -> None:
     async with Caller.join(server_of(credentials)) as caller, guest_in(credentials, caller.room) as guest:
         await until(lambda: guest.heard)
         began_at, ended_at = await caller.say(tone(1_000, 1.0))
         assert ended_at - began_at == pytest.approx(1.0, abs=0.15)
         await asyncio.sleep(0.3)
-        assert {frame.samples for _, frame in guest.heard} == {512}
+        assert {frame.samples for _, frame in guest.heard} == {1024}
         assert {frame.sample_rate_hz for _, frame in guest.heard} == {INPUT_HZ}
         assert loudest_hz(guest.samples(began_at + 0.3)[: INPUT_HZ // 2], INPUT_HZ) == pytest.approx(1_000, abs=10)
         assert guest.room.dropped_frames == 0
@@ -312,9 +312,10 @@ async def test_mute_and_unmute_are_told(credentials: LiveKitCredentials) -> None
     async with Caller.join(server_of(credentials)) as caller, guest_in(credentials, caller.room) as guest:
         await until(lambda: guest.heard)
         caller.mute()
-        await until(lambda: guest.of(CallerMuted) == [CallerMuted(muted=True)])
+        await until(lambda: guest.of(CallerMuted) == [CallerMuted(muted=True, identity=caller.identity)])
         caller.unmute()
-        await until(lambda: guest.of(CallerMuted) == [CallerMuted(muted=True), CallerMuted(muted=False)])
+        muted, unmuted = (CallerMuted(muted=muted, identity=caller.identity) for muted in (True, False))
+        await until(lambda: guest.of(CallerMuted) == [muted, unmuted])
         began_at, _ = await caller.say(tone(700, 0.6))
         await asyncio.sleep(0.2)
         assert loudest_hz(guest.samples(began_at + 0.2)[: INPUT_HZ // 2], INPUT_HZ) == pytest.approx(700, abs=10)

@@ -107,6 +107,15 @@ async def test_the_request_is_the_contracts(server: WebhookServer, client: Webho
     assert headers["x-clinic"] == "hill"
 
 
+async def test_a_second_voice_at_the_callers_microphone_is_told(
+    server: WebhookServer, client: WebhookClient, context: ToolContext
+) -> None:
+    near = dataclasses.replace(context.caller, other_voice=True)
+    await run(server, client, dataclasses.replace(context, caller=near))
+    participant = server.received[0].json["data"]["session"]["participant"]
+    assert (participant["identity"], participant["other_voice"]) == ("caller-1", True)
+
+
 @pytest.mark.parametrize("secret", [KEY, f"{KEY} {OLD_KEY}", f"{OLD_KEY} {KEY}"])
 async def test_the_reference_library_verifies_the_signature(
     server: WebhookServer, client: WebhookClient, context: ToolContext, secret: str

@@ -68,7 +68,7 @@ def link(participant: FakeParticipant, *, legacy: bool = False) -> Link:
     return Link(
         participant=cast(rtc.LocalParticipant, participant),
         track=lambda: "TR_agent",
-        caller=lambda: ("bob", "TR_bob"),
+        caller=lambda identity: (identity or "bob", f"TR_{identity or 'bob'}"),
         legacy=lambda: legacy,
     )
 
@@ -211,3 +211,18 @@ def test_settling_waits_for_the_last_caption_but_not_long() -> None:
 
     assert run_virtual(settled_after(lambda front_end: front_end.attach(link(FakeParticipant())))) < 0.1
     assert run_virtual(settled_after(lambda front_end: None)) == pytest.approx(frontend.SETTLE_S)
+
+
+def test_words_of_several_people_are_shown_as_their_own_on_their_own_tracks() -> None:
+    async def story() -> None:
+        participant = FakeParticipant()
+        async with running() as front_end:
+            front_end.attach(link(participant, legacy=True))
+            front_end.user_caption("u1", "hello", final=True, identity="anna")
+            front_end.user_caption("u2", "good day", final=True, identity="ben")
+            await asyncio.sleep(1)
+        shown = [(one.sender, one.attributes["lk.transcribed_track_id"]) for one in participant.streams]
+        assert shown == [("anna", "TR_anna"), ("ben", "TR_ben")]
+        assert [who for who, _, _ in participant.packets] == ["anna", "ben"]
+
+    run_virtual(story())

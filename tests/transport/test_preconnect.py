@@ -81,15 +81,15 @@ def test_garbage_is_dropped(mime_type: str, attributes: dict[str, str]) -> None:
     assert decode(b"\x00garbage", mime_type, attributes) is None
 
 
-def test_a_buffer_is_played_once_in_frames_of_32_ms() -> None:
+def test_a_buffer_is_played_once_in_frames_of_64_ms() -> None:
     async def story() -> tuple[int, int]:
         buffers = PreconnectBuffers()
         await buffers.read(reader(sine(500, 0.64, 48_000).tobytes()))
         first = await buffers.frames("TR_1")
-        assert {frame.samples for frame in first} == {512}
+        assert {frame.samples for frame in first} == {1024}
         return len(first), len(await buffers.frames("TR_1"))
 
-    assert asyncio.run(asyncio.wait_for(story_with_short_wait(story), 5)) == (20, 0)
+    assert asyncio.run(asyncio.wait_for(story_with_short_wait(story), 5)) == (10, 0)
 
 
 async def story_with_short_wait(story) -> tuple[int, int]:  # type: ignore[no-untyped-def]
@@ -137,4 +137,4 @@ def test_only_a_few_buffers_are_kept() -> None:
             await buffers.read(cast(rtc.ByteStreamReader, FakeReader(b"", {"trackId": f"TR_{number}"})))
         return len(buffers._received)
 
-    assert run_virtual(story()) == 4
+    assert run_virtual(story()) == 8
