@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, get_args
 
 from agentd.config.check import INVALID, Checker
-from agentd.config.definition import AgentDefinition, LanguageDetection, PythonTool
+from agentd.config.definition import AgentDefinition, LanguageDetection, PythonTool, Turn
 from agentd.config.finding import Finding
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.lint import lint, node_at
@@ -155,6 +155,8 @@ def _add_defaults(checker: Checker, root: MappingNode, values: dict[str, Any], n
             continue  # nobody has one who does not ask for it
         if kind in values or (kind == "language_id" and not _identifies_text(checker, values)):
             continue
+        if kind == "interruption_detector" and not _judges_overlaps(checker, values):
+            continue
         values[kind] = INVALID
         if checker.has_default(kind):
             values[kind] = checker.provider(MappingNode(root.mark, ()), kind, f"/{kind}")
@@ -178,6 +180,13 @@ def _with_detector_delays(definition: AgentDefinition, root: MappingNode) -> Age
     if endpointing.min_delay > endpointing.max_delay:  # the file gives one of them, and it is beyond the other's
         endpointing = written
     return dataclasses.replace(definition, turn=dataclasses.replace(turn, endpointing=endpointing))
+
+
+def _judges_overlaps(checker: Checker, values: Mapping[str, Any]) -> bool:
+    """Whether the agent asks for an opinion of the sound, and a plugin gives one to everybody."""
+    turn = values.get("turn", Turn())
+    asked = isinstance(turn, Turn) and turn.interruption.detection in ("auto", "detector")
+    return asked and checker.has_default("interruption_detector")
 
 
 def _identifies_text(checker: Checker, values: Mapping[str, Any]) -> bool:

@@ -112,7 +112,18 @@ class Interruption:
     """What of the caller's speech stops the agent's."""
 
     enabled: bool = setting("Whether the caller can interrupt at all.", default=True)
-    min_duration: Duration = setting("Speech needed to interrupt.", default=Duration(0.5), minimum=0, maximum=10)
+    detection: Literal["auto", "words", "duration", "detector"] = setting(
+        "What confirms an interruption: words that are recognised; duration (min_duration of speech, or words before); "
+        "detector (an interruption_detector's opinion of the sound, or words before); auto takes an "
+        "interruption_detector if there is one, else words.",
+        default="auto",
+    )
+    min_duration: Duration = setting(
+        "Speech that interrupts without words, under `detection: duration`, and without `resume_false`.",
+        default=Duration(0.5),
+        minimum=0,
+        maximum=10,
+    )
     min_words: int = setting("Recognised words needed to interrupt; 0 needs none.", default=0, minimum=0, maximum=50)
     resume_false: bool = setting(
         "Go on with the sentence when what interrupted it turns out to be no speech.", default=True
@@ -495,6 +506,11 @@ class AgentDefinition:
     vad: ProviderChoice = setting("Voice activity detection.")
     turn_detector: ProviderChoice | None = setting(
         "A model that tells whether the caller has finished; used by `turn.detection` model and auto.", default=None
+    )
+    interruption_detector: ProviderChoice | None = setting(
+        "What tells from the sound whether the caller interrupts; used by `turn.interruption.detection` detector and "
+        "auto.",
+        default=None,
     )
 
     turn: Turn = setting("Turn-taking.", default_factory=Turn)

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 from agentd.config.source import ListNode, MappingNode, Node
 
 DECIDING = frozenset(
-    {"turn", "limits", "room", "vad", "greeting", "language", "languages", "language_detection", "hooks"}
+    {
+        *("turn", "limits", "room", "vad", "interruption_detector", "greeting", "hooks"),
+        *("language", "languages", "language_detection"),
+    }
 )
 """The keys whose settings decide how a conversation goes."""
 

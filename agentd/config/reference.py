@@ -39,6 +39,7 @@ _KINDS: tuple[tuple[Kind, str], ...] = (
     ("tts", "Speech synthesis"),
     ("vad", "Voice activity detection"),
     ("turn_detector", "Turn detection"),
+    ("interruption_detector", "Interruption detection"),
 )
 _LEAF_NAMES = {"object": "mapping", "any": "any", "integer": "whole number", "file": "path"}
 

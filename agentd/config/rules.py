@@ -115,6 +115,9 @@ def _agent(definition: AgentDefinition) -> Iterable[Finding]:
     if definition.turn.detection == "model" and definition.turn_detector is None:
         hint = "like turn_detector: {provider: smart-turn}"
         yield Finding("turn", "missing-key", '"detection: model" needs a "turn_detector"', hint)
+    if definition.turn.interruption.detection == "detector" and definition.interruption_detector is None:
+        message = '"interruption.detection: detector" needs an "interruption_detector"'
+        yield Finding("turn", "missing-key", message)
     names = [tool.name for tool in definition.tools if isinstance(tool, BuiltinTool)]
     if "set_language" in names and not definition.languages:
         yield Finding("tools", "no-languages", '"set_language" has nothing to change to', 'write "languages"')

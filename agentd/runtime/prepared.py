@@ -223,6 +223,9 @@ class PreparedAgents:
             summary=await with_fallbacks(definition.context.llm) if definition.context.llm else (),
             language_id=(await acquire(definition.language_id)).provider if definition.language_id else None,
             turn_detector=(await acquire(definition.turn_detector)).provider if definition.turn_detector else None,
+            interruption_detector=(
+                (await acquire(definition.interruption_detector)).provider if definition.interruption_detector else None
+            ),
         )
         languages = {
             tag: replace(

@@ -34,22 +34,28 @@ class VoiceActivity:
 
     def __init__(self, settings: VADSettings, window_s: float) -> None:
         self._settings = settings
-        self._window_s = window_s
+        self.window_s = window_s
         self._speaking = False
         self._run_s = 0.0  # speech windows in a row, before the onset; speech of the utterance after it
-        self._last_speech = 0.0
-        self._since = 0.0
+        self.last_speech = 0.0  # the end of the last speech window
+        self.since = 0.0  # the onset of the utterance
+        self._lull = False
         self._sum = 0.0  # of the probabilities of the windows in `_run_s`
 
     @property
     def speaking(self) -> bool:
         return self._speaking
 
+    @property
+    def lull_since(self) -> float | None:
+        """Since when there is silence within the utterance; None in speech, and between utterances."""
+        return self.last_speech if self._speaking and self._lull else None
+
     def push(self, probabilities: Sequence[float], end: float) -> list[Onset | Offset]:
         """Windows of which the last ended at `end`."""
         changes: list[Onset | Offset] = []
         for index, probability in enumerate(probabilities):
-            at = end - self._window_s * (len(probabilities) - 1 - index)
+            at = end - self.window_s * (len(probabilities) - 1 - index)
             change = self._window(probability, at)
             if change is not None:
                 changes.append(change)
@@ -62,21 +68,24 @@ class VoiceActivity:
     def _window(self, probability: float, at: float) -> Onset | Offset | None:
         threshold = self._settings.activation - (RELEASE_MARGIN if self._speaking else 0.0)
         if probability >= threshold:
-            self._run_s += self._window_s
+            self._run_s += self.window_s
             self._sum += probability
-            self._last_speech = at
+            self.last_speech = at
+            self._lull = False
             if not self._speaking and self._run_s >= self._settings.min_speech:
                 self._speaking = True
-                self._since = at - self._run_s
-                return Onset(self._since)
-        elif not self._speaking:
+                self.since = at - self._run_s
+                return Onset(self.since)
+            return None
+        self._lull = True
+        if not self._speaking:
             self._run_s = self._sum = 0.0
-        elif at - self._last_speech >= self._settings.min_silence - 1e-6:
+        elif at - self.last_speech >= self._settings.min_silence - 1e-6:
             return self._offset()
         return None
 
     def _offset(self) -> Offset:
-        probability = self._sum * self._window_s / self._run_s
-        offset = Offset(self._last_speech, self._run_s, self._since, probability)
+        probability = self._sum * self.window_s / self._run_s
+        offset = Offset(self.last_speech, self._run_s, self.since, probability)
         self._speaking, self._run_s, self._sum = False, 0.0, 0.0
         return offset

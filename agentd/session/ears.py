@@ -16,6 +16,7 @@ from agentd.session.room import Room
 
 @dataclass(frozen=True, slots=True)
 class _Ear:
+    voice: Voice
     listening: Listening
     task: asyncio.Task[None]
     echo: EchoWatch | None
@@ -63,6 +64,11 @@ class Ears:
         if ear := self._open.get(voice.identity):
             ear.listening.end_utterance()
 
+    def overhear(self, voices: frozenset[Voice]) -> None:
+        """Over whose speech and the agent's an opinion decides something."""
+        for ear in self._open.values():
+            ear.listening.overhear(wanted=ear.voice in voices)
+
     def turn_ended(self, voice: Voice) -> None:
         if ear := self._open.get(voice.identity):
             ear.listening.turn_ended()
@@ -77,7 +83,7 @@ class Ears:
             emit_other=self._posting(other),
         )
         task = self._tasks.create_task(listening.run(self._room.audio_in(identity)))
-        self._open[identity] = _Ear(listening, task, None if voice == THE_CALLER else echo)
+        self._open[identity] = _Ear(voice, listening, task, None if voice == THE_CALLER else echo)
 
     def _posting(self, voice: Voice) -> Callable[[TurnEvent], None]:
         return lambda event: self._post(FromVoice(voice, event))

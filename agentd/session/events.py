@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,20 @@ class SpeechEnded:
     duration_s: float
     recognizing: bool  # the utterance was handed to a batch recogniser, which will answer with Recognized
     judging: bool = False  # and to a turn detector, which will answer with TurnJudged
+
+
+@dataclass(frozen=True, slots=True)
+class LullBegan:
+    """Within an utterance the caller is silent since `at`: too short a time yet to end it."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LullEnded:
+    """They speak again since `at`."""
+
+    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +95,19 @@ class TurnJudged:
     """A turn detector's answer to one SpeechEnded: the probability that the turn is complete; None: it has failed."""
 
     probability: float | None
+
+
+Outlook = Literal["interrupts", "open", "ignored"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlapJudged:
+    """An interruption detector's opinion of the utterance that began at `since`, over the agent's speech: that the
+    caller wants the turn, that they do not, or that it is open. `value`: the configuration behind it."""
+
+    since: float
+    outlook: Outlook
+    value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +171,14 @@ class Tick:
 TurnEvent = (
     SpeechStarted
     | SpeechEnded
+    | LullBegan
+    | LullEnded
     | Interim
     | Recognized
     | ProviderEndOfTurn
     | TextTyped
     | TurnJudged
+    | OverlapJudged
     | TurnBegun
     | CommitRequested
     | TurnDropped

@@ -112,6 +112,11 @@ class Floor:
         """The silence that would end the turn of who alone has it."""
         return self.machines[self.voice].ending
 
+    @property
+    def overlaps(self) -> frozenset[Voice]:
+        """Whose sound over the agent's an opinion is wanted of."""
+        return frozenset(voice for voice, machine in self.machines.items() if machine.overlaps)
+
     def is_done(self, voice: Voice) -> bool:
         """Nothing of theirs is under way: no button, no words, no answer of a recogniser."""
         state = self._machine(voice).state

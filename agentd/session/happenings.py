@@ -158,7 +158,7 @@ EVENT_TYPES: Mapping[str, EventType] = {
 
 JOURNAL_ONLY = frozenset(
     {
-        *("echo", "speech.started", "speech.ended", "turn.judged", "voice.unheard"),
+        *("echo", "speech.started", "speech.ended", "turn.judged", "interruption.judged", "voice.unheard"),
         *("reply.started", "reply.written", "segment.started", "segment.heard"),
         *("turn.held", "hook.entered", "hook.completed"),
     }

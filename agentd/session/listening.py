@@ -29,6 +29,7 @@ from agentd.session.events import (
     Voice,
 )
 from agentd.session.judging import TurnJudge
+from agentd.session.overhearing import Overhearing
 
 SILENT_TRACK_S = 0.5
 """Speech with no frame for this long has ended: the microphone was muted or the network fails (pipecat's limit)."""
@@ -79,6 +80,7 @@ class Listening:
         self._recent_s = 0.0
         self._utterances: Channel[_Utterance] = Channel(PENDING_UTTERANCES)
         self._judge = TurnJudge(conversation, emit, voice)
+        self._overhearing = Overhearing(conversation, self._activity, emit, self._note)
         self._frames: Channel[AudioFrame | None] = Channel(PENDING_FRAMES)  # None: flush
         self._recognisers = conversation.providers.stt
         self._tells_language = False  # the recogniser finds the language out by itself
@@ -108,16 +110,15 @@ class Listening:
         async with asyncio.TaskGroup() as group:
             watchdog = group.create_task(every(0.1, self._watch))
             recognisers = [group.create_task(self._recognize_all()), group.create_task(self._stream_all())]
-            judge = group.create_task(self._judge.run())
+            judges = [group.create_task(self._judge.run()), group.create_task(self._overhearing.run())]
             async for frame in frames:
                 await self._take(frame)
             self.end_utterance()
             watchdog.cancel()
-            judge.cancel()
             self._utterances.close()
             self._frames.close()
-            for recogniser in recognisers:
-                recogniser.cancel()
+            for task in (*judges, *recognisers):
+                task.cancel()
 
     async def _take(self, frame: AudioFrame) -> None:
         self._last_frame = now()
@@ -132,6 +133,7 @@ class Listening:
             probabilities = [0.0 if echoes[n * len(echoes) // windows] else p for n, p in enumerate(probabilities)]
         for change in self._activity.push(probabilities, self._last_frame):
             self._changed(change)
+        self._overhearing.hear(frame, probabilities, self._last_frame)
 
     def _echoes(self, frame: AudioFrame) -> list[bool]:
         """By part of the frame, whether it is no more than the agent's own voice, coming back."""
@@ -187,6 +189,10 @@ class Listening:
         """What is being said has ended, whatever the sound says; its words are still to come."""
         for change in self._activity.stop():
             self._changed(change)
+
+    def overhear(self, *, wanted: bool) -> None:
+        """Whether an opinion of what is being said over the agent's speech decides something."""
+        self._overhearing.wanted = wanted
 
     def turn_ended(self) -> None:
         """What is said from now on belongs to another turn."""

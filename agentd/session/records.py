@@ -31,6 +31,8 @@ turn.user          turn, text, rule (why the turn ended), value (the configurati
 language           language, before, rule (clear_turn, agreeing_turns, tool, caller_attribute), value: the
                    conversation goes on in this language
 turn.judged        probability (a turn detector's, that the caller has finished), duration_s
+interruption.judged  outlook (an interruption detector's: interrupts, ignored, open), probability, value (the
+                   configuration behind it), sound_s, duration_s: when it is another than before in the same utterance
 speech.wordless    (the recogniser found no words in the utterance)
 speech.created     speech (its name), purpose (as below), source (say, generate_reply), requested (from outside: by an
                    operator, a tool or a hook), priority, interruptible, in_history, text, instruction, user_input,

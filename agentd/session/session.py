@@ -208,7 +208,7 @@ class Session(Controls):
         while True:
             await self._take(await self._next_event())
             await self._check_time()
-            self._start_next_reply()
+            await self._start_next_reply()
 
     async def _take(self, event: InboxEvent) -> None:
         if isinstance(event, Caused):
@@ -248,6 +248,7 @@ class Session(Controls):
             self._early.follow(self._machine)
         if self._presses and voice != THE_CALLER and self._machine.is_done(voice):
             self._listening.close(voice.identity)
+        self._listening.overhear(self._machine.overlaps)
 
     async def _carry_out(self, decision: Decision) -> None:
         if isinstance(decision, Overlap):
@@ -303,13 +304,12 @@ class Session(Controls):
                 self._speeches.add(replace(reply.plan, early=None, speech="", priority=AGAIN))
         self._writer.set_state("listening")
 
-    def _start_next_reply(self) -> None:
+    async def _start_next_reply(self) -> None:
         reply = self._speaking.begin_next(caller_has_turn=self._machine.caller_has_turn) if self._met else None
         if reply is None:
             return
         for decision in self._machine.step(ReplyStarted(reply.plan.interruptible), now()):
-            if isinstance(decision, PauseSpeech):
-                reply.hold()
+            await self._carry_out(decision)
         if not self._caller_there:
             reply.hold()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from agentd.config.definition import AgentDefinition
+from agentd.providers.interruption_detector import InterruptionDetector
 from agentd.providers.language_id import LanguageIdentifier
 from agentd.providers.llm import LLM
 from agentd.providers.stt import STT
@@ -45,6 +46,7 @@ class Providers:
     summary: tuple[Candidate[LLM], ...] = ()  # who summarises; the models of the conversation where it is empty
     language_id: LanguageIdentifier | None = None
     turn_detector: TurnDetector | None = None
+    interruption_detector: InterruptionDetector | None = None
     languages: Mapping[str, Providers] = field(default_factory=dict)
 
     def in_language(self, tag: str) -> Providers:

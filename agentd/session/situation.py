@@ -94,7 +94,17 @@ class Situation:
             return False
         if state.noisy or state.echoing or state.false_holds >= FALSE_HOLDS or self.warms_up:
             return False
-        return settings.resume_false and not settings.min_words
+        return settings.resume_false and (settings.detection == "duration" or not settings.min_words)
+
+    @property
+    def overlaps(self) -> bool:
+        """Both speak, and an opinion of the sound, if there is one to be had, decides what becomes of it."""
+        state, settings = self.state, self.policy.settings
+        if state.overlap_since is None or state.speaking_since is None or not self.agent_has_turn:
+            return False
+        if self.must_finish or not self.listens or state.noisy or state.echoing or self.warms_up:
+            return False
+        return settings.detection == "detector" or (settings.detection == "auto" and not settings.min_words)
 
     @property
     def warms_up(self) -> bool:
@@ -119,13 +129,19 @@ class Situation:
 
     @property
     def interrupt_at(self) -> float | None:
-        """When the length of the speech alone interrupts: where the agent's sound was not held at its onset."""
-        settings, since = self.policy.settings, self.state.speaking_since
-        if since is None or settings.resume_false or settings.min_words or not self.listens:
+        """When the length of the speech alone interrupts; None in a silence."""
+        settings, since, state = self.policy.settings, self.state.speaking_since, self.state
+        if since is None or state.lull_since is not None or not self._counts_duration or not self.listens:
             return None
-        if not self.agent_has_turn or not self.can_interrupt or self.state.echoing or self.warms_up:
+        if not self.agent_has_turn or not self.can_interrupt or state.echoing or state.noisy or self.warms_up:
             return None
-        return since + settings.min_duration
+        return max(since, state.reply_since) + settings.min_duration + state.lulls_s
+
+    @property
+    def _counts_duration(self) -> bool:
+        settings = self.policy.settings
+        nothing_else = settings.detection == "auto" and not settings.resume_false and not settings.min_words
+        return settings.detection == "duration" or nothing_else
 
     @property
     def resume_at(self) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Literal
 
 from agentd.session.false_words import Said
 
@@ -28,6 +29,7 @@ class TurnState:
 
     # The agent.
     agent: Agent = Agent.SILENT
+    reply_since: float = 0.0
     interruptible: bool = True
     tools: bool = False  # the reply waits for tools
     held: bool = False  # the agent's sound is paused
@@ -45,6 +47,9 @@ class TurnState:
     speaking_since: float | None = None
     turn_since: float | None = None  # the first speech of the turn
     utterance_since: float = 0.0
+    lull_since: float | None = None  # a silence within the utterance
+    lulls_s: float = 0.0  # those of the utterance that are over
+    overheard: Literal["", "ignored", "reconsidered"] = ""  # what an interruption detector made of the utterance
     last_speech: float = 0.0
     last_duration_s: float = 0.0
     finals: tuple[str, ...] = ()

@@ -8,65 +8,50 @@ is certain that the caller means to interrupt: words confirm the interruption, t
 from where it stopped. So barge-in is heard at once and a cough costs a short pause.
 
 The policies stand by themselves: `endpointing` (how long to wait), `interruption` (what words do), `false_words` (what
-nobody said), `waking` (what is a turn at all). `situation` reads the state, this file changes it.
+nobody said), `waking` (what is a turn at all). `situation` reads the state, this file changes it: with the caller's
+speech; `yielding` with the agent's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
-from agentd.config.definition import Turn
 from agentd.session import endpointing, false_words, waking
 from agentd.session.endpointing import Wait
 from agentd.session.events import (
-    AgentWords,
     CommitRequested,
     CommitTurn,
     Decision,
     Ignore,
     Interim,
-    Interrupt,
     LanguageSet,
-    Overlap,
+    LullBegan,
+    LullEnded,
     PauseSpeech,
     ProviderEndOfTurn,
     Recognized,
-    ReplyAudible,
-    ReplyEnded,
-    ReplyStarted,
-    ResumeSpeech,
     SayOver,
     SpeechEnded,
     SpeechStarted,
     TextTyped,
     Tick,
-    ToolsRunning,
     TurnBegun,
     TurnDropped,
     TurnEvent,
     TurnJudged,
 )
-from agentd.session.situation import LATE_WORDS_S, NOISE_S, Situation
+from agentd.session.situation import LATE_WORDS_S, NOISE_S
 from agentd.session.turn_state import Agent, Aside, TurnState
-
-ASKED_CHARACTERS = 300
-"""Of what the agent said last, kept to see what it asked for."""
+from agentd.session.yielding import Yielding
 
 __all__ = ["LATE_WORDS_S", "NOISE_S", "Agent", "TurnMachine", "TurnState"]
 
 
 @dataclass(slots=True)
-class TurnMachine:
+class TurnMachine(Yielding):
     """One session's turns under `turn` settings. `streaming`: the recogniser sends interims and finals by itself.
     `language`: the agent's; what the recogniser hears goes before it. `warm`: the caller's echo canceller has heard
     this agent before."""
-
-    turn: Turn
-    streaming: bool
-    language: str = "en"
-    warm: bool = False
-    state: TurnState = field(default_factory=TurnState)
-    now: float = 0.0  # of the last step
 
     def step(self, event: TurnEvent, now: float) -> list[Decision]:
         """Takes one event; answers what is to be done, in order."""
@@ -96,8 +81,9 @@ class TurnMachine:
         return ending[1] if ending else None
 
     @property
-    def user_speaking(self) -> bool:
-        return self.state.speaking_since is not None
+    def overlaps(self) -> bool:
+        """Whether an interruption detector's opinion is wanted now."""
+        return self._here.overlaps
 
     @property
     def caller_has_turn(self) -> bool:
@@ -105,16 +91,16 @@ class TurnMachine:
         speaks = not self._here.is_quiet and not self.state.noisy
         return speaks or self._here.ending is not None
 
-    @property
-    def _here(self) -> Situation:
-        return Situation(self.turn, self.state, self.language, self.now)
-
     def _take(self, event: TurnEvent) -> list[Decision]:
         match event:
             case SpeechStarted(since):
                 return self._speech_started(since)
             case SpeechEnded():
                 return self._speech_ended(event)
+            case LullBegan(at):
+                self._set(lull_since=at)
+            case LullEnded(at):
+                self._lull_ended(at)
             case Interim(text):
                 return self._interim(text)
             case Recognized():
@@ -140,53 +126,6 @@ class TurnMachine:
                 return self._agent_event(event)
         return []
 
-    # The agent.
-
-    def _agent_event(self, event: TurnEvent) -> list[Decision]:
-        match event:
-            case ReplyStarted(interruptible):
-                return self._reply_started(interruptible=interruptible)
-            case ReplyAudible():
-                warm_s = 0.0 if self.warm else self.turn.interruption.echo_warmup
-                warm_until = self.state.warm_until
-                self._set(agent=Agent.SPEAKING, warm_until=self.now + warm_s if warm_until is None else warm_until)
-            case AgentWords(text):
-                self._agent_words(text)
-            case ToolsRunning(running):
-                self._set(tools=running and self.state.agent is not Agent.SILENT)
-            case ReplyEnded():
-                return self._reply_ended()
-        return []
-
-    def _reply_started(self, *, interruptible: bool) -> list[Decision]:
-        self._set(agent=Agent.THINKING, interruptible=interruptible, tools=False, false_holds=0, aside=None)
-        self._set(replying_anew=True, hold_until=None, held_since=self.now)
-        listens = self._here.listens or self.state.pushing
-        self._set(held=self.user_speaking and listens and self._here.can_interrupt and not self.state.noisy)
-        return [PauseSpeech(rule="caller_is_speaking")] if self.state.held else []
-
-    def _agent_words(self, text: str) -> None:
-        before = "" if self.state.replying_anew else self.state.asked
-        gap = "" if not before or text[:1].isspace() else " "
-        said = false_words.remember(self.state.said, text, self.now)
-        self._set(asked=(before + gap + text)[-ASKED_CHARACTERS:], replying_anew=False, said=said)
-
-    def _reply_ended(self) -> list[Decision]:
-        """An acknowledgement that came with the last words is the answer to them."""
-        aside, boundary = self.state.aside, self.turn.interruption.backchannel_boundary
-        decisions = self._overlapped("outlasted") if self.user_speaking else []
-        self._silent()
-        if aside is not None and not self.state.finals and self.now - aside.at <= boundary:
-            self._set(finals=(aside.text,), words_at=self.now, answered_aside=True, spoken=True)
-        return decisions
-
-    def _silent(self) -> None:
-        awake_until = self.state.awake_until
-        if awake_until is not None:
-            awake_until = self._here.awake_until()
-        self._set(agent=Agent.SILENT, held=False, hold_until=None, interruptible=True, tools=False, aside=None)
-        self._set(awake_until=awake_until, overlap_since=None)
-
     # The caller's sound.
 
     def _speech_started(self, since: float) -> list[Decision]:
@@ -197,12 +136,18 @@ class TurnMachine:
         self._set(turn_since=since if begins or state.turn_since is None else state.turn_since)
         self._set(speaking_since=since, utterance_since=since, provider_ended=False, probability=None, hold_until=None)
         self._set(late_final=False, spoken=True, deaf_to_speech=self._here.must_finish)
+        self._set(lull_since=None, lulls_s=0.0, overheard="")
         if state.agent is Agent.SPEAKING:
             self._set(overlap_since=since)
         if not self._here.may_hold:
             return []
         self._set(held=True, held_since=self.now)
         return [PauseSpeech(rule="speech_onset", value="turn.interruption.resume_false=true")]
+
+    def _lull_ended(self, at: float) -> None:
+        since = self.state.lull_since
+        lull_s = 0.0 if since is None else max(0.0, at - since)
+        self._set(lull_since=None, lulls_s=self.state.lulls_s + lull_s)
 
     def _speech_ended(self, event: SpeechEnded) -> list[Decision]:
         self._set(
@@ -382,31 +327,10 @@ class TurnMachine:
         self._set(late_final=bool(state.interim) and self.streaming, spoken=self.user_speaking)
         self._set(finals=(), interim="", provider_ended=False, language=None, commit_asked=None, pushing=False)
         self._set(turn_since=state.speaking_since, monologue=False, answered_aside=False, probability=None)
+        self._set(noisy=state.noisy or rule == "noise")
         return [*interrupted, commit]
-
-    def _interrupt(self, rule: str, value: str) -> list[Decision]:
-        overlapped = self._overlapped("interruption")
-        self._silent()
-        return [Interrupt(rule=rule, value=value), *overlapped]
-
-    def _resume(self, rule: str, value: str = "") -> list[Decision]:
-        held, overlapped = self.state.held, self._overlapped(rule)
-        false_holds = self.state.false_holds + (held and rule != "acknowledgement")
-        self._set(held=False, hold_until=None, false_holds=false_holds)
-        return [*([ResumeSpeech(rule=rule, value=value)] if held else []), *overlapped]
-
-    def _overlapped(self, outcome: str) -> list[Decision]:
-        since = self.state.overlap_since
-        self._set(overlap_since=None)
-        return [] if since is None else [Overlap(rule=outcome, since=since, until=self.now)]
 
     def _value(self, name: str) -> str:
         """The configuration behind a list of phrases: the file's, or the language's own."""
         own = getattr(self.turn.interruption, name) is None
         return f"turn.interruption.{name}" + (f"={self.state.language or self.language}" if own else "")
-
-    def _is_due(self, at: float | None) -> bool:
-        return at is not None and self.now >= at
-
-    def _set(self, **changes: object) -> None:
-        self.state = replace(self.state, **changes)  # type: ignore[arg-type]

@@ -42,6 +42,14 @@ plugin = Plugin(
             summary="Smart Turn v3.2: whether a voice sounds finished, in 23 languages.",
         ),
         Component(
+            kind="interruption_detector",
+            provider="prosody",
+            settings="agentd_local.config:ProsodySettings",
+            factory="agentd_local.prosody:create_interruption_detector",
+            summary="Whether a sound over the agent's speech is short, or no voice; without a model.",
+            default=True,
+        ),
+        Component(
             kind="language_id",
             provider="fasttext",
             settings="agentd_local.config:FastTextSettings",

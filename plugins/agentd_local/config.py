@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentd.providers.fields import setting
+from agentd.providers.interruption_detector import InterruptionDetectorSettings
 from agentd.providers.language_id import LanguageIdSettings
 from agentd.providers.stt import STTSettings
 from agentd.providers.tts import TTSSettings
@@ -31,6 +32,11 @@ class SmartTurnSettings(TurnDetectorSettings):
     )
     parallel: int = setting("Turns judged at once; more wait.", default=2, minimum=1, maximum=16)
     max_waiting: int = setting("Turns that may wait; a further one is not judged.", default=8, minimum=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProsodySettings(InterruptionDetectorSettings):
+    """What a sound over the agent's speech is, by its length, its level and its voice. No model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

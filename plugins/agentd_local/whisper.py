@@ -73,6 +73,11 @@ class WhisperSTT:
     async def aclose(self) -> None:
         self._threads.close()
 
+    def warm_up(self) -> None:
+        """Blocks for the first inference, which allocates what the following ones use: no caller waits for that."""
+        names = self._settings.languages or ("en",)
+        self._decode(np.zeros(INPUT_HZ // 2, np.float32), self._prompt(names[0]), SHORT_CONTEXT_S)
+
     def _prompt(self, language: str) -> list[int]:
         """The tokens that the answer begins after. Raises ProviderRefused for a language the model lacks."""
         code = primary(language)
@@ -147,7 +152,7 @@ class WhisperSTT:
 
 
 def load(settings: WhisperSettings) -> WhisperSTT:
-    """Blocks while the model loads. Raises ProviderRefused."""
+    """Blocks while the model loads and hears its first silence. Raises ProviderRefused."""
     try:
         import ctranslate2
         import tokenizers
@@ -169,7 +174,9 @@ def load(settings: WhisperSettings) -> WhisperSTT:
         raise ProviderRefused(
             PROVIDER, "languages needs a multilingual model (model_path): this one knows English only"
         )
-    return WhisperSTT(settings, model, tokenizer)
+    stt = WhisperSTT(settings, model, tokenizer)
+    stt.warm_up()
+    return stt
 
 
 def _model_folder(settings: WhisperSettings) -> Path:

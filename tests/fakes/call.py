@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from agentd.config.definition import AgentDefinition, Filler, Greeting, Limits, ProviderChoice, Turn
+from agentd.providers.interruption_detector import InterruptionDetector
 from agentd.providers.language_id import LanguageIdentifier
 from agentd.providers.llm import LLM, Message, ToolCall, ToolResult, ToolSchema
 from agentd.providers.stt import STT, STTSettings
 from agentd.providers.tts import TTS, TTSSettings
 from agentd.providers.turn_detector import TurnDetector
-from agentd.providers.vad import VADSettings
+from agentd.providers.vad import VAD, VADSettings
 from agentd.session.journal import Journal
 from agentd.session.records import Record
 from agentd.session.restore import Restored
@@ -156,6 +157,8 @@ async def calling(
     languages: Mapping[str, Providers] | None = None,
     language_id: LanguageIdentifier | None = None,
     turn_detector: TurnDetector | None = None,
+    interruption_detector: InterruptionDetector | None = None,
+    vad: VAD | None = None,
     attributes: Mapping[str, str] | None = None,
     observe: Callable[[Record], None] = lambda record: None,
 ) -> AsyncIterator[Call]:
@@ -178,7 +181,7 @@ async def calling(
             id="S1",
             definition=agent,
             providers=Providers(
-                vad=FakeVAD(),
+                vad=vad or FakeVAD(),
                 stt=_chain(stt, fallback_stt),
                 llm=_chain(llm, fallback_llm),
                 tts=_chain(tts, fallback_tts),
@@ -186,6 +189,7 @@ async def calling(
                 languages=languages or {},
                 language_id=language_id,
                 turn_detector=turn_detector,
+                interruption_detector=interruption_detector,
             ),
             tools=tools,
             room=room,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentd.providers.fields import Duration, IncludedFile, JsonObject, Secret, env_secret, setting
+from agentd.providers.interruption_detector import InterruptionDetectorSettings
 from agentd.providers.llm import LLMSettings
 from agentd.providers.stt import STTSettings
 from agentd.providers.tts import TTSSettings
@@ -81,6 +82,11 @@ class BatTurnSettings(TurnDetectorSettings):
     model_path: str | None = setting("Another model.", default=None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LynxOverlapSettings(InterruptionDetectorSettings):
+    keenness: int = setting("How keen its ears are.", default=1, minimum=1, maximum=3)
+
+
 def _component(kind: Kind, provider: str, settings: str, *, default: bool = False) -> Component:
     return Component(
         kind=kind,
@@ -100,5 +106,6 @@ def fake_registry() -> Registry:
         _component("tts", "wren", "WrenTTSSettings"),
         _component("vad", "mouse", "MouseVADSettings", default=True),
         _component("turn_detector", "bat", "BatTurnSettings"),
+        _component("interruption_detector", "lynx", "LynxOverlapSettings"),
     )
     return Registry([Plugin(name="zoo", version="1", components=components)])

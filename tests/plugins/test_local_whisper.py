@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,31 @@ class Spelling:
 
     def decode(self, tokens: list[int], skip_special_tokens: bool) -> str:
         return "".join(map(chr, tokens))
+
+
+async def test_the_first_inference_is_made_beside_the_loop_before_a_caller_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    where: list[str] = []
+    warm_up = whisper.WhisperSTT.warm_up
+
+    def noted(stt: whisper.WhisperSTT) -> None:
+        warm_up(stt)
+        where.append(threading.current_thread().name)
+
+    monkeypatch.setattr(whisper.WhisperSTT, "warm_up", noted)
+    stt = await whisper.create_stt(WhisperSettings(parallel=1))
+    assert len(where) == 1
+    assert where[0] != threading.current_thread().name
+    await stt.aclose()
+
+
+@pytest.mark.parametrize("settings", [WhisperSettings(), WhisperSettings(languages=("de", "en"))])
+def test_warming_up_decodes_once_with_the_context_of_a_first_turn(settings: WhisperSettings) -> None:
+    model = LoopingModel({15: letters("quiet"), 30: ()})
+    model.is_multilingual = bool(settings.languages)
+    whisper.WhisperSTT(settings, model, Spelling()).warm_up()
+    assert model.contexts == [15]
 
 
 def letters(text: str) -> tuple[int, ...]:

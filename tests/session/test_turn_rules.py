@@ -20,8 +20,12 @@ from agentd.session.events import (
     CommitTurn,
     Ignore,
     Interim,
+    Interrupt,
     LanguageSet,
+    LullBegan,
+    LullEnded,
     Overlap,
+    PauseSpeech,
     Recognized,
     ReplyAudible,
     ReplyEnded,
@@ -311,3 +315,34 @@ def test_that_both_spoke_is_told_with_what_came_of_it(text: str, outcome: str) -
 def test_an_ignored_word_says_which() -> None:
     made = play(machine(), *SPEAKING, *utterance(12, 12.4, "Okay."), (20, Tick()))
     assert [d.text for _, d in made if isinstance(d, Ignore)] == ["Okay."]
+
+
+def test_after_noise_without_words_has_ended_a_turn_its_answer_is_neither_held_nor_cut_by_it() -> None:
+    noise = [(1.1, SpeechStarted(1.0)), (1.2, Interim("hello")), (1.3, Recognized("Hello there."))]
+    for settings in (Interruption(), Interruption(detection="duration"), Interruption(resume_false=False)):
+        tested = machine(Turn(interruption=settings), streaming=True)
+        made = play(tested, *noise, (11.4, Tick()), (11.41, ReplyStarted(True)), (11.6, ReplyAudible()), (14.0, Tick()))
+        assert rules(made) == [(11.3, "noise")]
+
+
+def test_speech_that_was_there_before_a_reply_counts_from_its_beginning() -> None:
+    tested = machine(Turn(interruption=Interruption(detection="duration")))
+    made = play(tested, (1.1, SpeechStarted(1.0)), (3.0, ReplyStarted(True)), (4.0, Tick()))
+    assert made == [
+        (3.0, PauseSpeech(rule="caller_is_speaking")),
+        (3.5, Interrupt(rule="speech_duration", value="turn.interruption.min_duration=0.5")),
+    ]
+
+
+def test_silence_within_an_utterance_is_no_speech_that_interrupts() -> None:
+    tested = machine(Turn(interruption=Interruption(detection="duration")))
+    said = [(1.1, SpeechStarted(1.0)), (1.33, LullBegan(1.3)), (1.5, LullEnded(1.45)), (3.0, Tick())]
+    made = play(tested, (0.0, ReplyStarted(True)), (0.1, ReplyAudible()), *said)
+    assert [(at, type(decision).__name__) for at, decision in made] == [
+        (1.1, "PauseSpeech"),
+        (pytest.approx(1.65), "Interrupt"),
+    ]
+    ended = (4.0, SpeechEnded(3.9, 2.9, recognizing=False))
+    reply = [(5.0, ReplyStarted(True)), (5.1, ReplyAudible())]
+    still = play(tested, ended, *reply, (6.1, SpeechStarted(6.0)), (6.4, LullBegan(6.3)), (6.5, Tick()))
+    assert [type(decision).__name__ for _, decision in still] == ["PauseSpeech"]

@@ -54,6 +54,9 @@ class Story:
     model_s: float
     voice: Mapping[str, Any]
     tools: Mapping[str, Any]
+    detector: Mapping[str, Any]
+    judge: tuple[float, ...]
+    inbound: bool
     acts: tuple[Act, ...]
     until_s: float
     then: tuple[str, ...]
@@ -206,6 +209,9 @@ def _story(told: Mapping[str, Any], file: str) -> Story:
         model_s=float(told.get("model_s", 0.1)),
         voice=told.get("voice", {}),
         tools=told.get("tools", {}),
+        detector=told.get("detector", {}),
+        judge=tuple(told.get("judge", ())),
+        inbound=bool(told.get("inbound", False)),
         acts=acts,
         until_s=_seconds(told.get("until", last + TAIL_S)),
         then=tuple(map(_computed, told.get("then", ()))),

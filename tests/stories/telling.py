@@ -22,8 +22,10 @@ from agentd.tools.spec import ToolContext, ToolOutcome
 from tests.config.files import agent as agent_of
 from tests.fakes.call import Call, FakeTools, calling
 from tests.fakes.clock import run_virtual
+from tests.fakes.overlaps import FakeInterruptionDetector
 from tests.fakes.providers import Answer, FakeStreamingSTT, FakeSTT, FakeTTS
 from tests.fakes.room import FRAME_SAMPLES
+from tests.session.test_judging import FakeDetector
 from tests.stories.story import Does, Says, Story
 
 FRAME_S = FRAME_SAMPLES / INPUT_HZ
@@ -42,12 +44,16 @@ async def _tell(story: Story) -> list[str]:
         fillers={n: _filler(s["filler"]) for n, s in story.tools.items() if "filler" in s},
         cancelling=frozenset(name for name, settings in story.tools.items() if settings.get("cancels")),
     )
+    stt = _recogniser(story.recogniser)
     async with calling(
         agent=_definition(yaml.safe_dump(dict(story.agent))),
         script=_model(story.replies),
-        stt=_recogniser(story.recogniser),
+        stt=stt,
         tts=FakeTTS(aligned=bool(story.voice.get("aligned", False)), first_sound_s=story.voice.get("delay_s", 0.05)),
         tools=tools,
+        turn_detector=FakeDetector([float(opinion) for opinion in story.judge]) if story.judge else None,
+        interruption_detector=_detector(story.detector, stt.texts),
+        outbound=not story.inbound,
         observe=lambda record: seen.extend((now(), line) for line in lines_of(record)),
         link=story.people == ("",) and not _joins(story, ""),
     ) as call:
@@ -73,6 +79,7 @@ async def _microphone(call: Call, story: Story, who: str) -> None:
     """One frame after the other, as a track brings them; muted, it brings none."""
     own = [act for act in story.acts if act.who == who]
     sounds = [(act, call.learn(act.text)) for act in own if isinstance(act, Says)]
+    call.stt.languages |= {act.text: act.language for act, _ in sounds if act.language}
     mutes = [act for act in own if isinstance(act, Does) and act.what in ("mutes", "unmutes")]
     frames = round(story.until_s / FRAME_S)
     for number in range(frames):
@@ -107,6 +114,8 @@ def _do(call: Call, act: Does) -> None:
             room.link(returned=True, identity=identity, name=act.who)
         case "tells":  # an operator
             session.say(act.text)
+        case "urges":
+            session.say(act.text, priority="high")
         case "insists":
             session.say(act.text, interruptible=False)
         case "interrupts":
@@ -165,6 +174,17 @@ def _recogniser(settings: Mapping[str, Any]) -> FakeSTT:
     if settings.get("streaming"):
         return FakeStreamingSTT(delay_s=delay_s, end_of_turn=bool(settings.get("end_of_turn", False)))
     return FakeSTT(delay_s=delay_s)
+
+
+def _detector(settings: Mapping[str, Any], texts: Mapping[int, str]) -> FakeInterruptionDetector | None:
+    """`hears`: its opinion by what is said, "" of what has no words; [[0, 0.5], [0.6, 0.95]] after so much speech."""
+    if not settings:
+        return None
+    fails = ProviderUnavailable("lynx", "asleep") if settings.get("fails") else None
+    takes_s = float(settings.get("takes_s", 0.02))
+    return FakeInterruptionDetector(
+        lambda value: texts.get(value, ""), settings.get("hears", {}), takes_s=takes_s, fails=fails
+    )
 
 
 def _tool(settings: Mapping[str, Any]) -> Any:

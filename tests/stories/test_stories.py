@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
+from agentd.session import endpointing, false_words, situation, turns, waking, yielding
+from agentd.session.explanation import RULES
 from tests.stories.story import HERE, Story, filled, stories
 from tests.stories.telling import tell
 
@@ -14,3 +19,18 @@ ALL = [story for path in sorted(HERE.glob("*.yaml")) for story in stories(path)]
 def test_story(story: Story) -> None:
     told = tell(story)
     assert told == filled(story.then, told)
+
+
+def test_there_are_three_hundred_and_every_rule_of_the_turn_machine_is_told() -> None:
+    assert len(ALL) >= 300
+    told = {line.rpartition(" by ")[2] for story in ALL for line in story.then if " by " in line}
+    assert rules_of_the_turn_machine() - told == set()
+
+
+def rules_of_the_turn_machine() -> set[str]:
+    """Whatever its modules name that `agentd explain` has words for."""
+    named: set[str] = set()
+    for module in (turns, yielding, situation, endpointing, false_words, waking):
+        tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"))
+        named |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and node.value in RULES}
+    return named
