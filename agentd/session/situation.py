@@ -167,7 +167,7 @@ class Situation:
         state = self.state
         if state.commit_asked is not None:
             return self._asked_ending(state.commit_asked)
-        if self.turn.detection == "manual" or self.must_finish or not self.text:
+        if self.turn.detection == "manual" or self.must_finish or not self.text or self._must_wait:
             return None
         if state.speaking_since is not None:
             at = max(state.words_at, state.speaking_since) + NOISE_S
@@ -176,6 +176,11 @@ class Situation:
             return None
         wait = self._wait()
         return (state.last_speech if state.spoken else state.words_at) + wait.seconds, wait
+
+    @property
+    def _must_wait(self) -> bool:
+        """What is too little to interrupt the agent with ends no turn either, while it speaks: that would cut it."""
+        return self.state.agent is Agent.SPEAKING and self.verdict(self.text) == "too_few"
 
     def _asked_ending(self, asked_at: float) -> tuple[float, Wait] | None:
         """Ended by hand: at once, or with the words that are still on their way."""

@@ -62,6 +62,7 @@ class TurnState:
     pause_s: float | None = None  # mean of the caller's pauses within turns
     provider_ended: bool = False
     late_final: bool = False  # interim words were committed, and their final has not come yet
+    late_words: str = ""  # those words, where the caller was speaking on
     spoken: bool = False  # the VAD heard speech since the last turn; without, words alone tell the time
     deaf_to_speech: bool = False  # the utterance began while the agent could not be interrupted
     dropped: int = 0  # answers of a batch recogniser that belong to a turn that was thrown away

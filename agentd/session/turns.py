@@ -42,6 +42,7 @@ from agentd.session.events import (
 )
 from agentd.session.situation import LATE_WORDS_S, NOISE_S
 from agentd.session.turn_state import Agent, Aside, TurnState
+from agentd.session.words import bare_words
 from agentd.session.yielding import Yielding
 
 __all__ = ["LATE_WORDS_S", "NOISE_S", "Agent", "TurnMachine", "TurnState"]
@@ -186,13 +187,23 @@ class TurnMachine(Yielding):
             if self.state.dropped:
                 self._set(dropped=self.state.dropped - 1)
                 return [Ignore(rule="turn_dropped", text=event.text)]
-        text = event.text.strip()
+        text = self._uncommitted(event.text.strip())
         if rule := self._deafness(event, text):
             ignored: list[Decision] = [Ignore(rule=rule, text=text)] if text else []
             return ignored if rule in ("not_interruptible", "late_words") else [*ignored, *self._no_words(rule)]
         if not text:
             return self._no_words("no_words")
         return self._taken(text, event.language)
+
+    def _uncommitted(self, text: str) -> str:
+        """Without the words that a turn has taken already, while the caller went on speaking."""
+        taken, tokens = bare_words(self.state.late_words), text.split()
+        if not self.state.late_final or not taken or len(tokens) <= len(taken):
+            return text
+        if bare_words(" ".join(tokens[: len(taken)])) != taken:
+            return text
+        self._set(late_final=False, late_words="")
+        return " ".join(tokens[len(taken) :])
 
     def _deafness(self, event: Recognized, text: str) -> str:
         """Why these words are not taken; "" when they are."""
@@ -324,7 +335,8 @@ class TurnMachine(Yielding):
             language=state.language,
         )
         interrupted = self._interrupt("turn_committed", "") if self._here.agent_has_turn else []
-        self._set(late_final=bool(state.interim) and self.streaming, spoken=self.user_speaking)
+        late, going_on = bool(state.interim) and self.streaming, self.user_speaking
+        self._set(late_final=late, late_words=state.interim if going_on else "", spoken=going_on)
         self._set(finals=(), interim="", provider_ended=False, language=None, commit_asked=None, pushing=False)
         self._set(turn_since=state.speaking_since, monologue=False, answered_aside=False, probability=None)
         self._set(noisy=state.noisy or rule == "noise")

@@ -73,7 +73,7 @@ class Yielding:
 
     def _agent_words(self, text: str) -> None:
         before = "" if self.state.replying_anew else self.state.asked
-        gap = "" if not before or text[:1].isspace() else " "
+        gap = "" if not before or before[-1].isspace() or text[:1].isspace() else " "
         said = false_words.remember(self.state.said, text, self.now)
         self._set(asked=(before + gap + text)[-ASKED_CHARACTERS:], replying_anew=False, said=said)
 

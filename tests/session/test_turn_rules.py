@@ -346,3 +346,35 @@ def test_silence_within_an_utterance_is_no_speech_that_interrupts() -> None:
     reply = [(5.0, ReplyStarted(True)), (5.1, ReplyAudible())]
     still = play(tested, ended, *reply, (6.1, SpeechStarted(6.0)), (6.4, LullBegan(6.3)), (6.5, Tick()))
     assert [type(decision).__name__ for _, decision in still] == ["PauseSpeech"]
+
+
+def test_words_that_are_too_few_to_interrupt_are_a_turn_when_the_agent_has_ended() -> None:
+    tested = machine(Turn(interruption=Interruption(min_words=3)))
+    made = play(tested, *SPEAKING, *utterance(12, 13, "not sure"), (18, ReplyEnded()), (20, Tick()))
+    assert [(at, type(decision).__name__) for at, decision in made] == [(18, "CommitTurn")]
+    tested = machine(Turn(interruption=Interruption(min_words=3)))
+    more = play(tested, *SPEAKING, *utterance(12, 13, "not sure"), *utterance(15, 16, "really"), (20, Tick()))
+    assert kinds(more) == ["Interrupt", "CommitTurn"]
+
+
+def test_what_the_agent_asked_is_one_text_however_its_words_are_told() -> None:
+    for told in (
+        ["What is ", "your phone ", "number?"],
+        ["What is", " your phone", " number?"],
+        ["What is", "your phone", "number?"],
+    ):
+        tested = machine()
+        steps = [(1 + index, AgentWords(text)) for index, text in enumerate(told)]
+        play(tested, (0, ReplyStarted(True)), (0.5, ReplyAudible()), *steps, (9, ReplyEnded()))
+        assert tested.state.asked.strip() == "What is your phone number?"
+
+
+def test_what_a_monologue_goes_on_with_after_its_limit_is_the_next_turn_though_it_is_one_utterance() -> None:
+    tested = machine(Turn(max_speech=MaxSpeech(after=Duration(2.0))), streaming=True)
+    said = [(0.1, SpeechStarted(0.0)), (1.0, Interim("It all began")), (2.1, ReplyStarted(False)), (3.0, ReplyEnded())]
+    ended = [(5.2, SpeechEnded(5.0, 5.0, recognizing=False)), (5.4, Recognized("It all began, when I was a child."))]
+    made = play(tested, *said, *ended, (9, Tick()))
+    assert [(d.rule, d.text) for _, d in made if isinstance(d, CommitTurn)] == [
+        ("max_speech", "It all began"),
+        ("silence", "when I was a child."),
+    ]
