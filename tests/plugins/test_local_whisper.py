@@ -227,11 +227,11 @@ async def test_the_first_inference_is_made_beside_the_loop_before_a_caller_waits
 
 
 @pytest.mark.parametrize("settings", [WhisperSettings(), WhisperSettings(languages=("de", "en"))])
-def test_warming_up_decodes_once_with_the_context_of_a_first_turn(settings: WhisperSettings) -> None:
-    model = LoopingModel({15: letters("quiet"), 30: ()})
+def test_warming_up_decodes_once_and_briefly(settings: WhisperSettings) -> None:
+    model = LoopingModel({whisper.WARM_UP_CONTEXT_S: letters("quiet")})
     model.is_multilingual = bool(settings.languages)
     whisper.WhisperSTT(settings, model, Spelling()).warm_up()
-    assert model.contexts == [15]
+    assert model.contexts == [whisper.WARM_UP_CONTEXT_S]
 
 
 def letters(text: str) -> tuple[int, ...]:

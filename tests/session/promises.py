@@ -217,7 +217,8 @@ class Wild:
             assert told or self._near_button(said), f"{said} is in no turn: {call.user_texts}"
 
     def _near_button(self, said: Said) -> bool:
-        return any(said.begin - 1.0 <= at <= said.end + 3.0 for at in self.dropped_at)
+        """A button threw it away, while it waited for the end of what must not be interrupted."""
+        return any(said.begin - 1.0 <= at <= said.end + 20.0 for at in self.dropped_at)
 
     def _words_silence_the_agent(self, call: Call) -> None:
         """A reply that may be interrupted does not outlast words that do."""
