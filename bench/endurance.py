@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import gc
 import os
+import sys
 import time
 import tracemalloc
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from tests.fakes.call import Call, FakeTools, calling, definition
 from tests.fakes.clock import run_virtual
 from tests.fakes.providers import Answer, FakeLLM, FakeSTT, says
 
-HISTORY_TOKENS = 2_000
+HISTORY_TOKENS = 1_000
 TURN_S = 7.2
 ANSWER = "We are open from nine to five. See you then."
 WARM_TURNS = 40  # by then the history is full, and everything is loaded
@@ -42,9 +43,12 @@ class Turn:
 
 @dataclass(slots=True)
 class Marks:
-    """What is held at one moment between two turns."""
+    """What is held at one moment between two turns. `bytes`: 0 where they are not traced, which takes its time;
+    `blocks`: of memory that Python has given out."""
 
+    turn: int
     bytes: int
+    blocks: int
     objects: int
     tasks: int
     fds: int
@@ -75,6 +79,11 @@ class Endured:
     @property
     def last(self) -> list[float]:
         return self.e2e(slice(-self._tenth, None))
+
+    @property
+    def settled(self) -> Marks:
+        """The first after the history had filled up."""
+        return next(mark for mark in self.marks if mark.turn >= WARM_TURNS)
 
     @property
     def _tenth(self) -> int:
@@ -110,7 +119,7 @@ class Talk:
                 _forget(call)
                 summary.requests.clear()
                 if number == WARM_TURNS or number % max(1, turns // 10) == 0 or number == turns - 1:
-                    self.seen.marks.append(_marks())
+                    self.seen.marks.append(_marks(number))
         self.seen.seconds = asyncio.get_running_loop().time() - began
         await asyncio.sleep(0)
         self.seen.left = len(asyncio.all_tasks() - before)
@@ -173,18 +182,22 @@ def _forget(call: Call) -> None:
     room.captions.clear()
 
 
-def _marks() -> Marks:
+def _marks(turn: int) -> Marks:
     gc.collect()
     return Marks(
+        turn=turn,
         bytes=tracemalloc.get_traced_memory()[0],
+        blocks=sys.getallocatedblocks(),
         objects=len(gc.get_objects()),
         tasks=len(asyncio.all_tasks()),
         fds=len(os.listdir("/proc/self/fd")),
     )
 
 
-def endure(turns: int) -> Endured:
-    tracemalloc.start(1)
+def endure(turns: int, *, trace: bool = False) -> Endured:
+    """`trace`: count bytes, which takes four times as long."""
+    if trace:
+        tracemalloc.start(1)
     try:
         return run_virtual(Talk().run(turns), limit_s=turns * TURN_S + 60)
     finally:
@@ -193,13 +206,13 @@ def endure(turns: int) -> Endured:
 
 def report(seen: Endured) -> str:
     first, last = seen.first, seen.last
-    begun, ended = seen.marks[1], seen.marks[-1]
+    begun, ended = seen.settled, seen.marks[-1]
     answers = f"answers: median {1000 * median(first):.0f} ms at first, {1000 * median(last):.0f} at last"
     memory = f"memory: {begun.bytes / 1024:.0f} KiB at first, {ended.bytes / 1024:.0f} at last"
     lines = [
         f"{len(seen.turns)} turns in {seen.seconds / 60:.0f} minutes of a call",
         f"{answers} (longest {1000 * max(first):.0f} and {1000 * max(last):.0f})",
-        f"{memory}; objects {begun.objects} and {ended.objects}",
+        f"{memory}; objects {begun.objects} and {ended.objects}, blocks {begun.blocks} and {ended.blocks}",
         f"tasks {begun.tasks} and {ended.tasks}, left {seen.left}; open files {begun.fds} and {ended.fds}",
         f"shown to the model: {max(seen.request_tokens)} of {HISTORY_TOKENS} tokens at the most",
         f"languages {', '.join(sorted(seen.languages))}; errors {len(seen.errors)}",
@@ -219,6 +232,6 @@ if __name__ == "__main__":
     parser.add_argument("--turns", type=int, default=1_000)
     arguments = parser.parse_args()
     started = time.monotonic()
-    endured = endure(arguments.turns)
+    endured = endure(arguments.turns, trace=True)
     print(report(endured))
     print(f"KiB over the call: {_mibs(endured.marks)}; took {time.monotonic() - started:.0f} s")

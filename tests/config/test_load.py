@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from agentd.config.daemon import load_daemon
 from agentd.config.load import load
 from agentd.providers.fields import IncludedFile, Secret
-from agentd.registry import installed
+from agentd.registry import Registry, installed
 from tests.config.files import PROVIDERS, agent, codes, loaded, write
 from tests.fakes.plugins import MouseVADSettings, OwlSTTSettings, ParrotLLMSettings, ToneChord, TonePlain, fake_registry
 
@@ -368,3 +369,25 @@ def test_a_turn_detector_shortens_the_delays_that_the_file_leaves_open(
 ) -> None:
     endpointing = agent(tmp_path, text).turn.endpointing
     assert (endpointing.min_delay, endpointing.max_delay) == delays
+
+
+@pytest.mark.parametrize(
+    ("text", "provider"),
+    [
+        ("", "lynx"),
+        ("turn: {interruption: {detection: detector}}", "lynx"),
+        ("turn: {interruption: {detection: words}}", None),
+        ("turn: {interruption: {detection: duration}}", None),
+    ],
+)
+def test_a_plugins_own_interruption_detector_is_taken_where_the_file_leaves_it_open(
+    tmp_path: Path, text: str, provider: str | None
+) -> None:
+    (zoo,) = fake_registry().plugins
+    components = [replace(c, default=c.default or c.provider == "lynx") for c in zoo.components]
+    registry = Registry([replace(zoo, components=tuple(components))])
+    write(tmp_path, {"a.yaml": PROVIDERS + text})
+    result = load(tmp_path, load_daemon(None, {}).config, registry, {"OWL_API_KEY": "k"})
+    assert not result.errors
+    detector = result.agents["a"].interruption_detector
+    assert (detector.provider if detector else None) == provider
