@@ -41,8 +41,8 @@ class InterruptionDetector(Protocol):
 
     async def judge(self, overlap: OverlapSoFar) -> float:
         """The probability, 0 to 1, that the caller wants the turn: near 1 for the beginning of a sentence, near 0 for
-        "uh-huh", a cough or a noise, 0.5 while it cannot be told. Asked about ten times a second, one question at a
-        time; an answer that takes more than 0.2 s is not waited for. Raises ProviderError."""
+        "uh-huh", a cough or a noise, 0.5 while it cannot be told. Asked up to sixteen times a second, one question at
+        a time; an answer that takes more than 0.2 s is not waited for. Raises ProviderError."""
         ...
 
     async def aclose(self) -> None: ...

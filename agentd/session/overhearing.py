@@ -20,7 +20,7 @@ OVERLAP_S = 3.0
 """Of sound that a detector hears: by then there are words."""
 
 PADDING_S = 0.2  # of sound from before the onset of speech
-ASK_EVERY_S = 0.09  # with frames of 32 ms: every third
+ASK_EVERY_S = 0.06  # with every frame of a room's
 JUDGE_S = 0.2
 """An opinion that comes later is about something that the caller has long gone on from."""
 

@@ -55,7 +55,7 @@ def test_it_hears_the_sound_from_before_its_onset_with_the_voice_activity() -> N
         gaps = [
             b.audio.duration_s - a.audio.duration_s for a, b in zip(detector.asked, detector.asked[1:], strict=False)
         ]
-        assert gaps == [pytest.approx(0.096)] * len(gaps)
+        assert gaps == [pytest.approx(0.064)] * len(gaps)
 
     run_virtual(story())
 
