@@ -12,6 +12,7 @@ import argparse
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import median
 from typing import Any, cast
 
@@ -23,28 +24,29 @@ from agentd.providers.vad import VAD
 from agentd.registry import Kind, installed
 from agentd.session.records import Record
 from bench.microphone import MIC_HZ
-from bench.turn_taking.corpus import Item, Spoken, chosen, corpus
+from bench.turn_taking.corpus import CALLERS, Item, Spoken, Voice, chosen, corpus
 from bench.turn_taking.recordings import missing
 from bench.turn_taking.sounds import Take, render
 from tests.fakes.call import Call, calling, definition
 from tests.fakes.clock import run_virtual
 from tests.fakes.providers import FakeSTT, says
-from tests.fakes.room import FRAME_SAMPLES
 
 SENTENCES = ("clean", "hesitation", "number", "noisy")
 NOTHING = ("backchannel", "event", "noise-over")
 KINDS = ("interruption", *SENTENCES, *NOTHING)
+COMMANDS = ("Stop.", "Wait.", "No.", "Hello?")  # interruptions as short as a backchannel: words alone tell them
 STORY = "The house was built by a merchant from the north because he wanted his children to grow up. " * 12
 SPEAKS_AT_S = 2.0  # the caller asked before, and the agent is in mid-sentence
 AFTER_S = 4.0
+FRAME_SAMPLES = 1024  # 64 ms, as a room's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Seconds from the true beginning of the sound. `over_s`: the agent was heard while the caller spoke, after it
-    had been held for them; `paused_s`: it was silent for what was no interruption, or until it was cut."""
+    """Seconds from the true beginning of the sound. `over_s`: the agent was heard after it had been held, until it was
+    cut, or while the caller made the sound where it was not; `paused_s`: it was silent for what was no interruption, or until it was cut."""
 
-    kind: str
+    kind: str  # of the corpus's, or "command"
     id: str
     held: float | None
     cut: float | None
@@ -68,6 +70,15 @@ class KnownWords(FakeSTT):
     async def recognize(self, audio: AudioFrame, *, language: str | None) -> Transcript:
         await asyncio.sleep(self.delay_s)
         return Transcript(text=self.text)
+
+
+def commands() -> list[Item]:
+    """Each by two of the corpus's callers."""
+    voices = [Voice(pitch=pitch, speed=speed, seed=7) for pitch, speed in (CALLERS[0], CALLERS[-1])]
+    return [
+        Item(id=f"command-{number:02}", kind="interruption", parts=(Spoken(text, voice),))
+        for number, (text, voice) in enumerate(product(COMMANDS, voices), start=1)
+    ]
 
 
 def words_of(item: Item) -> str:
@@ -110,13 +121,13 @@ def _outcome(item: Item, take: Take, seen: Sequence[tuple[float, Record]], call:
         return next((at for at, made, why in decided if made == action and rule in ("", why)), None)
 
     held, cut = first("PauseSpeech"), first("Interrupt")
-    until = ended if cut is None else min(ended, began + cut)
+    until = ended if cut is None else began + cut
     heard = sum(
         max(0.0, min(end, until) - max(begin, began + held)) if held is not None else 0.0
         for begin, end, _ in call.room.audio_out.played
     )
     return Outcome(
-        kind=item.kind,
+        kind="command" if item.id.startswith("command") else item.kind,
         id=item.id,
         held=held,
         cut=cut,
@@ -147,10 +158,10 @@ def provider(kind: Kind, name: str) -> Any:
 def table(without: Sequence[Outcome], using: Sequence[Outcome]) -> str:
     head = (
         f"{'':13}{'':>4}{'held':>6}{'paused s, median and longest':>32}{'ignored':>10}{'after s':>9}{'again':>7}"
-        f"{'not cut':>9}{'talked over s':>15}"
+        f"{'not cut':>9}{'heard on s':>15}"
     )
     lines = [head, f"{'':23}{'without':>16}{'with':>16}"]
-    for kind in KINDS:
+    for kind in ("command", *KINDS):
         before, after = ([o for o in each if o.kind == kind] for each in (without, using))
         if not after:
             continue
@@ -181,7 +192,8 @@ def measure(items: Sequence[Item], vad: VAD, detector: InterruptionDetector | No
 def main(arguments: argparse.Namespace) -> None:
     if packages := missing():
         raise SystemExit(f"recordings are missing: apt-get install --no-install-recommends {' '.join(packages)}")
-    items = chosen(corpus(arguments.seed), KINDS, arguments.limit)
+    wanted = chosen(corpus(arguments.seed), arguments.kinds or KINDS, arguments.limit)
+    items = [*commands(), *wanted]
     vad, detector = provider("vad", "silero"), provider("interruption_detector", arguments.detector)
     without, using = (measure(items, vad, each, arguments.words) for each in (None, detector))
     print(f"{len(items)} sounds, seed {arguments.seed}; words {arguments.words:g} s after the end of an utterance")
@@ -198,6 +210,7 @@ if __name__ == "__main__":
     parser.add_argument("--detector", default="prosody", help="an installed interruption_detector")
     parser.add_argument("--seed", type=int, default=0, help="of the voices, pauses and noises")
     parser.add_argument("--words", type=float, default=0.35, help="what the recogniser takes for an utterance, seconds")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, help="of the corpus; all by default")
     parser.add_argument("--limit", type=int, help="so many items, of all kinds in proportion")
     parser.add_argument("--verbose", action="store_true", help="each outcome")
     main(parser.parse_args())

@@ -47,7 +47,6 @@ plugin = Plugin(
             settings="agentd_local.config:ProsodySettings",
             factory="agentd_local.prosody:create_interruption_detector",
             summary="Whether a sound over the agent's speech is short, or no voice; without a model.",
-            default=True,
         ),
         Component(
             kind="language_id",

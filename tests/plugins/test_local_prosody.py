@@ -90,7 +90,11 @@ async def test_silence_and_no_sound_at_all_are_no_reason_to_fail() -> None:
     await detector.aclose()
 
 
-def test_everybody_has_it_who_does_not_say_otherwise() -> None:
+def test_it_is_a_component_that_nobody_has_who_does_not_ask() -> None:
     component = installed().find("interruption_detector", "prosody")
     assert installed().settings_class(component)() == SETTINGS
-    assert installed().default("interruption_detector") == component
+    assert installed().default("interruption_detector") is None
+
+
+async def test_a_command_of_one_word_is_as_short_as_a_backchannel_which_is_why(vad: silero.SileroVAD) -> None:
+    assert (await opinions(vad, sounding(utterance("Stop."))))[-1] == "ignored"
