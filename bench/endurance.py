@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import tracemalloc
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -32,13 +33,8 @@ ANSWER = "We are open from nine to five. See you then."
 WARM_TURNS = 40  # by then the history is full, and everything is loaded
 
 
-@dataclass(slots=True)
-class Turn:
-    """`e2e_s`: of an answer that was begun and heard; None where there was none."""
-
-    kind: str
-    e2e_s: float | None = None
-    delay_s: float | None = None
+KINDS = ("plain", "plain", "tool", "interrupted", "plain", "coughed")
+"""Of turns, again and again."""
 
 
 @dataclass(slots=True)
@@ -56,11 +52,13 @@ class Marks:
 
 @dataclass(slots=True)
 class Endured:
-    """`rules` and `kinds`: of decisions and records, to show that what should happen did."""
+    """`e2e_s`, `delay_s`: by turn, of its answer and its end; numbers only, so that what is measured here is the call's
+    and not this. `rules` and `kinds`: of decisions and records, to show that what should happen did."""
 
-    turns: list[Turn] = field(default_factory=list)
+    e2e_s: array[float] = field(default_factory=lambda: array("d"))
+    delay_s: array[float] = field(default_factory=lambda: array("d"))
     marks: list[Marks] = field(default_factory=list)
-    request_tokens: list[int] = field(default_factory=list)
+    most_tokens: int = 0  # in one request
     rules: set[str] = field(default_factory=set)
     kinds: set[str] = field(default_factory=set)
     languages: set[str] = field(default_factory=set)
@@ -68,17 +66,17 @@ class Endured:
     seconds: float = 0.0  # of the call
     left: int = 0  # tasks that the call left behind
 
-    def e2e(self, part: slice) -> list[float]:
-        """Of plain answers, in one part of the turns."""
-        return [turn.e2e_s for turn in self.turns[part] if turn.kind == "plain" and turn.e2e_s is not None]
+    def e2e(self, turns: range) -> list[float]:
+        """Of plain answers, in some of the turns."""
+        return [self.e2e_s[turn] for turn in turns if KINDS[turn % len(KINDS)] == "plain" and self.e2e_s[turn] > 0]
 
     @property
     def first(self) -> list[float]:
-        return self.e2e(slice(WARM_TURNS, WARM_TURNS + self._tenth))
+        return self.e2e(range(WARM_TURNS, WARM_TURNS + self._tenth))
 
     @property
     def last(self) -> list[float]:
-        return self.e2e(slice(-self._tenth, None))
+        return self.e2e(range(len(self.e2e_s) - self._tenth, len(self.e2e_s)))
 
     @property
     def settled(self) -> Marks:
@@ -87,7 +85,7 @@ class Endured:
 
     @property
     def _tenth(self) -> int:
-        return max(20, len(self.turns) // 10)
+        return max(20, len(self.e2e_s) // 10)
 
 
 def agent() -> AgentDefinition:
@@ -126,12 +124,13 @@ class Talk:
         return self.seen
 
     async def _turn(self, call: Call, number: int) -> None:
-        kind = ("plain", "plain", "tool", "interrupted", "plain", "coughed")[number % 6]
+        kind = KINDS[number % len(KINDS)]
         german = number // 30 % 2 == 1
         text = f"Und was ist mit Frage {number}?" if german else f"And what of question {number}?"
         text += " Bitte sehen Sie nach." if kind == "tool" and german else " Look it up." if kind == "tool" else ""
         call.stt.languages = {text: "de" if german else "en"}
-        self.seen.turns.append(Turn(kind))
+        self.seen.e2e_s.append(0.0)
+        self.seen.delay_s.append(0.0)
         began = asyncio.get_running_loop().time()
         await call.room.speak(call.learn(text), 1.2)
         await call.room.silent(1.4)
@@ -142,7 +141,7 @@ class Talk:
         await call.room.silent(began + TURN_S - asyncio.get_running_loop().time())
 
     def _answer(self, request: ChatRequest) -> Answer:
-        self.seen.request_tokens.append(total_tokens(request.items[1:]))
+        self.seen.most_tokens = max(self.seen.most_tokens, total_tokens(request.items[1:]))
         last = request.items[-1]
         asked = getattr(last, "text", "")
         if ("Look it up" in asked or "sehen Sie nach" in asked) and not isinstance(last, ToolResult):
@@ -164,10 +163,10 @@ class Talk:
                 seen.errors.append(f"{data['where']}: {data['message']}")
             case "language":
                 seen.languages.add(data["language"])
-            case "turn.user" if seen.turns[-1].delay_s is None:
-                seen.turns[-1].delay_s = data["delay_s"]
-            case "turn.agent" if seen.turns and data["latencies"].get("e2e") is not None:
-                seen.turns[-1].e2e_s = seen.turns[-1].e2e_s or data["latencies"]["e2e"]
+            case "turn.user":
+                seen.delay_s[-1] = seen.delay_s[-1] or data["delay_s"]
+            case "turn.agent" if seen.e2e_s:
+                seen.e2e_s[-1] = seen.e2e_s[-1] or data["latencies"].get("e2e") or 0.0
 
 
 def _forget(call: Call) -> None:
@@ -210,11 +209,11 @@ def report(seen: Endured) -> str:
     answers = f"answers: median {1000 * median(first):.0f} ms at first, {1000 * median(last):.0f} at last"
     memory = f"memory: {begun.bytes / 1024:.0f} KiB at first, {ended.bytes / 1024:.0f} at last"
     lines = [
-        f"{len(seen.turns)} turns in {seen.seconds / 60:.0f} minutes of a call",
+        f"{len(seen.e2e_s)} turns in {seen.seconds / 60:.0f} minutes of a call",
         f"{answers} (longest {1000 * max(first):.0f} and {1000 * max(last):.0f})",
         f"{memory}; objects {begun.objects} and {ended.objects}, blocks {begun.blocks} and {ended.blocks}",
         f"tasks {begun.tasks} and {ended.tasks}, left {seen.left}; open files {begun.fds} and {ended.fds}",
-        f"shown to the model: {max(seen.request_tokens)} of {HISTORY_TOKENS} tokens at the most",
+        f"shown to the model: {seen.most_tokens} of {HISTORY_TOKENS} tokens at the most",
         f"languages {', '.join(sorted(seen.languages))}; errors {len(seen.errors)}",
         f"decided: {', '.join(sorted(seen.rules))}",
     ]

@@ -44,7 +44,8 @@ FRAME_SAMPLES = 1024  # 64 ms, as a room's
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """Seconds from the true beginning of the sound. `over_s`: the agent was heard after it had been held, until it was
-    cut, or while the caller made the sound where it was not; `paused_s`: it was silent for what was no interruption, or until it was cut."""
+    cut, or while the caller made the sound where it was not; `paused_s`: it was silent for what was no interruption, or
+    until it was cut."""
 
     kind: str  # of the corpus's, or "command"
     id: str

@@ -13,20 +13,20 @@ from bench.endurance import HISTORY_TOKENS, endure
 def test_a_long_call_stays_as_fast_and_as_light_as_it_was_at_first() -> None:
     seen = endure(90)
     assert seen.errors == []
-    assert len(seen.turns) == 90
-    assert all(turn.delay_s is not None for turn in seen.turns)
+    assert len(seen.delay_s) == 90
+    assert all(delay_s > 0 for delay_s in seen.delay_s)
 
     assert len(seen.first) >= 10
     assert len(seen.last) >= 10
     assert median(seen.last) == median(seen.first)
     assert max(seen.last) <= max(seen.first)
 
-    assert max(seen.request_tokens) <= HISTORY_TOKENS
+    assert seen.most_tokens <= HISTORY_TOKENS
     assert "context.summarized" in seen.kinds
 
     early, late = seen.settled, seen.marks[-1]
-    assert late.objects - early.objects <= 0.01 * early.objects
-    assert late.blocks - early.blocks <= 0.01 * early.blocks
+    assert late.objects - early.objects <= 0.005 * early.objects
+    assert late.blocks - early.blocks <= 0.005 * early.blocks
     assert (late.tasks, late.fds) == (early.tasks, early.fds)
     assert seen.left == 0
 
