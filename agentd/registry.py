@@ -18,7 +18,9 @@ from typing import Any, Literal, cast
 from agentd.errors import PluginBroken, PluginNotFound
 
 ENTRY_POINT_GROUP = "agentd.plugins"
-Kind = Literal["stt", "llm", "tts", "vad", "language_id", "turn_detector", "interruption_detector"]
+Kind = Literal[
+    "stt", "llm", "tts", "vad", "language_id", "turn_detector", "interruption_detector", "realtime"
+]  # fmt: skip
 Factory = Callable[[Any], Awaitable[Any]]
 
 
@@ -27,7 +29,7 @@ class Component:
     """One provider of a plugin.
 
     `settings`: "module:Class" of a frozen dataclass that extends the kind's settings class
-    (STTSettings, LLMSettings, TTSSettings, VADSettings, LanguageIdSettings, TurnDetectorSettings,
+    (STTSettings, LLMSettings, TTSSettings, RealtimeSettings, VADSettings, LanguageIdSettings, TurnDetectorSettings,
     InterruptionDetectorSettings), in a module that imports no SDK.
     `factory`: "module:function", `async (settings) -> provider`; may import the SDK and load models; raises
     ProviderRefused or PluginBroken with a message that says what to install or set.

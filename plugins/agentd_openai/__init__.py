@@ -1,4 +1,4 @@
-"""OpenAI and everything that speaks its HTTP interface: language models, speech recognition, speech synthesis."""
+"""OpenAI and everything that speaks its interface: language models, recognition, synthesis, realtime models."""
 
 from agentd.registry import Component, Plugin
 
@@ -26,6 +26,13 @@ plugin = Plugin(
             settings="agentd_openai.config:OpenAITTSSettings",
             factory="agentd_openai.tts:create_tts",
             summary="Synthesis, one streamed request a segment (audio.speech).",
+        ),
+        Component(
+            kind="realtime",
+            provider="openai",
+            settings="agentd_openai.config:OpenAIRealtimeSettings",
+            factory="agentd_openai.realtime:create_realtime",
+            summary="A model that listens and speaks by itself (Realtime API).",
         ),
     ),
 )

@@ -7,6 +7,7 @@ from typing import Literal
 
 from agentd.providers.fields import Duration, JsonObject, Secret, setting
 from agentd.providers.llm import LLMSettings
+from agentd.providers.realtime import RealtimeSettings
 from agentd.providers.stt import STTSettings
 from agentd.providers.tts import TTSSettings
 
@@ -73,6 +74,53 @@ class OpenAITTSSettings(TTSSettings):
     )
     stall_timeout: Duration = setting(
         "The longest gap in a segment's sound.", default=Duration(3.0), minimum=0.05, maximum=300
+    )
+
+    @property
+    def pace(self) -> float:
+        return self.speed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAIRealtimeSettings(RealtimeSettings):
+    """A model that listens and speaks by itself (Realtime API)."""
+
+    model: str = setting("gpt-realtime-2.1, gpt-realtime-2.1-mini, gpt-realtime ...", default="gpt-realtime-2.1")
+    voice: str = setting(
+        "marin, cedar, alloy, ash, ballad, coral, echo, sage, shimmer, verse.", default="marin", min_length=1
+    )
+    speed: float = setting("1.0 is normal.", default=1.0, minimum=0.25, maximum=1.5)
+    api_key: Secret | None = setting(_KEY_DOC, default=None)
+    base_url: str = setting(_URL_DOC, default=OPENAI_URL, pattern=URL_PATTERN)
+    transcription_model: str = setting(
+        "The model that writes down what the caller says.", default="gpt-4o-mini-transcribe", min_length=1
+    )
+    transcription_prompt: str | None = setting("Names and words to expect in it.", default=None)
+    language: str | None = setting(
+        "Language of the caller's speech, or multi: whichever is spoken; the agent's language when absent.",
+        default=None,
+    )
+    noise_reduction: Literal["near_field", "far_field"] | None = setting(
+        "near_field for headsets, far_field for rooms; none when absent.", default=None
+    )
+    vad: Literal["server", "semantic"] = setting(
+        "With `turn.detection: realtime`: server (silence ends a turn) or semantic (a model tells whether more comes).",
+        default="semantic",
+    )
+    eagerness: Literal["auto", "low", "medium", "high"] = setting(
+        "How soon the semantic one takes the caller to be done.", default="auto"
+    )
+    threshold: float = setting("Loudness from which the server one hears speech.", default=0.5, minimum=0, maximum=1)
+    silence: Duration = setting(
+        "Silence after which it takes the caller to be done.", default=Duration(0.5), minimum=0.1, maximum=10
+    )
+    max_output_tokens: int | None = setting("The longest answer, in tokens.", default=None, minimum=1, maximum=4096)
+    extra_session: JsonObject = setting("Further members of the session, sent as they are.", default_factory=dict)
+    open_timeout: Duration = setting(
+        "Wait for a configured connection.", default=Duration(5.0), minimum=0.05, maximum=300
+    )
+    stall_timeout: Duration = setting(
+        "A connection that answers no ping for this long is lost.", default=Duration(5.0), minimum=0.05, maximum=300
     )
 
     @property

@@ -24,7 +24,7 @@ PROVIDER = "openai"
 _LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=120)
 
 # Of the codes that come in an error's body: what no later try can mend, whatever the HTTP status says.
-_HOPELESS = frozenset({"insufficient_quota", "invalid_api_key", "model_not_found", "billing_hard_limit_reached"})
+HOPELESS = frozenset({"insufficient_quota", "invalid_api_key", "model_not_found", "billing_hard_limit_reached"})
 
 
 def connected(api_key: Secret | None, base_url: str) -> AsyncOpenAI:
@@ -59,7 +59,7 @@ def fault(error: openai.OpenAIError) -> ProviderError:
             return ProviderTimeout(PROVIDER, "the connection timed out")
         case openai.APIConnectionError():
             return ProviderUnavailable(PROVIDER, f"no connection: {error.__cause__ or error}")
-        case openai.APIError() if error.code in _HOPELESS or error.type == "invalid_request_error":
+        case openai.APIError() if error.code in HOPELESS or error.type == "invalid_request_error":
             return ProviderRefused(PROVIDER, error.message)
         case openai.APIError():  # an error event in mid-stream
             return ProviderUnavailable(PROVIDER, error.message)
@@ -68,7 +68,7 @@ def fault(error: openai.OpenAIError) -> ProviderError:
 
 def _status_fault(error: openai.APIStatusError) -> ProviderError:
     message = _said(error)
-    if error.code in _HOPELESS:
+    if error.code in HOPELESS:
         return ProviderRefused(PROVIDER, f"HTTP {error.status_code}: {message}")
     return http_fault(PROVIDER, error.status_code, message, error.response.headers)
 
