@@ -201,7 +201,8 @@ class Turn:
 
     detection: Literal["auto", "model", "vad", "stt", "realtime", "manual"] = setting(
         "What decides that the caller is done: vad (silence and words), model (a turn_detector besides), stt (the "
-        "recogniser's own end of turn), manual (a button); auto takes a turn_detector if there is one, else vad.",
+        "recogniser's own end of turn), realtime (the realtime model's), manual (a button); auto takes a turn_detector "
+        "if there is one, else vad.",
         default="auto",
     )
     endpointing: Endpointing = setting("When a turn ends.", default_factory=Endpointing)
@@ -478,7 +479,7 @@ class LanguageDetection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentDefinition:
-    """One agent. `stt`, `llm`, `tts` and `vad` are parsed by the settings class of the plugin they name.
+    """One agent. `stt`, `llm`, `tts`, `realtime` and `vad` are parsed by the settings class of the plugin they name.
 
     `source` ("agents.d/front-desk.yaml", or with "#2") and `digest` (of everything resolved, prompts and
     tool code included; a comment does not change it) are set by `agentd.config.build`.
@@ -500,9 +501,14 @@ class AgentDefinition:
     variables: Mapping[str, Any] = setting("Values for templates and tools.", default_factory=dict)
     greeting: Greeting | None = setting("What the agent says first; without it the caller begins.", default=None)
 
-    stt: ProviderChoice = setting("Speech recognition.")
-    llm: ProviderChoice = setting("Language model.")
-    tts: ProviderChoice = setting("Speech synthesis.")
+    stt: ProviderChoice | None = setting("Speech recognition; needed without `realtime`.", default=None)
+    llm: ProviderChoice | None = setting("Language model; needed without `realtime`.", default=None)
+    tts: ProviderChoice | None = setting(
+        "Speech synthesis; needed without `realtime`. Beside it the model writes what this one speaks.", default=None
+    )
+    realtime: ProviderChoice | None = setting(
+        "A model that listens and speaks by itself, instead of `stt`, `llm` and `tts`.", default=None
+    )
     vad: ProviderChoice = setting("Voice activity detection.")
     turn_detector: ProviderChoice | None = setting(
         "A model that tells whether the caller has finished; used by `turn.detection` model and auto.", default=None

@@ -212,20 +212,21 @@ class PreparedAgents:
             held.append(choice)
             return Candidate(choice.provider, provider)
 
-        async def with_fallbacks(choice: ProviderChoice) -> tuple[Candidate[Any], ...]:
-            return tuple([await acquire(each) for each in (choice, *choice.fallback)])
+        async def with_fallbacks(choice: ProviderChoice | None) -> tuple[Candidate[Any], ...]:
+            return tuple([await acquire(each) for each in (choice, *choice.fallback)]) if choice else ()
 
         own = Providers(
             vad=(await acquire(definition.vad)).provider,
             stt=await with_fallbacks(definition.stt),
             llm=await with_fallbacks(definition.llm),
             tts=await with_fallbacks(definition.tts),
-            summary=await with_fallbacks(definition.context.llm) if definition.context.llm else (),
+            summary=await with_fallbacks(definition.context.llm),
             language_id=(await acquire(definition.language_id)).provider if definition.language_id else None,
             turn_detector=(await acquire(definition.turn_detector)).provider if definition.turn_detector else None,
             interruption_detector=(
                 (await acquire(definition.interruption_detector)).provider if definition.interruption_detector else None
             ),
+            realtime=await with_fallbacks(definition.realtime),
         )
         languages = {
             tag: replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 from agentd.aio import now
@@ -17,10 +18,22 @@ from agentd.session.turn_hooks import HeldTurn, TurnChecked, TurnHooks
 from agentd.tools.spec import TurnChange
 
 
-class CallerTurns:
-    """One session's. For its own task."""
+def _nobody(turn: CommitTurn, number: int, text: str | None) -> None:
+    """Nobody is told."""
 
-    def __init__(self, conversation: Conversation, speeches: Speeches, hooks: TurnHooks) -> None:
+
+class CallerTurns:
+    """One session's. For its own task. `added` is told what became of each turn: its number and its text, or None when
+    it was dropped."""
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        speeches: Speeches,
+        hooks: TurnHooks,
+        added: Callable[[CommitTurn, int, str | None], None] | None = None,
+    ) -> None:
+        self._told = added or _nobody
         self._conversation = conversation
         self._speeches = speeches
         self._hooks = hooks
@@ -51,6 +64,7 @@ class CallerTurns:
             held = replace(held, early=None)
         if change.drop:
             self._conversation.record("decision", rule="hook", action="DropTurn", value=checked.setting)
+            self._told(held.turn, 0, None)
         else:
             self._add(held, change, checked.place)
         return not change.drop
@@ -67,6 +81,7 @@ class CallerTurns:
         number = conversation.take_turn(replace(turn, text=text), held.language, **changed)
         if conversation.people.take_turns:
             self._speeches.supersede(turn.voice)
+        self._told(turn, number, text)
         self._speeches.add(
             Plan(
                 purpose="answer",

@@ -17,11 +17,12 @@ from agentd.aio import now
 from agentd.config.definition import IdlePrompt, LanguageOverride, Turn
 from agentd.errors import JournalError
 from agentd.providers.llm import ChatRequest, Message, ToolChoice
+from agentd.providers.realtime import RealtimeSettings
 from agentd.providers.speakers import labelled
 from agentd.providers.tts import TTSSettings
 from agentd.session.context import fitted
 from agentd.session.echo import EchoWatch
-from agentd.session.events import THE_CALLER, CommitTurn, Voice
+from agentd.session.events import NOT_TRANSCRIBED, THE_CALLER, CommitTurn, Voice
 from agentd.session.happenings import Happenings
 from agentd.session.history import History
 from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLanguage, evidence_of, match
@@ -209,19 +210,19 @@ class Conversation:
 
     @property
     def pronunciations(self) -> Mapping[str, str]:
-        settings = (self.in_language.tts or self.definition.tts).settings
-        return settings.pronunciations if isinstance(settings, TTSSettings) else {}
+        voice = self.in_language.tts or self.definition.tts
+        return voice.settings.pronunciations if voice and isinstance(voice.settings, TTSSettings) else {}
 
     @property
     def pace(self) -> float:
         """How much faster than usual the agent speaks, as far as the file tells."""
-        settings = (self.in_language.tts or self.definition.tts).settings
-        own = settings.pace if isinstance(settings, TTSSettings) else 1.0
+        voice = self.in_language.tts or self.definition.tts or self.definition.realtime
+        own = voice.settings.pace if voice and isinstance(voice.settings, TTSSettings | RealtimeSettings) else 1.0
         return own * self.definition.room.transcription_speed_factor
 
     def hear_language(self, turn: CommitTurn) -> str:
         """The language of this turn, which may change the conversation's."""
-        if len(self.languages.declared) == 1:
+        if len(self.languages.declared) == 1 or turn.text == NOT_TRANSCRIBED:
             return turn.language or self.language
         evidence = evidence_of(turn.text, turn.language, self.languages, self.setup.providers.language_id)
         if evidence is None:
@@ -281,7 +282,7 @@ class Conversation:
     ) -> ChatRequest:
         """What the model is asked now. `instruction`: one more for this answer only. `next_turn`: as if the turn of
         this voice had ended with this text."""
-        prompt = self._instructions()
+        prompt = self.system_prompt()
         head = (Message(role="system", text=prompt),) if prompt else ()
         tail = (Message(role="system", text=self.render(instruction)),) if instruction else ()
         following: tuple[Message, ...] = ()
@@ -297,7 +298,8 @@ class Conversation:
             variables=dict(self.variables),
         )
 
-    def _instructions(self) -> str:
+    def system_prompt(self) -> str:
+        """The agent's instructions as they read now."""
         parts = [self.render(self.definition.prompt)]
         if self.definition.languages:
             parts += [self.render(self.in_language.instructions or ""), SPEAK.format(self.language)]

@@ -11,13 +11,14 @@ from agentd.session.echo import EchoWatch
 from agentd.session.events import THE_CALLER, TurnEvent, Voice
 from agentd.session.inbox import FromVoice, InboxEvent
 from agentd.session.listening import Listening
+from agentd.session.realtime_listening import ModelListening
 from agentd.session.room import Room
 
 
 @dataclass(frozen=True, slots=True)
 class _Ear:
     voice: Voice
-    listening: Listening
+    listening: Listening | ModelListening
     task: asyncio.Task[None]
     echo: EchoWatch | None
 
@@ -27,8 +28,15 @@ class Ears:
     detection, its own recogniser stream, and its own watch for the agent's echo."""
 
     def __init__(
-        self, conversation: Conversation, room: Room, tasks: asyncio.TaskGroup, post: Callable[[InboxEvent], None]
+        self,
+        conversation: Conversation,
+        room: Room,
+        tasks: asyncio.TaskGroup,
+        post: Callable[[InboxEvent], None],
+        make: Callable[..., Listening | ModelListening] = Listening,
     ) -> None:
+        """`make`: an ear of the kind that the session has, from what a Listening is made of."""
+        self._make = make
         self._conversation = conversation
         self._room = room
         self._tasks = tasks
@@ -75,7 +83,7 @@ class Ears:
 
     def _listen(self, identity: str, voice: Voice, echo: EchoWatch) -> None:
         other = Voice(identity, other=True)
-        listening = Listening(
+        listening = self._make(
             self._conversation,
             self._post if voice == THE_CALLER else self._posting(voice),
             voice=voice,

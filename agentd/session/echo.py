@@ -9,6 +9,7 @@ taken for speech; a caller who speaks over the agent is louder, or speaks on in 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,3 +159,13 @@ def _correlations(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     norms = np.sqrt(np.square(rows).sum(axis=1) * np.square(wanted).sum())
     products: np.ndarray = rows @ wanted
     return np.where(norms > 1e-9, products / np.maximum(norms, 1e-9), 0.0)
+
+
+def watched(echo: EchoWatch, frame: AudioFrame, ended: float, note: Callable[..., None]) -> list[bool]:
+    """As `echo.heard`; where a way of the echo is found or refuted, it is noted."""
+    known = echo.path is not None
+    echoes = echo.heard(frame, ended)
+    if (echo.path is not None) != known:
+        found = {"delay_s": echo.path.delay_s, "loss_db": round(echo.path.loss_db, 1)} if echo.path else {}
+        note("echo", **found)
+    return echoes

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+NOT_TRANSCRIBED = "(not transcribed)"
+"""What stands for the words of an utterance that a realtime model has heard, and that nobody could write down."""
+
 
 @dataclass(frozen=True, slots=True)
 class Voice:

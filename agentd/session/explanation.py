@@ -32,6 +32,7 @@ RULES: Mapping[str, str] = {
     "same_language": "it was the language of the conversation",
     "not_enough": "one utterance in another language is not enough to change to it",
     "provider_end_of_turn": "the recogniser said that the turn had ended",
+    "realtime": "the realtime model said that the caller was done",
     "manual": "somebody ended the turn by hand",
     "generate_reply": "it was written by whoever asked for the answer",
     "text_received": "a chat message is a turn by itself",
@@ -59,6 +60,8 @@ RULES: Mapping[str, str] = {
     "more_words": "more words came",
     "agent_speaks": "the agent spoke meanwhile",
     "other_text": "another turn ended first",
+    "other_answer": "another answer was asked for first",
+    "no_turn": "what was said was no turn",
     "context_changed": "what the model is told had changed",
     "failed": "the provider failed",
     "session_ended": "the call ended",
@@ -291,6 +294,11 @@ class _Explaining:
         self.call.turns.append(turn)
         self.awaited = True
 
+    def on_turn_corrected(self, data: Mapping[str, Any]) -> None:
+        for turn in self.call.turns:
+            if turn.turn == data["turn"]:
+                turn.text = data["text"]
+
     def on_decision(self, data: Mapping[str, Any]) -> None:
         cause, reply = self._cause(data), self.reply
         match data["action"]:
@@ -308,7 +316,7 @@ class _Explaining:
 
     def on_preemption(self, data: Mapping[str, Any]) -> None:
         cause = self._cause(data) if "rule" in data else None
-        self._begun_early().append(
+        self._begun_early(data.get("reply")).append(
             Early(
                 attempt=data["attempt"],
                 outcome=data["outcome"],
@@ -318,7 +326,11 @@ class _Explaining:
             )
         )
 
-    def _begun_early(self) -> list[Early]:
+    def _begun_early(self, reply: int | None = None) -> list[Early]:
+        """Those of the turn that is answered, or will be; `reply`: that has taken one over, maybe after it began."""
+        taken = [turn for turn in self.call.turns if turn.reply is not None and turn.reply.reply == reply]
+        if taken:
+            return taken[-1].early
         return self.call.turns[-1].early if self.awaited else self.pending.early
 
     # The agent.

@@ -159,7 +159,7 @@ EVENT_TYPES: Mapping[str, EventType] = {
 JOURNAL_ONLY = frozenset(
     {
         *("echo", "speech.started", "speech.ended", "turn.judged", "interruption.judged", "voice.unheard"),
-        *("reply.started", "reply.written", "segment.started", "segment.heard"),
+        *("reply.started", "reply.written", "segment.started", "segment.heard", "turn.corrected"),
         *("turn.held", "hook.entered", "hook.completed"),
     }
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from agentd.providers.chat import ChatContext, Entry, is_pinned, units
 from agentd.providers.llm import ChatItem, Message, ToolCall, ToolResult
@@ -111,6 +112,17 @@ class History:
     def add_user(self, text: str, entry_id: str = "user", speaker: Speaker | None = None) -> None:
         """`speaker`: which of several people said it."""
         self._entries.append(Entry(entry_id, Message(role="user", text=labelled(speaker, text), speaker=speaker)))
+
+    def user_text(self, entry_id: str) -> str | None:
+        """What the caller said in this turn; None when it is not in the history any more."""
+        item = next((each.item for each in self._entries if isinstance(each, Entry) and each.id == entry_id), None)
+        return item.text if isinstance(item, Message) else None
+
+    def correct_user(self, entry_id: str, text: str) -> None:
+        """Its words were found out later."""
+        for number, each in enumerate(self._entries):
+            if isinstance(each, Entry) and each.id == entry_id and isinstance(each.item, Message):
+                self._entries[number] = Entry(entry_id, replace(each.item, text=text))
 
     def begin_tools(self, calls: Iterable[ToolCall], entry_id: str = "tools") -> ToolRound:
         """Adds calls at once, so that no later request misses that they were made."""

@@ -16,7 +16,7 @@ from agentd.providers.vad import VADSettings
 from agentd.session import resilience
 from agentd.session.activity import Offset, Onset, VoiceActivity
 from agentd.session.conversation import Conversation
-from agentd.session.echo import EchoWatch
+from agentd.session.echo import EchoWatch, watched
 from agentd.session.events import (
     THE_CALLER,
     Interim,
@@ -136,14 +136,7 @@ class Listening:
         self._overhearing.hear(frame, probabilities, self._last_frame)
 
     def _echoes(self, frame: AudioFrame) -> list[bool]:
-        """By part of the frame, whether it is no more than the agent's own voice, coming back."""
-        echo = self._echo
-        known = echo.path is not None
-        echoes = echo.heard(frame, self._last_frame)
-        if (echo.path is not None) != known:
-            found = {"delay_s": echo.path.delay_s, "loss_db": round(echo.path.loss_db, 1)} if echo.path else {}
-            self._note("echo", **found)
-        return echoes
+        return watched(self._echo, frame, self._last_frame, self._note)
 
     def _keep(self, frame: AudioFrame) -> None:
         """Sound for a batch recogniser: the padding before speech, or the utterance up to its limit."""
@@ -285,7 +278,7 @@ class Listening:
                 for task in (sender, reader, change):
                     task.cancel()
         except* ProviderError as group_error:
-            lost = _first(group_error)  # raised below: here, Python before 3.11.4 wraps it in a group
+            lost = resilience.first(group_error)  # raised below: here, Python before 3.11.4 wraps it in a group
         finally:
             await stream.aclose()
         if lost is None and not self._language_changed.is_set():
@@ -332,11 +325,3 @@ class Listening:
 
 def _sound(offset: Offset) -> Sound:
     return Sound(since=offset.since, until=offset.last_speech, speech_s=offset.speech_s, probability=offset.probability)
-
-
-def _first(group: BaseExceptionGroup[ProviderError]) -> ProviderError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, ProviderError)
-    return error

@@ -71,6 +71,18 @@ class Playback:
         """A segment will come; its sound is still being made."""
         self._segments.append(_Segment(index, text))
 
+    def extend(self, index: int, text: str) -> None:
+        """More words of a segment whose sound and words come side by side."""
+        for segment in self._segments:
+            if segment.index == index:
+                segment.text += text
+
+    def heard_s(self, index: int) -> float | None:
+        """Seconds of this segment's sound that were heard; None: all of it, or it has not begun."""
+        if not any(segment.index == index for segment in self._segments):
+            return None
+        return self._heard_bytes()[index] / BYTES_PER_SAMPLE / self._rate
+
     def add(self, chunk: SpeechChunk) -> None:
         """Takes sound at the output's rate, of a segment that has begun."""
         segment = next((s for s in self._segments if s.index == chunk.segment), None)

@@ -28,6 +28,7 @@ turn.user          turn, text, rule (why the turn ended), value (the configurati
                    (heard, or the conversation's), source (speech, text); of several people or voices: label,
                    other_voice, waits (true: it enters the conversation when a reply to it or a later turn begins); of
                    a turn that a hook has changed: heard (what was said), hook (where the hook stands)
+turn.corrected     turn, text: its words were found out after it had ended
 language           language, before, rule (clear_turn, agreeing_turns, tool, caller_attribute), value: the
                    conversation goes on in this language
 turn.judged        probability (a turn detector's, that the caller has finished), duration_s

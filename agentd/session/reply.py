@@ -192,7 +192,7 @@ class Reply:
         said = [text for text, of in zip(self._texts, self._draft_of, strict=True) if of is draft]
         draft.text = " ".join(said)
         instruction = GO_ON if said else self.plan.instruction
-        return await self._ask_model(self._new_draft(), (*models[1:], models[0]), instruction, last=last)
+        return await self._ask_model(self._new_draft(), (*models[1:], *models[:1]), instruction, last=last)
 
     async def _ask_model(
         self, draft: Draft, models: tuple[Candidate[LLM], ...], instruction: str | None, *, last: bool
@@ -201,7 +201,7 @@ class Reply:
         conversation = self._conversation
         request = conversation.request(instruction=instruction, tool_choice="none" if last or self.end_call else "auto")
         segmenter, calls = Segmenter(), list[ToolCall]()
-        async with aclosing(self._deltas(models, request)) as deltas:
+        async with aclosing(self._deltas(models, request, draft, instruction)) as deltas:
             async for delta in deltas:
                 match delta:
                     case TextDelta(text):
@@ -214,7 +214,9 @@ class Reply:
         await self._add_segments(segmenter.flush(), draft)
         return calls
 
-    def _deltas(self, models: tuple[Candidate[LLM], ...], request: ChatRequest) -> AsyncGenerator[LLMDelta, None]:
+    def _deltas(
+        self, models: tuple[Candidate[LLM], ...], request: ChatRequest, draft: Draft, instruction: str | None
+    ) -> AsyncGenerator[LLMDelta, None]:
         """Of the first request what was made early, if it was."""
         early, first = self._early, not self._asked
         self._asked = True
@@ -262,9 +264,13 @@ class Reply:
                 before_calls=self._before_calls[number],
                 opening=opening,
             )
-            self._playback.begin(index, text)
-            if self._voiced is None or index >= self._voiced.segmented:
-                await self._segments.send(marked)
+            await self._voice(index, text, marked)
+
+    async def _voice(self, segment: int, text: str, marked: str) -> None:
+        """Has this segment spoken."""
+        self._playback.begin(segment, text)
+        if self._voiced is None or segment >= self._voiced.segmented:
+            await self._segments.send(marked)
 
     # Tools.
 

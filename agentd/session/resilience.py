@@ -89,6 +89,15 @@ class Attempts:
         return max(0.1, min(ATTEMPT_S, self._deadline - now()))
 
 
+def first(group: BaseExceptionGroup[ProviderError]) -> ProviderError:
+    """Of several tasks' errors the first."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, ProviderError)
+    return error
+
+
 def _outcome(error: ProviderError) -> str:
     return type(error).__name__.removeprefix("Provider").lower()
 

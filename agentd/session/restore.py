@@ -210,6 +210,9 @@ class _Restoring:
         self.waiting_turns.admit(turn)
         self.speaker = self.turn_of.get(turn)
 
+    def on_turn_corrected(self, data: Mapping[str, Any]) -> None:
+        self.history.correct_user(user_id(data["turn"]), data["text"])
+
     def on_usage(self, data: Mapping[str, Any]) -> None:
         for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "characters"):
             self.usage[name] = self.usage.get(name, 0) + int(data[name] or 0)

@@ -66,7 +66,9 @@ from agentd.session.inbox import (
     Speak,
     with_causes,
 )
+from agentd.session.listening import Listening
 from agentd.session.plan import Plan, answer_owed, bridge, greeting, waiting
+from agentd.session.realtime_side import RealtimeSide
 from agentd.session.reply import Reply
 from agentd.session.room import (
     AgentState,
@@ -118,6 +120,7 @@ class Session(Controls):
         self._room = setup.room
         started_at = setup.restored.started_at if setup.restored else 0.0
         self._conversation = Conversation(setup, started_at or time.time())
+        self._realtime = RealtimeSide(self._conversation) if setup.definition.realtime else None
         self._compaction = Compaction(self._conversation)
         self._writer = RoomWriter(self._conversation, setup.room)
         self._inbox: Channel[InboxEvent] = Channel(INBOX_CAPACITY)
@@ -126,7 +129,8 @@ class Session(Controls):
         actions = HookActions(self._conversation, self.do)
         self._hooks = Hooks(self._conversation, actions)
         turn_hooks = TurnHooks(self._conversation, actions, self._inbox.force)
-        self._turns = CallerTurns(self._conversation, self._speeches, turn_hooks)
+        added = self._realtime.added if self._realtime else None
+        self._turns = CallerTurns(self._conversation, self._speeches, turn_hooks, added)
         self._conversation.follow = self._hooks.take
         self._caller_there = False
         self._speech_ended: float | None = None
@@ -178,9 +182,18 @@ class Session(Controls):
                 self._tasks = group
                 self._early = EarlyAnswers(self._conversation, group)
                 self._speaking = Speaking(
-                    self._conversation, self._room, self._speeches, self._writer, group, self._put
+                    self._conversation,
+                    self._room,
+                    self._speeches,
+                    self._writer,
+                    group,
+                    self._put,
+                    self._realtime.reply if self._realtime else Reply,
                 )
-                self._listening = Ears(self._conversation, self._room, group, self._inbox.force)
+                ear = self._realtime.listening if self._realtime else Listening
+                self._listening = Ears(self._conversation, self._room, group, self._inbox.force, ear)
+                if self._realtime is not None:
+                    group.create_task(self._realtime.run())
                 group.create_task(self._writer.run())
                 group.create_task(self._watch_room())
                 group.create_task(self._converse())
@@ -245,7 +258,7 @@ class Session(Controls):
             await self._carry_out(decision)
         behind = self._conversation.people.take_turns and len(self._speeches)  # the answer would follow another's
         if not behind:
-            self._early.follow(self._machine)
+            (self._realtime or self._early).follow(self._machine)
         if self._presses and voice != THE_CALLER and self._machine.is_done(voice):
             self._listening.close(voice.identity)
         self._listening.overhear(self._machine.overlaps)
@@ -275,6 +288,8 @@ class Session(Controls):
 
     def _commit(self, turn: CommitTurn) -> None:
         self._time.spoke()
+        if self._realtime is not None:
+            self._realtime.ended(turn)
         early = self._early.committed(turn.text)
         self._listening.turn_ended(turn.voice)
         self._turns.commit(turn, self._speech_ended, early, self._tasks)

@@ -10,6 +10,7 @@ from agentd.config.definition import AgentDefinition
 from agentd.providers.interruption_detector import InterruptionDetector
 from agentd.providers.language_id import LanguageIdentifier
 from agentd.providers.llm import LLM
+from agentd.providers.realtime import Realtime
 from agentd.providers.stt import STT
 from agentd.providers.tts import TTS
 from agentd.providers.turn_detector import TurnDetector
@@ -34,7 +35,8 @@ class Candidate(Generic[P]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Providers:
     """The providers of a session, shared with others. The first of each tuple is the one that was asked for;
-    the rest are its fallbacks, in order. Never empty, but for `summary`.
+    the rest are its fallbacks, in order. Never empty, but for `summary`; with a `realtime` model `stt` and `llm` are,
+    and `tts` may be.
 
     `languages`: the same for each language in which something else is asked for, so that a change opens nothing.
     """
@@ -47,6 +49,7 @@ class Providers:
     language_id: LanguageIdentifier | None = None
     turn_detector: TurnDetector | None = None
     interruption_detector: InterruptionDetector | None = None
+    realtime: tuple[Candidate[Realtime], ...] = ()
     languages: Mapping[str, Providers] = field(default_factory=dict)
 
     def in_language(self, tag: str) -> Providers:

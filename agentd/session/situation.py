@@ -197,6 +197,8 @@ class Situation:
         if state.answered_aside:
             value = f"turn.interruption.backchannel_boundary={self.turn.interruption.backchannel_boundary}"
             return Wait(seconds=settings.min_delay, rule="answer_at_the_end", value=value)
+        if self.turn.detection == "realtime" and state.provider_ended:
+            return Wait(seconds=0.0, rule="realtime", value="turn.detection=realtime")
         if self.turn.detection == "stt":
             wait = endpointing.by_provider(settings, ended=state.provider_ended)
         else:

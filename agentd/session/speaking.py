@@ -33,7 +33,10 @@ class Speaking:
         writer: RoomWriter,
         tasks: asyncio.TaskGroup,
         post: Callable[[InboxEvent], None],
+        make: Callable[..., Reply] = Reply,
     ) -> None:
+        """`make`: a reply of the kind that the session has, from what a Reply is made of."""
+        self._make = make
         self._conversation = conversation
         self._room = room
         self._speeches = speeches
@@ -60,7 +63,7 @@ class Speaking:
     def _begin(self, plan: Plan) -> Reply:
         if plan.user_input:
             self._take_input(plan.user_input)
-        reply = Reply(
+        reply: Reply = self._make(
             self._conversation,
             self._room,
             plan,

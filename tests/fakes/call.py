@@ -14,6 +14,7 @@ from agentd.config.definition import AgentDefinition, Filler, Greeting, Limits, 
 from agentd.providers.interruption_detector import InterruptionDetector
 from agentd.providers.language_id import LanguageIdentifier
 from agentd.providers.llm import LLM, Message, ToolCall, ToolResult, ToolSchema
+from agentd.providers.realtime import Realtime
 from agentd.providers.stt import STT, STTSettings
 from agentd.providers.tts import TTS, TTSSettings
 from agentd.providers.turn_detector import TurnDetector
@@ -159,6 +160,7 @@ async def calling(
     turn_detector: TurnDetector | None = None,
     interruption_detector: InterruptionDetector | None = None,
     vad: VAD | None = None,
+    realtime: Realtime | None = None,
     attributes: Mapping[str, str] | None = None,
     observe: Callable[[Record], None] = lambda record: None,
 ) -> AsyncIterator[Call]:
@@ -190,6 +192,7 @@ async def calling(
                 language_id=language_id,
                 turn_detector=turn_detector,
                 interruption_detector=interruption_detector,
+                realtime=_chain(realtime, None) if realtime else (),
             ),
             tools=tools,
             room=room,

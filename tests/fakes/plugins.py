@@ -9,6 +9,7 @@ from typing import Literal
 from agentd.providers.fields import Duration, IncludedFile, JsonObject, Secret, env_secret, setting
 from agentd.providers.interruption_detector import InterruptionDetectorSettings
 from agentd.providers.llm import LLMSettings
+from agentd.providers.realtime import RealtimeSettings
 from agentd.providers.stt import STTSettings
 from agentd.providers.tts import TTSSettings
 from agentd.providers.turn_detector import TurnDetectorSettings
@@ -87,6 +88,11 @@ class LynxOverlapSettings(InterruptionDetectorSettings):
     keenness: int = setting("How keen its ears are.", default=1, minimum=1, maximum=3)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StarlingRealtimeSettings(RealtimeSettings):
+    voice: str = setting("Name of the voice.", default="anna")
+
+
 def _component(kind: Kind, provider: str, settings: str, *, default: bool = False) -> Component:
     return Component(
         kind=kind,
@@ -107,5 +113,6 @@ def fake_registry() -> Registry:
         _component("vad", "mouse", "MouseVADSettings", default=True),
         _component("turn_detector", "bat", "BatTurnSettings"),
         _component("interruption_detector", "lynx", "LynxOverlapSettings"),
+        _component("realtime", "starling", "StarlingRealtimeSettings"),
     )
     return Registry([Plugin(name="zoo", version="1", components=components)])
