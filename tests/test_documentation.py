@@ -60,7 +60,8 @@ def problems_of(text: str, folder: Path) -> list[Problem]:
         path = folder / block.splitlines()[0].removeprefix("# ")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block)
-    missing = "".join(f"{key}: {value}\n" for key, value in LOCAL.items() if key not in keys)
+    local = {} if "realtime" in keys else LOCAL
+    missing = "".join(f"{key}: {value}\n" for key, value in local.items() if key not in keys)
     (folder / "agents.d").mkdir(exist_ok=True)
     (folder / "agents.d" / "example.yaml").write_text(text + missing)
     return list(load(folder / "agents.d", DaemonConfig(), installed(), environment).problems)

@@ -14,7 +14,7 @@ from agentd.config.definition import AgentDefinition, LanguageDetection, PythonT
 from agentd.config.finding import Finding
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.lint import lint, node_at
-from agentd.config.merge import Refused, overlay, resolve_parts, with_languages
+from agentd.config.merge import Refused, overlay, resolve_parts, with_languages, without
 from agentd.config.places import places_of
 from agentd.config.rules import findings_of
 from agentd.config.shapes import Field, ProviderBlock, fields_of
@@ -28,6 +28,8 @@ DETECTOR_DELAYS = {"min_delay": Duration(0.3), "max_delay": Duration(2.5)}
 """livekit-agents 1.8.9's with a streaming end-of-turn model."""
 
 _PROVIDER_KINDS: tuple[Kind, ...] = get_args(Kind)
+_PIPELINE = ("stt", "llm", "tts")
+"""What an agent without a realtime model cannot do without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +133,19 @@ def _resolved(root: MappingNode, around: Surroundings) -> tuple[MappingNode | No
     if isinstance(merged, Refused):
         problems.append(merged.mark.problem("/extends", merged.code, merged.message, merged.hint))
         return None, problems
-    return (overlay(around.defaults, merged) if around.defaults else merged), problems
+    return (overlay(_fitting(around.defaults, merged), merged) if around.defaults else merged), problems
+
+
+def _fitting(defaults: MappingNode, agent: MappingNode) -> MappingNode:
+    """The daemon's defaults without the providers whose place the agent has given to others: a realtime model takes
+    that of three, and any of the three its."""
+    if agent.get("realtime"):
+        unwanted: tuple[str, ...] = _PIPELINE
+    else:
+        unwanted = ("realtime",) if agent.get("stt") or agent.get("llm") else ()
+    for kind in unwanted:
+        defaults = without(defaults, kind)
+    return defaults
 
 
 def _name(document: Document, root: MappingNode) -> str:
@@ -151,8 +165,12 @@ def _add_defaults(checker: Checker, root: MappingNode, values: dict[str, Any], n
         message = f'the file\'s stem "{name}" is no name of an agent'
         values["name"] = name if good else checker.say(root.mark, "", "missing-key", message, hint)
     for kind in _PROVIDER_KINDS:
-        if kind == "turn_detector":
+        if kind in ("turn_detector", "realtime"):
             continue  # nobody has one who does not ask for it
+        if kind in _PIPELINE and values.get(kind) is None:
+            values.pop(kind, None)
+            if values.get("realtime") is not None:
+                continue
         if kind in values or (kind == "language_id" and not _identifies_text(checker, values)):
             continue
         if kind == "interruption_detector" and not _judges_overlaps(checker, values):
@@ -162,7 +180,8 @@ def _add_defaults(checker: Checker, root: MappingNode, values: dict[str, Any], n
             values[kind] = checker.provider(MappingNode(root.mark, ()), kind, f"/{kind}")
         else:
             hint = f"installed: {', '.join(checker.provider_names(kind)) or 'none'}"
-            checker.say(root.mark, "", "missing-key", f'"{kind}" is missing', hint)
+            pointer = f"/{kind}" if kind in root.by_key else ""
+            checker.say(root.mark_of(kind), pointer, "missing-key", f'"{kind}" is missing', hint)
 
 
 def _with_detector_delays(definition: AgentDefinition, root: MappingNode) -> AgentDefinition:

@@ -14,6 +14,7 @@ SYNONYMS = {
     "prompt": "instructions", "system_prompt": "instructions", "system": "instructions",
     "prompt_file": "instructions_file", "first_message": "greeting", "begin_message": "greeting",
     "transcriber": "stt", "asr": "stt", "model": "llm", "voice": "tts", "speech": "tts", "functions": "tools",
+    "speech_to_speech": "realtime", "s2s": "realtime",
     "base": "extends", "include": "extends", "agent_name": "name", "inherits": "extends",
 }  # fmt: skip
 BOOLEAN_WORDS = {

@@ -22,6 +22,7 @@ from agentd.config.definition import (
 )
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.hook_lint import hook_problems
+from agentd.config.realtime_lint import realtime_problems
 from agentd.config.rules import looks_like_secret
 from agentd.config.source import ListNode, MappingNode, Mark, Node, Scalar, pointer_to
 from agentd.errors import Problem
@@ -51,6 +52,7 @@ def lint(root: MappingNode, values: Mapping[str, Any], folder: Folder, tools_all
     )
     yield from _languages(root, values)
     yield from _shared_languages(root, values)
+    yield from realtime_problems(root, values)
     yield from _secrets(root, "")
 
 

@@ -37,6 +37,7 @@ _KINDS: tuple[tuple[Kind, str], ...] = (
     ("stt", "Speech recognition"),
     ("llm", "Language models"),
     ("tts", "Speech synthesis"),
+    ("realtime", "Realtime models"),
     ("vad", "Voice activity detection"),
     ("turn_detector", "Turn detection"),
     ("interruption_detector", "Interruption detection"),

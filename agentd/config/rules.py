@@ -15,7 +15,6 @@ from agentd.config.definition import (
     Greeting,
     Handoff,
     Limits,
-    Turn,
 )
 from agentd.config.finding import Finding
 from agentd.config.hooks import HookActions
@@ -82,25 +81,17 @@ def _endpointing_rule(rule: EndpointingRule) -> Iterable[Finding]:
         yield Finding("", "missing-key", 'a rule needs "min_delay" or "digits"')
 
 
-def _turn(turn: Turn) -> Iterable[Finding]:
-    if turn.detection == "realtime":
-        message = '"detection: realtime" has no effect in this version of agentd'
-        yield Finding("detection", "no-effect-yet", message, "it is taken as auto", warning=True)
-
-
 def _several(definition: AgentDefinition) -> Iterable[Finding]:
     """What cannot be together with more than one participant."""
     participants, turn, kinds = definition.room.participants, definition.turn, definition.room.participant_kinds
     if participants == "linked":
         return
-    if turn.detection == "realtime":
-        yield Finding("turn", "conflict", f'"detection: realtime" hears one participant, not "{participants}"')
     if participants == "everyone" and turn.detection == "manual":
         hint = "write room: {participants: push_to_talk}"
         yield Finding("turn", "conflict", '"detection: manual" needs a button, which "everyone" has not', hint)
     if participants != "push_to_talk":
         return
-    if turn.detection not in ("auto", "manual", "realtime"):
+    if turn.detection not in ("auto", "manual"):
         message = f'"push_to_talk" ends turns by hand, not by "detection: {turn.detection}"'
         yield Finding("turn", "conflict", message, "leave it out")
     if turn.wake_phrase is not None:
@@ -153,7 +144,6 @@ _RULES: dict[type[Any], Callable[[Any], Iterable[Finding]]] = {
     Limits: _limits,
     Endpointing: _endpointing,
     EndpointingRule: _endpointing_rule,
-    Turn: _turn,
     AgentDefinition: _agent,
     Handoff: _handoff,
     HookActions: _hook_actions,

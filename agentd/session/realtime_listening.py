@@ -15,6 +15,7 @@ from agentd.providers.realtime import CommitSound, SpeechBegan, SpeechStopped, U
 from agentd.providers.stt import STTCapabilities, STTStream, Transcript
 from agentd.session import resilience
 from agentd.session.conversation import Conversation
+from agentd.session.echo import watched
 from agentd.session.events import (
     NOT_TRANSCRIBED,
     Interim,

@@ -43,8 +43,8 @@ class Utterances:
     def ended(self, turn: CommitTurn) -> None:
         """This turn is made of the utterances whose words are in it; the others were none."""
         mine = {item: text for item, text in self._loose.items() if text and text in turn.text}
-        self._forget(item for item in self._loose if item not in mine)
-        self._loose.clear()
+        self._forget(item for item, text in self._loose.items() if text and item not in mine)
+        self._loose = {item: text for item, text in self._loose.items() if not text}  # their words are still to come
         self._ended.append((turn, mine))
 
     def added(self, turn: CommitTurn, number: int, text: str | None) -> None:

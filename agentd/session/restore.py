@@ -13,7 +13,7 @@ from typing import Any
 from agentd.providers.chat import ChatContext
 from agentd.providers.llm import ChatItem, ToolCall, ToolResult
 from agentd.providers.speakers import Speaker
-from agentd.session.history import Draft, History, ToolRound, agent_id, tools_id
+from agentd.session.history import Draft, History, ToolRound, agent_id, tools_id, user_id
 from agentd.session.records import Record
 from agentd.session.waiting import WaitingTurn, WaitingTurns
 

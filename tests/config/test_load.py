@@ -126,19 +126,11 @@ def test_a_broken_agent_does_not_stop_the_others(tmp_path: Path) -> None:
 
 
 def test_a_warning_refuses_nothing(tmp_path: Path) -> None:
-    write(tmp_path, {"a.yaml": f"{PROVIDERS}recording: {{audio: true}}\nreload: live\nturn: {{detection: realtime}}\n"})
+    write(tmp_path, {"a.yaml": f"{PROVIDERS}recording: {{audio: true}}\nreload: live\n"})
     result = loaded(tmp_path)
     assert list(result.agents) == ["a"]
-    assert codes(result) == ["no-effect-yet"] * 3
+    assert codes(result) == ["no-effect-yet"] * 2
     assert result.errors == ()
-
-
-@pytest.mark.parametrize("turn", ["detection: realtime"])
-def test_a_setting_without_effect_is_a_warning(tmp_path: Path, turn: str) -> None:
-    write(tmp_path, {"a.yaml": f"{PROVIDERS}turn: {{{turn}}}\n"})
-    result = loaded(tmp_path)
-    assert list(result.agents) == ["a"]
-    assert codes(result) == ["no-effect-yet"]
 
 
 def test_a_directory_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
@@ -197,6 +189,21 @@ def test_defaults_of_the_daemon_lie_under_every_agent(tmp_path: Path) -> None:
     assert result.problems == ()
     assert (result.agents["a"].language, result.agents["b"].language) == ("fr", "de")
     assert result.agents["b"].stt.settings.beams == 2
+
+
+def test_a_realtime_model_takes_the_place_of_the_defaults_providers_and_they_its(tmp_path: Path) -> None:
+    defaults = {"three": f"{PROVIDERS}language: fr\n", "one": "realtime: {provider: starling, voice: bert}\n"}
+    agents = {"three.yaml": PROVIDERS, "one.yaml": "realtime: {provider: starling}\n", "none.yaml": "description: x\n"}
+    write(tmp_path, agents)
+    for default, text in defaults.items():
+        (tmp_path / "agentd.yaml").write_text("defaults:\n" + "".join(f"  {line}\n" for line in text.splitlines()))
+        found = load_daemon(tmp_path / "agentd.yaml", {})
+        assert found.problems == ()
+        result = load(tmp_path, found.config, fake_registry(), {"OWL_API_KEY": "k"}, only=tuple(agents))
+        assert result.errors == ()
+        kinds = {name: agent.realtime is not None for name, agent in result.agents.items()}
+        assert kinds == {"three": False, "one": True, "none": default == "one"}
+        assert all((agent.stt is None) == (agent.realtime is not None) for agent in result.agents.values())
 
 
 def test_a_mistake_in_the_defaults_is_reported_once_at_its_own_place(tmp_path: Path) -> None:
