@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from agentd.aio import every, now
 from agentd.audio import BYTES_PER_SAMPLE, INPUT_HZ, AudioFrame, Rechunker, silence
@@ -18,6 +19,7 @@ from agentd.session.conversation import Conversation
 from agentd.session.echo import watched
 from agentd.session.events import (
     NOT_TRANSCRIBED,
+    THE_CALLER,
     Interim,
     ProviderEndOfTurn,
     Recognized,
@@ -154,7 +156,7 @@ class ModelListening:
             watchdog = group.create_task(every(WATCH_S, self._watch))
             async for frame in frames:
                 self._last_frame = now()
-                echoes = watched(self._conversation.echo, frame, self._last_frame, self._conversation.record)
+                echoes = watched(self._conversation.echo, frame, self._last_frame, self._note)
                 self._hear(silenced(frame, echoes) if any(echoes) else frame)
             watchdog.cancel()
 
@@ -196,7 +198,7 @@ class ModelListening:
         match event:
             case SpeechBegan(at_s) if self._since is None:
                 self._since = self._moment(at_s)
-                self._conversation.record("speech.started", at_s=round(self._since, 3))
+                self._note("speech.started", at_s=round(self._since, 3))
                 self._emit(SpeechStarted(self._since))
             case SpeechStopped(at_s) if self._since is not None:
                 self._stopped(self._moment(at_s))
@@ -206,7 +208,7 @@ class ModelListening:
             case UtteranceKept(item):  # silence, after an utterance that was ended by hand
                 self._link.forget(item)
             case UtteranceWords(item=item, text=text, final=False) if item in self._open and text:
-                self._conversation.record("transcript", text=text.strip(), final=False, language=None, stt_s=None)
+                self._note("transcript", text=text.strip(), final=False, language=None, stt_s=None)
                 self._emit(Interim(text.strip()))
             case UtteranceWords(item=item, text=text, final=True):
                 self._written(item, text)
@@ -228,6 +230,9 @@ class ModelListening:
         for frame in self._tail:
             self._link.hear(frame)
 
+    def _note(self, kind: str, /, **data: Any) -> None:
+        self._conversation.record(kind, speaker=self._conversation.people.identity(THE_CALLER), **data)
+
     def _moment(self, at_s: float) -> float:
         """When the sound at this place of the connection was heard."""
         return now() - max(0.0, self._link.sound_s - at_s)
@@ -237,7 +242,7 @@ class ModelListening:
         since, self._since = self._since, None
         until = max(since, until)
         self._ended.append(Sound(since=since, until=until, speech_s=until - since))
-        self._conversation.record("speech.ended", duration_s=round(until - since, 3))
+        self._note("speech.ended", duration_s=round(until - since, 3))
         self._emit(SpeechEnded(until, until - since, recognizing=True))
         self._emit(ProviderEndOfTurn())
 
@@ -253,10 +258,10 @@ class ModelListening:
 
     def _record(self, text: str, utterance: _Utterance) -> None:
         if not text:
-            self._conversation.record("speech.wordless")
+            self._note("speech.wordless")
             return
         waited_s = round(now() - utterance.sound.until, 4)
-        self._conversation.record("transcript", text=text, final=True, language=None, stt_s=waited_s)
+        self._note("transcript", text=text, final=True, language=None, stt_s=waited_s)
 
 
 def silenced(frame: AudioFrame, parts: list[bool]) -> AudioFrame:

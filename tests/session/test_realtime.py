@@ -524,16 +524,17 @@ async def test_the_model_writes_and_a_synthesiser_speaks() -> None:
         assert model.now.refused == []
 
 
-@story
-async def test_a_call_that_outlives_its_process_goes_on_with_the_whole_conversation() -> None:
-    async with talking("We open at nine.", LONG) as (call, model):
+@with_both_detections
+async def test_a_call_that_outlives_its_process_goes_on_with_the_whole_conversation(agent: Any) -> None:
+    async with talking("We open at nine.", LONG, agent=agent) as (call, model):
         await say(call, model, "When do you open?", after=3)
         await say(call, model, "And on Sundays?", after=5.2)
         records = list(call.records)
     restored = restore(records)
+    assert not restored.caller_was_speaking
     assert restored.unsaid[-1] == "On Sundays we are closed."
     assert "The clinic is open" not in " ".join(restored.unsaid)
-    async with talking("Fine.", restored=restored, incarnation=2) as (call, model):
+    async with talking("Fine.", agent=agent, restored=restored, incarnation=2) as (call, model):
         await call.room.silent(8)
         assert call.agent_texts[0] == " ".join(("Sorry, I lost you for a moment.", *restored.unsaid))
         await say(call, model, "Thanks.", after=3)
