@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from agentd.aio import Channel, Closed, now
+from agentd.session.attendance import AWAY_S, Attendance
 from agentd.session.call_time import CallTime
 from agentd.session.caller_turns import CallerTurns
 from agentd.session.causes import NOBODY, caused_by
@@ -96,8 +97,6 @@ from agentd.tools.acts import EditHistory
 log = logging.getLogger(__name__)
 
 INBOX_CAPACITY = 1_000  # events of a call that waits for a reply to be cut: far more than it can make in that time
-NO_CALLER_S = 300.0  # LiveKit's own limit for an empty room
-AWAY_S = 60.0  # a caller whose connection failed is waited for this long
 PLAYED_OUT_S = 0.4  # transport and jitter buffer between our last sample and the caller's ear
 FAILURES_IN_A_ROW = 3  # then the session ends, as livekit-agents 1.8.9's does
 
@@ -132,9 +131,7 @@ class Session(Controls):
         added = self._realtime.added if self._realtime else None
         self._turns = CallerTurns(self._conversation, self._speeches, turn_hooks, added)
         self._conversation.follow = self._hooks.take
-        self._caller_there = False
         self._speech_ended: float | None = None
-        self._met = False  # the greeting or the bridge is on its way
         self._failures = 0
         self._presses = setup.definition.room.participants == "push_to_talk"
 
@@ -160,7 +157,7 @@ class Session(Controls):
         )
         self._conversation.language_changed = self._language_changed
         self._time = CallTime(self._conversation, self._speeches)
-        self._wait_until: float | None = self._began + NO_CALLER_S
+        self._attendance = Attendance()
         async with asyncio.TaskGroup() as hooks:
             self._hooks.start(hooks)
             self._conversation.record_start()
@@ -233,7 +230,7 @@ class Session(Controls):
             await self._other_event(event)
 
     async def _next_event(self) -> InboxEvent:
-        times = (self._machine.deadline, self._time.deadline(silent=self._silent()), self._wait_until)
+        times = (self._machine.deadline, self._time.deadline(silent=self._silent()), self._attendance.until)
         deadline = min((t for t in times if t is not None), default=None)
         try:
             async with asyncio.timeout_at(deadline):
@@ -278,7 +275,7 @@ class Session(Controls):
                 await self._interrupt(decision.voice)
             case PauseSpeech():
                 self._speaking.hold()
-            case ResumeSpeech() if self._caller_there:
+            case ResumeSpeech() if self._attendance.there:
                 self._speaking.release()
             case SayOver(text=text):
                 text = self._conversation.render(text)
@@ -293,7 +290,7 @@ class Session(Controls):
         early = self._early.committed(turn.text)
         self._listening.turn_ended(turn.voice)
         self._turns.commit(turn, self._speech_ended, early, self._tasks)
-        if self._reply is None and self._met:
+        if self._reply is None and self._attendance.met:
             self._writer.set_state("thinking")
 
     def _turn_checked(self, checked: TurnChecked) -> None:
@@ -320,12 +317,14 @@ class Session(Controls):
         self._writer.set_state("listening")
 
     async def _start_next_reply(self) -> None:
-        reply = self._speaking.begin_next(caller_has_turn=self._machine.caller_has_turn) if self._met else None
+        reply = (
+            self._speaking.begin_next(caller_has_turn=self._machine.caller_has_turn) if self._attendance.met else None
+        )
         if reply is None:
             return
         for decision in self._machine.step(ReplyStarted(reply.plan.interruptible), now()):
             await self._carry_out(decision)
-        if not self._caller_there:
+        if not self._attendance.there:
             reply.hold()
 
     async def _other_event(self, event: RoomEvent | SessionEvent) -> None:
@@ -410,7 +409,7 @@ class Session(Controls):
         await self._turn_event(ReplyEnded())
 
     async def _end(self, reason: str, text: str) -> None:
-        if not text or not self._caller_there:
+        if not text or not self._attendance.there:
             await self._finish(reason)
         self._time.say_goodbye(text, reason)
 
@@ -429,23 +428,25 @@ class Session(Controls):
         if self._conversation.people.several and not self._presses:
             self._listening.open(caller.identity)
         self._machine.warm |= event.outbound
-        self._caller_there = True
-        self._wait_until = None
+        is_first = self._attendance.came()
         self._time.touched()
         if self._reply is not None and self._machine.state.agent is not Agent.SILENT and not self._machine.state.held:
             self._reply.release()
-        if not self._met:
-            self._met = True
+        if is_first:
             self._conversation.meet(caller)
             self._writer.set_state("listening")
-            restored, conversation = self._setup.restored, self._conversation
-            plan = bridge(restored, conversation.language) if restored else greeting(conversation)
-            if plan is not None:
-                self._speeches.add(plan)
-            for speech in restored.waiting if restored else ():
-                self._speeches.restore(waiting(speech))
-            for turn in to_answer(restored.unanswered) if restored else ():
-                self._speeches.add(answer_owed(turn))
+            self._begin_to_talk()
+
+    def _begin_to_talk(self) -> None:
+        """With the greeting, or with what an earlier incarnation owes."""
+        restored, conversation = self._setup.restored, self._conversation
+        plan = bridge(restored, conversation.language) if restored else greeting(conversation)
+        if plan is not None:
+            self._speeches.add(plan)
+        for speech in restored.waiting if restored else ():
+            self._speeches.restore(waiting(speech))
+        for turn in to_answer(restored.unanswered) if restored else ():
+            self._speeches.add(answer_owed(turn))
 
     async def _caller_left(self, event: CallerLeft) -> None:
         people = self._conversation.people
@@ -460,8 +461,7 @@ class Session(Controls):
             await self._interrupt()
             await self._writer.end(delete=False)
             raise _Ended("caller_left")
-        self._caller_there = False
-        self._wait_until = now() + AWAY_S
+        self._attendance.lost()
         self._speaking.hold()
 
     # Time.
@@ -469,11 +469,11 @@ class Session(Controls):
     def _silent(self) -> bool:
         """Neither side speaks or is about to, and the caller is there."""
         waits = len(self._speeches) or len(self._turns)
-        return self._caller_there and self._reply is None and not waits and not self._machine.user_speaking
+        return self._attendance.there and self._reply is None and not waits and not self._machine.user_speaking
 
     async def _check_time(self) -> None:
-        if self._wait_until is not None and now() >= self._wait_until:
-            raise _Ended("caller_lost" if self._met else "no_caller")
+        if self._attendance.over is not None:
+            raise _Ended(self._attendance.over)
         reason = self._time.pass_by(silent=self._silent())
         if reason is not None:
             await self._finish(reason)

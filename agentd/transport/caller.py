@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Mapping
 
 from livekit import rtc
@@ -87,7 +88,7 @@ class LinkedCaller:
         return ""
 
     def look_around(self, people: Mapping[str, rtc.RemoteParticipant]) -> None:
-        """After a (new) connection: link the caller, or find out that they have gone."""
+        """After a (new) connection: link the caller, or find out that they have gone. `people`: in order of joining."""
         if not self.identity:
             found = linking.first_caller(map(person_of, people.values()), self._wanted)
             if found is not None:
@@ -188,6 +189,15 @@ class LinkedCaller:
                 publication.set_subscribed(True)
             elif publication.sid != self.microphone and isinstance(publication.track, rtc.RemoteAudioTrack):
                 self.track_subscribed(publication.track, publication, who)
+
+
+def in_order_of_joining(people: Mapping[str, rtc.RemoteParticipant]) -> dict[str, rtc.RemoteParticipant]:
+    """The SDK has them in none, where they were there first."""
+
+    def joined(who: rtc.RemoteParticipant) -> float:
+        return who.joined_at.timestamp() if who.joined_at is not None else math.inf
+
+    return {who.identity: who for who in sorted(people.values(), key=joined)}
 
 
 def person_of(who: rtc.RemoteParticipant) -> Person:

@@ -26,7 +26,7 @@ from agentd.session.room import AgentState, RoomClosed, RoomEvent, TextReceived,
 from agentd.transport import chat, linking, preconnect
 from agentd.transport.audio_in import RtcAudioIn
 from agentd.transport.audio_out import RtcAudioOut
-from agentd.transport.caller import LinkedCaller
+from agentd.transport.caller import LinkedCaller, in_order_of_joining
 from agentd.transport.frontend import AgentCaption, FrontEnd, Link
 from agentd.transport.linking import CallerKind, Wanted
 from agentd.transport.people import People
@@ -186,7 +186,7 @@ class LiveKitRoom:
         self._push_to_talk.listen(connection)
         self._connected.set()
         self._start(self._publish(connection))
-        self._caller.look_around(connection.remote_participants)
+        self._caller.look_around(in_order_of_joining(connection.remote_participants))
 
     async def _publish(self, connection: rtc.Room) -> None:
         """One track for the whole connection; then the gate opens, once somebody hears it."""
@@ -373,7 +373,7 @@ class LiveKitRoom:
 
     def _reconnected(self, connection: rtc.Room) -> None:
         self._connected.set()
-        self._caller.look_around(connection.remote_participants)
+        self._caller.look_around(in_order_of_joining(connection.remote_participants))
 
     def _set_gate(self) -> None:
         """Speech waits while nobody hears it. A resumed connection keeps its media, so it is no reason to wait."""

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from livekit import rtc
+from livekit.rtc._proto.participant_pb2 import ParticipantInfo
 
+from agentd.transport.caller import in_order_of_joining
 from agentd.transport.linking import Person, Wanted, closing_reason, first_caller, leaves_for_good, room_is_gone
 
 PEOPLE = [
@@ -65,3 +68,17 @@ def test_which_ends_of_our_connection_are_mended(reason: str, closing: str | Non
 def test_a_join_that_fails_over_a_missing_room_is_not_tried_again() -> None:
     assert room_is_gone("signal failure: client error: 404 Not Found - requested room does not exist")
     assert not room_is_gone("connection refused")
+
+
+def test_those_who_were_there_first_are_looked_at_in_the_order_in_which_they_joined() -> None:
+    """The SDK has no order of its own: a server answers in any."""
+    second, first, unknown = _joined("ben", 1_700_000_000_200), _joined("anna", 1_700_000_000_100), _joined("eve", 0)
+    there = {who.identity: who for who in (unknown, second, first)}
+    assert list(in_order_of_joining(there)) == ["anna", "ben", "eve"]
+
+
+def _joined(identity: str, at_ms: int) -> rtc.RemoteParticipant:
+    """As the SDK has it, which reads its moment from the server's answer."""
+    participant = object.__new__(rtc.RemoteParticipant)
+    participant._info = ParticipantInfo(identity=identity, joined_at=at_ms)
+    return participant
