@@ -9,7 +9,7 @@ taken for speech; a caller who speaks over the agent is louder, or speaks on in 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,11 @@ class EchoPath:
     @property
     def delay_s(self) -> float:
         return self.lag_slots * SLOT_S
+
+
+LOUDER_SLOTS = 2  # of speech above the echo, in a row, begin double talk: one may be an accident
+DOUBLE_TALK_SLOTS = 16
+"""Half a second: the quiet sounds of a word, and the pauses between two, are no longer."""
 
 
 class EchoWatch:
@@ -143,6 +148,27 @@ class EchoWatch:
             self._refuted += 1
             if self._refuted >= REFUTED_OFTEN:
                 self.path = None
+
+
+class DoubleTalk:
+    """The caller speaks over the agent's echo: then their quieter sounds count, too, and not the loud ones alone."""
+
+    def __init__(self) -> None:
+        self._louder = 0  # windows in a row
+        self._left = 0
+
+    def without_echo(self, probabilities: Sequence[float], echoes: Sequence[bool], activation: float) -> list[float]:
+        """The windows' probabilities of speech, 0 for what is an echo alone. `echoes` covers the same time."""
+        return [
+            self._window(probability, echoes[number * len(echoes) // len(probabilities)], activation)
+            for number, probability in enumerate(probabilities)
+        ]
+
+    def _window(self, probability: float, echo: bool, activation: float) -> float:
+        louder = probability >= activation and not echo
+        self._louder = self._louder + 1 if louder else 0
+        self._left = DOUBLE_TALK_SLOTS if self._louder >= LOUDER_SLOTS else max(0, self._left - 1)
+        return 0.0 if echo and not self._left else probability
 
 
 def _level_db(samples: np.ndarray) -> float:

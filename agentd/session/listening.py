@@ -16,7 +16,7 @@ from agentd.providers.vad import VADSettings
 from agentd.session import resilience
 from agentd.session.activity import Offset, Onset, VoiceActivity
 from agentd.session.conversation import Conversation
-from agentd.session.echo import EchoWatch, watched
+from agentd.session.echo import DoubleTalk, EchoWatch, watched
 from agentd.session.events import (
     THE_CALLER,
     Interim,
@@ -71,6 +71,7 @@ class Listening:
         self._emit_other = emit_other or emit
         self._voice = voice
         self._echo = echo or conversation.echo
+        self._double_talk = DoubleTalk()
         self._own_voice: str | None = None  # the recogniser's name for the one that this ear is for: the first heard
         self._vad = vad.stream()
         self._activity = VoiceActivity(self._settings, vad.window_samples / INPUT_HZ)
@@ -128,9 +129,9 @@ class Listening:
         else:
             self._keep(frame)
         probabilities = await self._vad.push(frame)
-        echoes, windows = self._echoes(frame), len(probabilities)
-        if any(echoes):
-            probabilities = [0.0 if echoes[n * len(echoes) // windows] else p for n, p in enumerate(probabilities)]
+        echoes = self._echoes(frame)
+        if self._echo.path is not None:
+            probabilities = self._double_talk.without_echo(probabilities, echoes, self._settings.activation)
         for change in self._activity.push(probabilities, self._last_frame):
             self._changed(change)
         self._overhearing.hear(frame, probabilities, self._last_frame)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agentd.audio import INPUT_HZ, AudioFrame
-from agentd.session.echo import SLOT_S, EchoWatch
+from agentd.session.echo import SLOT_S, DoubleTalk, EchoWatch
 from tests.speech import utterance
 
 WINDOW = round(SLOT_S * INPUT_HZ)
@@ -111,3 +111,17 @@ def test_an_echo_that_ends_is_forgotten() -> None:
     heard[half:] = np.random.default_rng(2).normal(0, 200, len(agent) - half)
     list(watched(watch, agent, heard))
     assert watch.path is None
+
+
+def test_over_an_echo_a_caller_is_heard_in_their_quiet_sounds_too_and_the_echo_alone_is_not() -> None:
+    talk = DoubleTalk()
+    only_echo = talk.without_echo([0.9] * 20, [True] * 20, 0.5)
+    assert only_echo == [0.0] * 20
+    one_loud = talk.without_echo([0.9] * 3, [True, False, True], 0.5)
+    assert one_loud == [0.0, 0.9, 0.0]
+    caller = talk.without_echo([0.9] * 10, [False, False, True, True, False, False, True, True, True, True], 0.5)
+    assert caller == [0.9] * 10
+    after = talk.without_echo([0.9] * 30, [True] * 30, 0.5)
+    assert after.count(0.9) < 16
+    assert after[-10:] == [0.0] * 10
+    assert talk.without_echo([0.1] * 4, [False] * 4, 0.5) == [0.1] * 4
