@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import click
 
-from agentd.config.daemon import LoadedDaemon, find_daemon_file, load_daemon, select_plugins
-from agentd.config.load import Loaded
+from agentd.config.daemon import DaemonConfig, LoadedDaemon, find_daemon_file, load_daemon, select_plugins
+from agentd.config.definition import AgentDefinition
+from agentd.config.load import Loaded, load
 from agentd.errors import Problem
 from agentd.registry import Registry, installed
 
@@ -50,6 +51,20 @@ def daemon_of(config: Path | None, environment: Mapping[str, str]) -> tuple[Load
     return LoadedDaemon(config=loaded.config, problems=(*loaded.problems, *problems)), registry
 
 
+def agent_named(
+    ctx: click.Context, name: str, directory: Path | None, config: Path | None, env_file: Path | None
+) -> tuple[AgentDefinition, DaemonConfig]:
+    """The valid agent of this name, and the daemon's settings; without it the verb ends, with the reason told."""
+    environment = environment_with(env_file)
+    daemon, registry = daemon_of(config, environment)
+    loaded = load(directory or DEFAULT_DIRECTORY, daemon.config, registry, environment)
+    definition = loaded.agents.get(name)
+    if definition is None:
+        _tell_missing(name, loaded)
+        ctx.exit(EXIT_INVALID)
+    return definition, daemon.config
+
+
 def this_program() -> str:
     """How agentd is called from here, for advice: its name where PATH has it, else where it is."""
     called = Path(sys.argv[0])
@@ -71,7 +86,7 @@ def show_problems(problems: Sequence[Problem], style: str, agents: Iterable[str]
     click.echo(_summary(problems, list(agents)), err=True)
 
 
-def tell_missing(name: str, loaded: Loaded) -> None:
+def _tell_missing(name: str, loaded: Loaded) -> None:
     """Why there is no valid agent of this name, on standard error."""
     for source, names in loaded.broken.items():
         if name in names:

@@ -7,19 +7,11 @@ from pathlib import Path
 
 import click
 
-from agentd.cli.files import (
-    DEFAULT_DIRECTORY,
-    EXIT_INVALID,
-    config_options,
-    daemon_of,
-    environment_with,
-    tell_missing,
-)
+from agentd.cli.files import agent_named, config_options
 from agentd.config.definition import McpTool
-from agentd.config.load import load
 from agentd.errors import ToolError
 from agentd.tools.addresses import AddressPolicy
-from agentd.tools.mcp import McpServer, RemoteTool
+from agentd.tools.mcp import McpServer, RemoteTool, allowed
 
 
 @click.command()
@@ -34,17 +26,11 @@ def mcp(
 
     Exits with 1 when a server cannot be reached, or a tool is not as its pin says.
     """
-    environment = environment_with(env_file)
-    daemon, registry = daemon_of(config, environment)
-    loaded = load(directory or DEFAULT_DIRECTORY, daemon.config, registry, environment)
-    definition = loaded.agents.get(name)
-    if definition is None:
-        tell_missing(name, loaded)
-        ctx.exit(EXIT_INVALID)
+    definition, daemon = agent_named(ctx, name, directory, config, env_file)
     servers = [tool for tool in definition.tools if isinstance(tool, McpTool)]
     if not servers:
         click.echo(f"{name} has no MCP server", err=True)
-    policy = AddressPolicy(daemon.config.http.allow)
+    policy = AddressPolicy(daemon.http.allow)
     shown = [_show(server, policy, pins=pins) for server in servers]  # each, also after one that is away
     ctx.exit(0 if all(shown) else 1)
 
@@ -56,7 +42,7 @@ def _show(server: McpTool, policy: AddressPolicy, *, pins: bool) -> bool:
     except ToolError as error:
         click.echo(str(error), err=True)
         return False
-    offered = [tool for tool in tools if not server.allow or tool.name in server.allow]
+    offered = allowed(tools, server)
     if pins:
         click.echo(f"pins: {{{', '.join(f'{tool.name}: {tool.digest}' for tool in offered)}}}  # {server.name}")
         return True

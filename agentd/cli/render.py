@@ -8,15 +8,7 @@ from pathlib import Path
 import click
 import yaml
 
-from agentd.cli.files import (
-    DEFAULT_DIRECTORY,
-    EXIT_INVALID,
-    config_options,
-    daemon_of,
-    environment_with,
-    tell_missing,
-)
-from agentd.config.load import load
+from agentd.cli.files import agent_named, config_options
 from agentd.config.render import rendered
 
 
@@ -29,13 +21,7 @@ def render(
     ctx: click.Context, name: str, directory: Path | None, config: Path | None, env_file: Path | None, output: str
 ) -> None:
     """Show the agent NAME with its parts, defaults and variables resolved, and its secrets masked."""
-    environment = environment_with(env_file)
-    daemon, registry = daemon_of(config, environment)
-    loaded = load(directory or DEFAULT_DIRECTORY, daemon.config, registry, environment)
-    definition = loaded.agents.get(name)
-    if definition is None:
-        tell_missing(name, loaded)
-        ctx.exit(EXIT_INVALID)
+    definition, _ = agent_named(ctx, name, directory, config, env_file)
     shown = rendered(definition)
     text = json.dumps(shown, indent=2, ensure_ascii=False) if output == "json" else _yaml(shown)
     click.echo(text.rstrip())

@@ -14,9 +14,8 @@ from typing import IO, Any, TypeVar
 
 import click
 
-from agentd.cli.files import DEFAULT_DIRECTORY, EXIT_INVALID, config_options, daemon_of, environment_with, tell_missing
+from agentd.cli.files import agent_named, config_options
 from agentd.config.definition import AgentDefinition, WebhookTool
-from agentd.config.load import load
 from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall
 from agentd.tools import signing
@@ -130,17 +129,11 @@ def send(
 
     Exits with 1 when the tool fails.
     """
-    environment = environment_with(env_file)
-    daemon, registry = daemon_of(config, environment)
-    loaded = load(directory or DEFAULT_DIRECTORY, daemon.config, registry, environment)
-    definition = loaded.agents.get(agent)
-    if definition is None:
-        tell_missing(agent, loaded)
-        ctx.exit(EXIT_INVALID)
+    definition, daemon = agent_named(ctx, agent, directory, config, env_file)
     hook = _tool_of(definition, tool)
     context = _sample_context(definition, _object(variables, "--variables"))
     call = ToolCall(id="call_1", name=tool, arguments=arguments)
-    allow = daemon.config.http.allow
+    allow = daemon.http.allow
     try:
         outcome = asyncio.run(_run(replace(hook, url=url) if url else hook, call, context, allow))
     except ToolError as error:

@@ -129,15 +129,12 @@ class Listening:
         else:
             self._keep(frame)
         probabilities = await self._vad.push(frame)
-        echoes = self._echoes(frame)
+        echoes = watched(self._echo, frame, self._last_frame, self._note)
         if self._echo.path is not None:
             probabilities = self._double_talk.without_echo(probabilities, echoes, self._settings.activation)
         for change in self._activity.push(probabilities, self._last_frame):
             self._changed(change)
         self._overhearing.hear(frame, probabilities, self._last_frame)
-
-    def _echoes(self, frame: AudioFrame) -> list[bool]:
-        return watched(self._echo, frame, self._last_frame, self._note)
 
     def _keep(self, frame: AudioFrame) -> None:
         """Sound for a batch recogniser: the padding before speech, or the utterance up to its limit."""

@@ -15,6 +15,9 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from agentd.errors import ToolError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -78,6 +81,25 @@ class AddressPolicy:
 
     def _names(self, host: str) -> bool:
         return any(fnmatch.fnmatchcase(host.lower().rstrip("."), pattern) for pattern in self._hosts)
+
+
+def checked_url(name: str, url: str, policy: AddressPolicy, *, allow_http: bool) -> URL:
+    """The address of the tool `name`. Raises ToolError. The host is looked at as it will be connected to, after yarl's
+    normalisation."""
+    try:
+        checked = URL(url)
+        host = checked.raw_host
+    except ValueError as error:
+        raise ToolError(f"{name}: url: {error}") from error
+    if checked.scheme not in ("http", "https") or not host:
+        raise ToolError(f"{name}: url must be an absolute http:// or https:// address")
+    if checked.scheme == "http" and not is_loopback(host) and not allow_http:
+        raise ToolError(f"{name}: url must be https://, or set allow_http: true")
+    try:
+        policy.check_host(host)
+    except AddressRefused as refused:
+        raise ToolError(f"{name}: url: {refused}") from refused
+    return checked
 
 
 class CheckedResolver(AbstractResolver):

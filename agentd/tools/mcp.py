@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from agentd.aio import cancel_and_wait
 from agentd.config.definition import McpTool
 from agentd.errors import ToolError
 from agentd.providers.fields import Secret, SecretMissing
-from agentd.tools.addresses import AddressPolicy, AddressRefused
+from agentd.tools.addresses import AddressPolicy, checked_url
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -64,7 +64,8 @@ class McpServer:
         self._tool = tool
         self._headers = _revealed(tool, "headers", tool.headers)
         self._environment = _revealed(tool, "env", tool.env)
-        _check_address(tool, policy)
+        if tool.url is not None:
+            checked_url(tool.name, tool.url, policy, allow_http=tool.allow_http)
         self._client: Client | None = None
         self._connected = asyncio.Event()
         self._broken = asyncio.Event()
@@ -91,7 +92,7 @@ class McpServer:
                 await self.aclose()
                 raise ToolError(f"{self._tool.name}: no MCP server: {self.problem}") from None
             log.warning("mcp_server_away", extra={"server": self._tool.name, "problem": self.problem})
-        except BaseException:
+        except BaseException:  # cancelled: nobody is left who would end the task
             await self.aclose()
             raise
 
@@ -103,6 +104,7 @@ class McpServer:
         """The SDK's CallToolResult; waits for a connection first, so the caller sets the deadline. Raises ServerLost,
         and ToolError for what the server refused."""
         from mcp import MCPError
+        from mcp_types import CONNECTION_CLOSED
 
         await self._connected.wait()
         client = self._client
@@ -110,7 +112,7 @@ class McpServer:
         try:
             return await client.call_tool(name, dict(arguments))
         except MCPError as error:
-            if self._client is not client or error.code == _connection_closed():
+            if self._client is not client or error.code == CONNECTION_CLOSED:
                 self._lost(client)
                 raise ServerLost("the connection with it was lost") from error
             raise ToolError(error.message) from error
@@ -148,7 +150,7 @@ class McpServer:
             transport = await self._transport(stack)
             async with asyncio.timeout(OPEN_S):
                 client = await stack.enter_async_context(Client(transport, cache=None))
-                self.tools = await _list_tools(client)
+                await self._look(client)
             self._client = client
             self._connected.set()
             self._attempts = 0
@@ -159,7 +161,13 @@ class McpServer:
                         await self._broken.wait()
                 if not self._broken.is_set():
                     async with asyncio.timeout(PING_S):
-                        self.tools = await _list_tools(client)  # also tells of changes, on every kind of server
+                        await self._look(client)  # also tells of changes, on every kind of server
+
+    async def _look(self, client: Client) -> None:
+        """`tools` is another object only when something is described otherwise."""
+        found = await _list_tools(client)
+        if found != self.tools:
+            self.tools = found
 
     async def _transport(self, stack: AsyncExitStack) -> Any:
         from mcp import StdioServerParameters, stdio_client
@@ -198,28 +206,11 @@ async def _list_tools(client: Client) -> dict[str, RemoteTool]:
             return found
 
 
-def _connection_closed() -> int:
-    from mcp_types import CONNECTION_CLOSED
-
-    return CONNECTION_CLOSED
-
-
 def _revealed(tool: McpTool, field: str, secrets: Mapping[str, Secret]) -> dict[str, str]:
     try:
         return {name: secret.reveal() for name, secret in secrets.items()}
     except SecretMissing as error:
         raise ToolError(f"{tool.name}: {field}: {error}") from error
-
-
-def _check_address(tool: McpTool, policy: AddressPolicy) -> None:
-    from yarl import URL
-
-    if tool.url is None:
-        return
-    try:
-        policy.check_host(URL(tool.url).raw_host or "")
-    except (AddressRefused, ValueError) as refused:
-        raise ToolError(f"{tool.name}: url: {refused}") from refused
 
 
 def _reason(error: BaseException) -> str:
@@ -231,7 +222,12 @@ def _reason(error: BaseException) -> str:
 def approved(tools: Mapping[str, RemoteTool], wanted: McpTool, known: Mapping[str, str]) -> Sequence[RemoteTool]:
     """Those that the model may see: allowed, and described as when they were approved. Pure. `known`: digests of an
     earlier look, for what the file does not pin."""
-    allowed = [tool for name, tool in tools.items() if not wanted.allow or name in wanted.allow]
+    offered = allowed(tools.values(), wanted)
     if wanted.pins:
-        return [tool for tool in allowed if wanted.pins.get(tool.name) == tool.digest]
-    return [tool for tool in allowed if known.get(tool.name, tool.digest) == tool.digest]
+        return [tool for tool in offered if wanted.pins.get(tool.name) == tool.digest]
+    return [tool for tool in offered if known.get(tool.name, tool.digest) == tool.digest]
+
+
+def allowed(tools: Iterable[RemoteTool], wanted: McpTool) -> list[RemoteTool]:
+    """Those that the file lets through. Pure."""
+    return [tool for tool in tools if not wanted.allow or tool.name in wanted.allow]

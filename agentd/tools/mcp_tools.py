@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentd.aio import now
@@ -15,7 +15,7 @@ from agentd.config.patterns import TOOL_NAME_PATTERN
 from agentd.errors import ToolError, ToolTimeout
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
 from agentd.tools.arguments import ArgumentsSchema
-from agentd.tools.mcp import McpServer, RemoteTool, ServerLost, approved
+from agentd.tools.mcp import McpServer, RemoteTool, ServerLost, allowed, approved
 from agentd.tools.spec import ToolContext, ToolOutcome
 from agentd.tools.text import for_model
 
@@ -73,12 +73,11 @@ class McpTools:
         prefix = f"{self._wanted.name}_" if self._wanted.prefix is None else self._wanted.prefix
         return RemoteMcpTool(prefix + tool.name, tool, self._wanted, self._server)
 
-    def _tell_of_others(self, good: Any) -> None:
-        names = {tool.name for tool in good}
-        for name, tool in (self._seen or {}).items():
-            if name not in names and (not self._wanted.allow or name in self._wanted.allow):
-                why = "changed" if name in self._known or name in self._wanted.pins else "not pinned"
-                told = {"server": self._wanted.name, "tool": name, "digest": tool.digest, "why": why}
+    def _tell_of_others(self, good: Sequence[RemoteTool]) -> None:
+        for tool in allowed(self._server.tools.values(), self._wanted):
+            if tool not in good:
+                why = "changed" if tool.name in self._known or tool.name in self._wanted.pins else "not pinned"
+                told = {"server": self._wanted.name, "tool": tool.name, "digest": tool.digest, "why": why}
                 log.warning("mcp_tool_kept_back", extra=told)
 
 

@@ -189,7 +189,7 @@ async def _open_servers(definition: AgentDefinition, client: WebhookClient) -> t
         async with asyncio.TaskGroup() as group:
             for tool in wanted:
                 group.create_task(open_one(tool))
-    except BaseException:
+    except BaseException:  # cancelled: nobody is left who would close those that are open
         await asyncio.gather(*(tools.aclose() for tools in opened))
         raise
     return opened, problems

@@ -8,8 +8,6 @@ import random
 import time
 from email.utils import parsedate_to_datetime
 
-from yarl import URL
-
 from agentd import __version__
 from agentd.aio import now
 from agentd.config.definition import WebhookTool
@@ -17,7 +15,7 @@ from agentd.errors import ToolError, ToolTimeout
 from agentd.providers.fields import SecretMissing
 from agentd.providers.llm import ToolCall, ToolSchema
 from agentd.tools import replies, signing
-from agentd.tools.addresses import AddressRefused, is_loopback
+from agentd.tools.addresses import checked_url
 from agentd.tools.arguments import ArgumentsSchema
 from agentd.tools.http import Answer, AnswerLost, NotSent, WebhookClient
 from agentd.tools.replies import Reading
@@ -43,7 +41,8 @@ class Webhook:
         """Resolves its secrets. Raises ToolError, which says what is wrong with the definition."""
         self._tool = tool
         self._client = client
-        self._breaker = client.breaker(_checked_url(tool, client).authority)
+        url = checked_url(tool.name, tool.url, client.policy, allow_http=tool.allow_http)
+        self._breaker = client.breaker(url.authority)
         self._arguments = ArgumentsSchema(tool.name, tool.parameters)
         self._reading = Reading.of(tool)
         self._repeatable = tool.idempotent or tool.method in IDEMPOTENT_METHODS
@@ -145,24 +144,6 @@ def _retry_after_s(text: str) -> float | None:
         return parsedate_to_datetime(text).timestamp() - time.time()
     except ValueError:
         return None
-
-
-def _checked_url(tool: WebhookTool, client: WebhookClient) -> URL:
-    """Raises ToolError. The host is looked at as it will be connected to, after yarl's normalisation."""
-    try:
-        url = URL(tool.url)
-        host = url.raw_host
-    except ValueError as error:
-        raise ToolError(f"{tool.name}: url: {error}") from error
-    if url.scheme not in ("http", "https") or not host:
-        raise ToolError(f"{tool.name}: url must be an absolute http:// or https:// address")
-    if url.scheme == "http" and not is_loopback(host) and not tool.allow_http:
-        raise ToolError(f"{tool.name}: url must be https://, or set allow_http: true")
-    try:
-        client.policy.check_host(host)
-    except AddressRefused as refused:
-        raise ToolError(f"{tool.name}: url: {refused}") from refused
-    return url
 
 
 def _keys(tool: WebhookTool) -> tuple[bytes, ...]:

@@ -25,6 +25,11 @@ if [ ${#packages[@]} -gt 0 ]; then
         echo "Could not install: ${packages[*]}" >&2
 fi
 
+# The file of Smart Turn's weights comes in this package, of which nothing else is used.
+.venv/bin/python -c 'import importlib.util as i, sys; sys.exit(i.find_spec("pipecat") is None)' ||
+    .venv/bin/python -m pip install -q --no-deps pipecat-ai==1.14.0 ||
+    echo "Could not install pipecat-ai: the tests of Smart Turn's own weights are skipped" >&2
+
 .venv/bin/python - <<'PYTHON'
 from agentd.cli.devserver import ensure_livekit_server
 

@@ -180,6 +180,28 @@ async def test_over_http_a_restart_is_mended_as_well(tmp_path: Path, context: To
             assert outcomes[-1].result.content == "4"
 
 
+async def test_while_nothing_changes_nothing_is_made_or_told_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks = 0
+    look = mcp._list_tools
+
+    async def counted(client: Any) -> dict[str, RemoteTool]:
+        nonlocal looks
+        looks += 1
+        return await look(client)
+
+    monkeypatch.setattr(mcp, "PING_EVERY_S", 0.05)
+    monkeypatch.setattr(mcp, "_list_tools", counted)
+    tool = wanted(tmp_path, pins={"add": "another digest"})
+    async with opened(tool) as runner:
+        (source,) = runner._sources
+        first = source.tools
+        await until(lambda: looks >= 4)
+        assert source.tools is first
+    assert len([record for record in caplog.records if getattr(record, "tool", "") == "add"]) == 1
+
+
 async def test_a_server_leaves_no_process_behind(tmp_path: Path, context: ToolContext) -> None:
     async with opened(wanted(tmp_path)) as runner:
         await call(runner, "calc_add", context, a=1, b=1)
