@@ -18,7 +18,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from agentd.config.definition import AgentDefinition, Context, LanguageOverride, Limits
+from agentd.config.definition import (
+    AgentDefinition,
+    Context,
+    LanguageOverride,
+    Limits,
+)
 from agentd.providers.llm import ChatRequest, TextDelta, ToolCall, ToolResult
 from agentd.session.budget import total_tokens
 from agentd.session.records import Record

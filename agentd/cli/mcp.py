@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from agentd.cli.files import agent_named, config_options
-from agentd.config.definition import McpTool
+from agentd.config.tools import McpTool
 from agentd.errors import ToolError
 from agentd.tools.addresses import AddressPolicy
 from agentd.tools.mcp import McpServer, RemoteTool, allowed

@@ -15,7 +15,8 @@ from typing import IO, Any, TypeVar
 import click
 
 from agentd.cli.files import agent_named, config_options
-from agentd.config.definition import AgentDefinition, WebhookTool
+from agentd.config.definition import AgentDefinition
+from agentd.config.tools import WebhookTool
 from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall
 from agentd.tools import signing

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, get_args
 
 from agentd.config.check import INVALID, Checker
-from agentd.config.definition import AgentDefinition, LanguageDetection, PythonTool, Turn
+from agentd.config.definition import AgentDefinition, LanguageDetection
 from agentd.config.finding import Finding
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.lint import lint, node_at
@@ -19,6 +19,8 @@ from agentd.config.places import places_of
 from agentd.config.rules import findings_of
 from agentd.config.shapes import Field, ProviderBlock, fields_of
 from agentd.config.source import Document, MappingNode, Mark, Scalar, parse
+from agentd.config.tools import PythonTool
+from agentd.config.turns import Turn
 from agentd.config.values import digest
 from agentd.errors import Problem
 from agentd.providers.fields import Duration

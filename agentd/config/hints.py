@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from agentd.config.definition import LANGUAGE_PATTERN, NAME_PATTERN, URL_PATTERN
-from agentd.config.patterns import REFERENCE_PATTERN, TOOL_NAME_PATTERN
+from agentd.config.definition import LANGUAGE_PATTERN, NAME_PATTERN
+from agentd.config.patterns import REFERENCE_PATTERN, TOOL_NAME_PATTERN, URL_PATTERN
 from agentd.config.source import ListNode, MappingNode, Node, Scalar
 from agentd.config.values import format_duration, parse_duration
 from agentd.providers.fields import Setting

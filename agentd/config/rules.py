@@ -9,15 +9,14 @@ from typing import Any
 from agentd.config import tool_rules
 from agentd.config.definition import (
     AgentDefinition,
-    BuiltinTool,
-    Endpointing,
-    EndpointingRule,
     Greeting,
     Handoff,
     Limits,
 )
 from agentd.config.finding import Finding
 from agentd.config.hooks import HookActions
+from agentd.config.tools import BuiltinTool
+from agentd.config.turns import Endpointing, EndpointingRule
 from agentd.config.values import format_duration
 from agentd.providers.vad import VADSettings
 

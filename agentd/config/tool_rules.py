@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 import jmespath
 
-from agentd.config.definition import ClientTool, EventSink, Filler, McpTool, PythonTool, WebhookTool
+from agentd.config.definition import EventSink
 from agentd.config.finding import Finding
+from agentd.config.tools import ClientTool, Filler, McpTool, PythonTool, WebhookTool
 from agentd.config.url_template import has_stray_brace, places
 from agentd.config.values import format_duration
 from agentd.providers.fields import Secret

@@ -14,7 +14,8 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from agentd.aio import now
-from agentd.config.definition import IdlePrompt, LanguageOverride, Turn
+from agentd.config.definition import IdlePrompt, LanguageOverride
+from agentd.config.turns import Turn
 from agentd.errors import JournalError
 from agentd.providers.llm import ChatRequest, Message, ToolChoice
 from agentd.providers.realtime import RealtimeSettings

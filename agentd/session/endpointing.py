@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentd.config.definition import Endpointing, EndpointingRule
+from agentd.config.turns import Endpointing, EndpointingRule
 from agentd.session.phrasebook import Phrasebook
 from agentd.session.words import bare_words
 

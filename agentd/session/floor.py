@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from agentd.config.definition import Turn
+from agentd.config.turns import Turn
 from agentd.session.endpointing import Wait
 from agentd.session.events import (
     THE_CALLER,

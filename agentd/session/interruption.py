@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from agentd.config.definition import Interruption, InterruptionProfile
+from agentd.config.turns import Interruption, InterruptionProfile
 from agentd.session.phrasebook import Phrases, phrasebook, phrases
 from agentd.session.words import bare_words, count_words, leading_phrases
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentd.config.definition import Preemptive
+from agentd.config.turns import Preemptive
 from agentd.session.endpointing import Wait
 from agentd.session.events import Decision
 from agentd.session.turns import Agent, TurnState

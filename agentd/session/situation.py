@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from agentd.config.definition import Turn
+from agentd.config.turns import Turn
 from agentd.session import endpointing, false_words, waking
 from agentd.session.endpointing import Wait
 from agentd.session.interruption import Phase, Policy, Verdict, policy, verdict

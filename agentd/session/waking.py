@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agentd.config.definition import Turn
+from agentd.config.turns import Turn
 from agentd.session.words import bare_words
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from agentd.config.definition import Turn
+from agentd.config.turns import Turn
 from agentd.session import false_words
 from agentd.session.events import (
     AgentWords,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agentd.config.definition import BuiltinTool
+from agentd.config.tools import BuiltinTool
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
 from agentd.tools.arguments import ArgumentsSchema
 from agentd.tools.spec import EndCall, SetLanguage, ToolContext, ToolOutcome

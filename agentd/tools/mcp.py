@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentd.aio import cancel_and_wait
-from agentd.config.definition import McpTool
+from agentd.config.tools import McpTool
 from agentd.errors import ToolError
 from agentd.providers.fields import Secret, SecretMissing
 from agentd.tools.addresses import AddressPolicy, checked_url

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentd.aio import now
-from agentd.config.definition import McpTool
 from agentd.config.patterns import TOOL_NAME_PATTERN
+from agentd.config.tools import McpTool
 from agentd.errors import ToolError, ToolTimeout
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
 from agentd.tools.arguments import ArgumentsSchema

@@ -6,8 +6,8 @@ import logging
 import re
 from collections.abc import Iterator
 
-from agentd.config.definition import PythonTool
 from agentd.config.patterns import TOOL_NAME_PATTERN
+from agentd.config.tools import PythonTool
 from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
 from agentd.tools.arguments import ArgumentsSchema

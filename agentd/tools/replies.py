@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import jmespath
 
-from agentd.config.definition import WebhookTool
+from agentd.config.tools import WebhookTool
 from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall, ToolResult
 from agentd.tools.http import Answer

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from agentd.config.definition import WebhookTool
+from agentd.config.tools import WebhookTool
 from agentd.config.url_template import filled, places
 from agentd.errors import ToolArgumentsInvalid, ToolError
 from agentd.providers.llm import ToolCall

@@ -11,15 +11,8 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from agentd.aio import now
-from agentd.config.definition import (
-    AgentDefinition,
-    BuiltinTool,
-    Filler,
-    McpTool,
-    PythonTool,
-    ToolDefinition,
-    WebhookTool,
-)
+from agentd.config.definition import AgentDefinition
+from agentd.config.tools import BuiltinTool, Filler, McpTool, PythonTool, ToolDefinition, WebhookTool
 from agentd.errors import ToolArgumentsInvalid, ToolCrashed, ToolError, ToolTimeout
 from agentd.providers.llm import ToolCall, ToolSchema
 from agentd.tools.builtin import EndCallTool, SetLanguageTool

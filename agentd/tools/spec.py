@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from agentd.config.definition import Filler
+from agentd.config.tools import Filler
 from agentd.providers.chat import ChatContext
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
 from agentd.tools.acts import Act

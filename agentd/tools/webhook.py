@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 
 from agentd import __version__
 from agentd.aio import now
-from agentd.config.definition import WebhookTool
+from agentd.config.tools import WebhookTool
 from agentd.errors import ToolError, ToolTimeout
 from agentd.providers.fields import SecretMissing
 from agentd.providers.llm import ToolCall, ToolSchema

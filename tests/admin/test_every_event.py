@@ -8,7 +8,13 @@ from dataclasses import asdict, dataclass
 import pytest
 
 from agentd.admin.settings import AdminSettings
-from agentd.config.definition import Greeting, IdlePrompt, Interruption, LanguageOverride, Limits, MaxSpeech, Turn
+from agentd.config.definition import (
+    Greeting,
+    IdlePrompt,
+    LanguageOverride,
+    Limits,
+)
+from agentd.config.turns import Interruption, MaxSpeech, Turn
 from agentd.errors import ProviderRefused
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ChatRequest, Message, TextDelta, ToolCall, ToolResult

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agentd.config.definition import AgentDefinition, Filler, Greeting, Limits, ProviderChoice, Turn
+from agentd.config.definition import (
+    AgentDefinition,
+    Greeting,
+    Limits,
+    ProviderChoice,
+)
+from agentd.config.tools import Filler
+from agentd.config.turns import Turn
 from agentd.providers.interruption_detector import InterruptionDetector
 from agentd.providers.language_id import LanguageIdentifier
 from agentd.providers.llm import LLM, Message, ToolCall, ToolResult, ToolSchema

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from agentd.aio import now
-from agentd.config.definition import (
+from agentd.config.turns import (
     Endpointing,
     Interruption,
     InterruptionProfile,

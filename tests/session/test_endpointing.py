@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.config.definition import Endpointing, EndpointingRule
+from agentd.config.turns import Endpointing, EndpointingRule
 from agentd.providers.fields import Duration
 from agentd.session.endpointing import Heard, Wait, delay, is_unfinished, next_pause
 from agentd.session.phrasebook import ASKED, phrasebook

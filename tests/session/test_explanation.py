@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agentd.config.definition import AgentDefinition, Greeting, Interruption, Preemptive, Turn
+from agentd.config.definition import AgentDefinition, Greeting
+from agentd.config.turns import Interruption, Preemptive, Turn
 from agentd.errors import ProviderUnavailable
 from agentd.providers.llm import TextDelta, ToolCall
 from agentd.session.explanation import RULES, Explained, ReplyExplained, TurnExplained, document, explain

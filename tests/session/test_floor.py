@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from agentd.config.definition import Turn
+from agentd.config.turns import Turn
 from agentd.session.events import (
     THE_CALLER,
     CommitRequested,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agentd.config.definition import Greeting, IdlePrompt, Interruption, Limits, Turn
+from agentd.config.definition import Greeting, IdlePrompt, Limits
+from agentd.config.turns import Interruption, Turn
 from agentd.errors import ProviderRefused
 from agentd.providers.fields import Duration
 from agentd.providers.llm import TextDelta, ToolCall, ToolResult

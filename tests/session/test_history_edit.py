@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agentd.config.definition import Endpointing, Turn
+from agentd.config.turns import Endpointing, Turn
 from agentd.providers.chat import ChatContext, Entry
 from agentd.providers.fields import Duration
 from agentd.providers.llm import Message, TextDelta, ToolCall, ToolResult

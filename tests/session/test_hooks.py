@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from agentd.audio import OUTPUT_HZ, AudioFrame
-from agentd.config.definition import AgentDefinition, Limits, MaxSpeech, Turn
+from agentd.config.definition import AgentDefinition, Limits
 from agentd.config.hooks import EndAction, Hook, HookActions, ToolAction
+from agentd.config.turns import MaxSpeech, Turn
 from agentd.errors import ProviderRefused
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ToolCall, ToolResult

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.config.definition import Interruption, InterruptionProfile, InterruptionProfiles, Turn, WakePhrase
+from agentd.config.turns import Interruption, InterruptionProfile, InterruptionProfiles, Turn, WakePhrase
 from agentd.session.events import Sound
 from agentd.session.false_words import Said, is_made_up, is_own_echo, remember
 from agentd.session.interruption import policy, verdict

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agentd.config.definition import Endpointing, Turn
+from agentd.config.turns import Endpointing, Turn
 from agentd.errors import ProviderError, ProviderUnavailable
 from agentd.providers.fields import Duration
 from agentd.providers.turn_detector import TurnSoFar

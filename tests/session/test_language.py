@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.config.definition import Filler, Greeting, IdlePrompt, LanguageDetection, LanguageOverride, Limits
+from agentd.config.definition import (
+    Greeting,
+    IdlePrompt,
+    LanguageDetection,
+    LanguageOverride,
+    Limits,
+)
+from agentd.config.tools import Filler
 from agentd.providers.fields import Duration
 from agentd.providers.llm import TextDelta, ToolCall, ToolResult
 from agentd.session.language import Evidence, KeepLanguage, LanguageTracker, SwitchLanguage, evidence_of, match

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from agentd.aio import now
-from agentd.config.definition import AgentDefinition, Greeting, Limits, Preemptive, Turn
+from agentd.config.definition import AgentDefinition, Greeting, Limits
+from agentd.config.turns import Preemptive, Turn
 from agentd.errors import ProviderUnavailable
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ChatRequest, TextDelta, ToolCall, Usage

@@ -12,7 +12,13 @@ import pytest
 
 from agentd.aio import now
 from agentd.audio import INPUT_HZ, AudioFrame
-from agentd.config.definition import Greeting, LanguageOverride, Limits, Preemptive, ProviderChoice, Turn
+from agentd.config.definition import (
+    Greeting,
+    LanguageOverride,
+    Limits,
+    ProviderChoice,
+)
+from agentd.config.turns import Preemptive, Turn
 from agentd.errors import ProviderRefused, ProviderUnavailable
 from agentd.providers.llm import Message, ToolCall, ToolResult
 from agentd.providers.realtime import AddItem, CancelResponse, CommitSound, Configure, RemoveItem, Respond, TruncateItem

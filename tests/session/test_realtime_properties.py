@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from agentd.config.definition import Turn
+from agentd.config.turns import Turn
 from agentd.errors import ProviderUnavailable
 from agentd.providers.llm import Message, ToolCall, ToolResult
 from agentd.session.restore import restore

@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from agentd.aio import now
-from agentd.config.definition import Filler, Greeting, IdlePrompt, Interruption, Limits, Turn
+from agentd.config.definition import Greeting, IdlePrompt, Limits
+from agentd.config.tools import Filler
+from agentd.config.turns import Interruption, Turn
 from agentd.errors import ProviderRefused, ProviderUnavailable
 from agentd.providers.fields import Duration
 from agentd.providers.llm import TextDelta, ToolCall, ToolResult

@@ -10,7 +10,7 @@ import pytest
 
 from agentd.aio import now
 from agentd.audio import OUTPUT_HZ, AudioFrame
-from agentd.config.definition import Interruption, Turn
+from agentd.config.turns import Interruption, Turn
 from agentd.errors import ProviderRefused, ProviderUnavailable
 from agentd.providers.llm import Message, TextDelta
 from agentd.providers.tts import SpeechChunk

@@ -6,7 +6,8 @@ import asyncio
 from itertools import permutations
 
 from agentd.aio import now
-from agentd.config.definition import Greeting, Interruption, Turn
+from agentd.config.definition import Greeting
+from agentd.config.turns import Interruption, Turn
 from agentd.providers.fields import Duration
 from agentd.session.plan import Plan
 from agentd.session.restore import restore

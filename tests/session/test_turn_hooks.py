@@ -8,7 +8,7 @@ import pytest
 
 from agentd.aio import now
 from agentd.cli.explained import text_of
-from agentd.config.definition import Preemptive, Turn
+from agentd.config.turns import Preemptive, Turn
 from agentd.providers.llm import Message
 from agentd.session.explanation import explain
 from agentd.session.restore import restore

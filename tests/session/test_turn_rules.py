@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.config.definition import (
+from agentd.config.turns import (
     Endpointing,
     Interruption,
     InterruptionProfile,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentd.config.definition import (
+from agentd.config.turns import (
     Endpointing,
     Interruption,
     InterruptionProfile,

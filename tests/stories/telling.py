@@ -13,7 +13,8 @@ import yaml
 
 from agentd.aio import now
 from agentd.audio import INPUT_HZ, AudioFrame
-from agentd.config.definition import AgentDefinition, Filler
+from agentd.config.definition import AgentDefinition
+from agentd.config.tools import Filler
 from agentd.errors import ProviderUnavailable
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ChatRequest, Message, TextDelta, ToolCall, ToolResult

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from agentd.config.definition import McpTool
+from agentd.config.tools import McpTool
 from agentd.errors import ToolError
 from agentd.providers.fields import Duration, Secret
 from agentd.providers.llm import ToolCall

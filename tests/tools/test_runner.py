@@ -7,17 +7,8 @@ from typing import Any
 
 import pytest
 
-from agentd.config.definition import (
-    AgentDefinition,
-    BuiltinTool,
-    ClientTool,
-    Filler,
-    LanguageOverride,
-    ProviderChoice,
-    PythonTool,
-    ToolDefinition,
-    WebhookTool,
-)
+from agentd.config.definition import AgentDefinition, LanguageOverride, ProviderChoice
+from agentd.config.tools import BuiltinTool, ClientTool, Filler, PythonTool, ToolDefinition, WebhookTool
 from agentd.errors import ToolError
 from agentd.providers.fields import Duration, Secret
 from agentd.providers.llm import ToolCall, ToolSchema

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import standardwebhooks
 
-from agentd.config.definition import WebhookTool
+from agentd.config.tools import WebhookTool
 from agentd.errors import ToolArgumentsInvalid, ToolError, ToolTimeout
 from agentd.providers.fields import Duration, Secret
 from agentd.providers.llm import ToolCall

@@ -1,0 +1,133 @@
+"""The tools of an agent, as its file says them. See `agentd.config.definition`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from agentd.config.patterns import REFERENCE_PATTERN, TOOL_NAME_PATTERN, URL_PATTERN
+from agentd.providers.fields import Duration, JsonObject, Secret, setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filler:
+    """What to say while a tool takes its time."""
+
+    after: Duration = setting("Wait before the filler.", default=Duration(1.2), minimum=0)
+    say: tuple[str, ...] = setting("One of these is spoken, in turn.", min_length=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonTool:
+    type: Literal["python"] = setting("A Python callable, run in a tool process.")
+    ref: str = setting(
+        "module:function under a root that tools_allow permits.",
+        pattern=REFERENCE_PATTERN,
+        interpolate=False,
+    )
+    name: str | None = setting(
+        "The model's name for it; the function's own by default.", default=None, pattern=TOOL_NAME_PATTERN
+    )
+    description: str | None = setting("Instead of the docstring's.", default=None)
+    timeout: Duration = setting("Then the tool's process is killed.", default=Duration(8.0), minimum=0.1, maximum=120)
+    while_waiting: Filler | None = setting("What to say meanwhile.", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookTool:
+    type: Literal["webhook"] = setting("An HTTP endpoint in any language; see docs/webhooks.md.")
+    name: str = setting("The model's name for it.", pattern=TOOL_NAME_PATTERN)
+    description: str = setting("What it does, for the model.", min_length=1)
+    url: str = setting(
+        "Where to send it. {name} in the path or the query is replaced by that argument; the host is never templated.",
+        pattern=URL_PATTERN,
+    )
+    method: Literal["POST", "GET", "PUT", "PATCH", "DELETE"] = setting("The HTTP method.", default="POST")
+    args_in: Literal["body", "query", "path"] = setting(
+        "Where the arguments go that the url does not name: into the body, the query, or (path) nowhere, as the url "
+        "names them all.",
+        default="body",
+    )
+    args_at_root: bool = setting(
+        "Send the bare arguments as the body, for an endpoint that exists already.", default=False
+    )
+    envelope: Literal["agentd", "vapi"] = setting(
+        "The body's format: agentd's, or Vapi's tool-calls message and its results.", default="agentd"
+    )
+    response_filter: str | None = setting(
+        "A JMESPath expression: what of a JSON answer the model reads.", default=None, interpolate=False
+    )
+    assign: Mapping[str, str] = setting(
+        "Variables to set from a JSON answer: name to JMESPath expression.", default_factory=dict, interpolate=False
+    )
+    parameters: JsonObject = setting(
+        "JSON Schema of the arguments.",
+        default_factory=lambda: {"type": "object", "properties": {}},
+        interpolate=False,
+    )
+    secret: Secret | None = setting("Signing secret: whsec_ and base64 of 24 to 64 bytes.", default=None)
+    headers: Mapping[str, Secret] = setting("Headers to add; they never override the contract's.", default_factory=dict)
+    timeout: Duration = setting("In all, retries included.", default=Duration(8.0), minimum=1, maximum=120)
+    idempotent: bool = setting("Whether a call may be repeated after a lost answer.", default=False)
+    allow_http: bool = setting("Allow http:// to a host that is not loopback.", default=False)
+    on_error: Literal["message", "hide", "passthrough"] = setting(
+        "What the model is told of an error: its detail, nothing, or the whole body.", default="message"
+    )
+    cancel_on_interrupt: bool = setting("Abort the request when the caller interrupts.", default=False)
+    while_waiting: Filler | None = setting("What to say meanwhile.", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpTool:
+    type: Literal["mcp"] = setting("The tools of an MCP server.")
+    name: str = setting("The server's name here.", pattern=TOOL_NAME_PATTERN)
+    url: str | None = setting("Streamable HTTP address.", default=None, pattern=URL_PATTERN)
+    command: tuple[str, ...] = setting("Program and arguments of a stdio server.", default=())
+    env: Mapping[str, Secret] = setting(
+        "Variables of a stdio server; beside them it sees PATH, HOME, USER and SHELL only.", default_factory=dict
+    )
+    headers: Mapping[str, Secret] = setting("Headers of every request.", default_factory=dict)
+    allow_http: bool = setting("Allow http:// to a host that is not loopback.", default=False)
+    allow: tuple[str, ...] = setting("Tools that the model may see; all by default.", default=())
+    prefix: str | None = setting(
+        "Stands before the server's own names of its tools; the name and _ by default.",
+        default=None,
+        pattern=r"^[a-zA-Z0-9_-]{0,40}$",
+    )
+    pins: Mapping[str, str] = setting(
+        "Digests of the tools that were approved, as `agentd mcp` prints them: a tool of another digest, or of none, "
+        "is kept from the model.",
+        default_factory=dict,
+    )
+    timeout: Duration = setting("Of a call, a reconnection included.", default=Duration(8.0), minimum=1, maximum=120)
+    required: bool = setting(
+        "Whether the agent cannot be loaded while the server is away; otherwise its tools come when it does.",
+        default=True,
+    )
+    while_waiting: Filler | None = setting("What to say meanwhile.", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTool:
+    type: Literal["client"] = setting("A method of the caller's front end, called by RPC.")
+    name: str = setting("The RPC method.", pattern=TOOL_NAME_PATTERN, planned=True)
+    description: str = setting("What it does, for the model.", default="")
+    parameters: JsonObject = setting(
+        "JSON Schema of the arguments.",
+        default_factory=lambda: {"type": "object", "properties": {}},
+        interpolate=False,
+    )
+    timeout: Duration = setting("Wait for the answer.", default=Duration(8.0), minimum=0.1, maximum=120)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltinTool:
+    type: Literal["builtin"] = setting("A tool of agentd's own.")
+    name: Literal["end_call", "set_language"] = setting(
+        "Which one. end_call says goodbye and ends the call; set_language changes to another of the agent's languages."
+    )
+    description: str | None = setting("Instead of its own description.", default=None)
+
+
+ToolDefinition = PythonTool | WebhookTool | McpTool | ClientTool | BuiltinTool
