@@ -25,7 +25,7 @@ from agentd.tools.spec import ToolContext
 from tests.fakes.plugins import fake_registry
 from tests.tools.test_mcp import free_port, until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]  # the first installs from npm
 
 PROJECT = Path(__file__).parents[2]
 VERSION = "2026.8.31"
@@ -41,7 +41,8 @@ def everything() -> list[str]:
         if shutil.which("npm") is None:
             pytest.fail("this test needs Node.js with npm (Debian: apt-get install nodejs npm)")
         place.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(place)]
+        patience = ["--fetch-timeout=30000", "--fetch-retries=4"]  # a connection that hangs is made again
+        command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", *patience, "--prefix", str(place)]
         subprocess.run([*command, f"@modelcontextprotocol/server-everything@{VERSION}"], cwd=place, check=True)
     return ["node", str(entry)]
 
