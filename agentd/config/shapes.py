@@ -108,7 +108,7 @@ def _fields(cls: Hashable) -> tuple[Field, ...]:
         raise TypeError(f"{cls} is no dataclass")
     hints = typing.get_type_hints(cls)
     found = []
-    for field in dataclasses.fields(cls):
+    for field in _own_first(cls):
         declared = field.metadata.get(METADATA_KEY)
         if isinstance(declared, Setting):
             shape, nullable = _shape(hints[field.name], f"{cls.__qualname__}.{field.name}", field.name)
@@ -117,6 +117,11 @@ def _fields(cls: Hashable) -> tuple[Field, ...]:
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise TypeError(f"{cls.__qualname__}.{field.name} was not declared with setting()")
     return tuple(found)
+
+
+def _own_first(cls: type[Any]) -> list[dataclasses.Field[Any]]:
+    """What a class says itself before what it has from its parents: the particular stands first."""
+    return sorted(dataclasses.fields(cls), key=lambda field: field.name not in cls.__annotations__)
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -15,22 +15,23 @@ import jmespath
 
 from agentd.config.definition import EventSink
 from agentd.config.finding import Finding
-from agentd.config.tools import ClientTool, Filler, McpTool, PythonTool, WebhookTool
+from agentd.config.tools import BuiltinTool, ClientTool, McpTool, PythonTool, ToolOptions, WebhookTool
 from agentd.config.url_template import has_stray_brace, places
 from agentd.config.values import format_duration
 from agentd.providers.fields import Secret
 
 
-def _filler(tool: PythonTool | WebhookTool | McpTool) -> Iterable[Finding]:
-    filler: Filler | None = tool.while_waiting
-    if filler is not None and filler.after >= tool.timeout:
-        shown = format_duration(filler.after), format_duration(tool.timeout)
+def _options(tool: ToolOptions) -> Iterable[Finding]:
+    """What holds for tools of every kind."""
+    filler, timeout = tool.while_waiting, getattr(tool, "timeout", None)
+    if filler is not None and timeout is not None and filler.after >= timeout:
+        shown = format_duration(filler.after), format_duration(timeout)
         message = f"the filler comes after {shown[0]}, when the tool has timed out ({shown[1]})"
         yield Finding("while_waiting", "filler-late", message)
 
 
 def _webhook(tool: WebhookTool) -> Iterable[Finding]:
-    yield from _filler(tool)
+    yield from _options(tool)
     yield from _url(tool.url, allow_http=tool.allow_http)
     yield from _webhook_places(tool)
     yield from _webhook_request(tool)
@@ -150,7 +151,7 @@ def _parameters(parameters: Mapping[str, Any]) -> Iterable[Finding]:
 
 
 def _mcp(tool: McpTool) -> Iterable[Finding]:
-    yield from _filler(tool)
+    yield from _options(tool)
     if (tool.url is None) == (not tool.command):
         yield Finding("url", "conflict", 'an MCP server needs either "url" or "command"')
     elif tool.url is not None:
@@ -165,6 +166,7 @@ def _mcp(tool: McpTool) -> Iterable[Finding]:
 
 
 def _client(tool: ClientTool) -> Iterable[Finding]:
+    yield from _options(tool)
     yield from _parameters(tool.parameters)
 
 
@@ -196,7 +198,8 @@ def _shorten(text: str) -> str:
 
 
 RULES: Mapping[type[Any], Callable[[Any], Iterable[Finding]]] = {
-    PythonTool: _filler,
+    PythonTool: _options,
+    BuiltinTool: _options,
     WebhookTool: _webhook,
     McpTool: _mcp,
     ClientTool: _client,

@@ -19,7 +19,15 @@ class Filler:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PythonTool:
+class ToolOptions:
+    """How the session deals with calls of a tool, whatever its kind."""
+
+    while_waiting: Filler | None = setting("What to say meanwhile.", default=None)
+    cancel_on_interrupt: bool = setting("Abort the call when the caller interrupts.", default=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonTool(ToolOptions):
     type: Literal["python"] = setting("A Python callable, run in a tool process.")
     ref: str = setting(
         "module:function under a root that tools_allow permits.",
@@ -31,11 +39,10 @@ class PythonTool:
     )
     description: str | None = setting("Instead of the docstring's.", default=None)
     timeout: Duration = setting("Then the tool's process is killed.", default=Duration(8.0), minimum=0.1, maximum=120)
-    while_waiting: Filler | None = setting("What to say meanwhile.", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookTool:
+class WebhookTool(ToolOptions):
     type: Literal["webhook"] = setting("An HTTP endpoint in any language; see docs/webhooks.md.")
     name: str = setting("The model's name for it.", pattern=TOOL_NAME_PATTERN)
     description: str = setting("What it does, for the model.", min_length=1)
@@ -74,12 +81,10 @@ class WebhookTool:
     on_error: Literal["message", "hide", "passthrough"] = setting(
         "What the model is told of an error: its detail, nothing, or the whole body.", default="message"
     )
-    cancel_on_interrupt: bool = setting("Abort the request when the caller interrupts.", default=False)
-    while_waiting: Filler | None = setting("What to say meanwhile.", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class McpTool:
+class McpTool(ToolOptions):
     type: Literal["mcp"] = setting("The tools of an MCP server.")
     name: str = setting("The server's name here.", pattern=TOOL_NAME_PATTERN)
     url: str | None = setting("Streamable HTTP address.", default=None, pattern=URL_PATTERN)
@@ -105,11 +110,10 @@ class McpTool:
         "Whether the agent cannot be loaded while the server is away; otherwise its tools come when it does.",
         default=True,
     )
-    while_waiting: Filler | None = setting("What to say meanwhile.", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClientTool:
+class ClientTool(ToolOptions):
     type: Literal["client"] = setting("A method of the caller's front end, called by RPC.")
     name: str = setting("The RPC method.", pattern=TOOL_NAME_PATTERN, planned=True)
     description: str = setting("What it does, for the model.", default="")
@@ -122,7 +126,7 @@ class ClientTool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltinTool:
+class BuiltinTool(ToolOptions):
     type: Literal["builtin"] = setting("A tool of agentd's own.")
     name: Literal["end_call", "set_language"] = setting(
         "Which one. end_call says goodbye and ends the call; set_language changes to another of the agent's languages."

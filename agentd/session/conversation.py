@@ -30,6 +30,7 @@ from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLan
 from agentd.session.people import People
 from agentd.session.room import CallerLeft, CallerLinked
 from agentd.session.setup import Providers, SessionSetup
+from agentd.session.tool_gates import Gates
 from agentd.session.voice import WatchedVoice
 from agentd.session.waiting import WaitingTurn, WaitingTurns
 from agentd.tools.acts import Act
@@ -65,6 +66,7 @@ class Conversation:
         self.setup = setup
         self.definition = setup.definition
         self.tools = setup.tools
+        self.gates = Gates()
         self.people = People(setup.definition.room.participants != "linked", setup.definition.name)
         restored = setup.restored
         self.languages = LanguageTracker(
@@ -326,7 +328,7 @@ class Conversation:
 
     def filler(self, tool: str) -> tuple[float, str] | None:
         """When to speak while this tool runs, in seconds, and what; None for a tool without filler."""
-        filler = self.tools.filler(tool)
+        filler = self.tools.options(tool).while_waiting
         return (filler.after, self._fillers.choice(self.in_language.fillers or filler.say)) if filler else None
 
     def next_turn(self) -> int:

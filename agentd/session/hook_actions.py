@@ -14,8 +14,9 @@ from agentd.config.hooks import Hook
 from agentd.providers.llm import ToolCall
 from agentd.session.causes import Causes, caused_by
 from agentd.session.conversation import Conversation
+from agentd.session.tool_actions import carry_out
 from agentd.tools.acts import Act, EndSession, GenerateReply, SayText
-from agentd.tools.spec import Action, EndCall, Event, HookOutcome, Say, SetLanguage, SetVariables, ToolContext
+from agentd.tools.spec import Action, Event, HookOutcome, ToolContext
 
 log = logging.getLogger(__name__)
 
@@ -92,15 +93,7 @@ class HookActions:
 
     def _carry_out(self, actions: Iterable[Action]) -> None:
         for action in actions:
-            match action:
-                case SetVariables(values=values):
-                    self._conversation.set_variables(values)
-                case SetLanguage(language=language):
-                    self._conversation.choose_language(language, "tool")
-                case Say(text=text, interruptible=interruptible):
-                    self._do(SayText(text=text, interruptible=interruptible))
-                case EndCall(say=goodbye, reason=reason):
-                    self._do(EndSession(reason=reason, goodbye=goodbye or ""))
+            carry_out(action, self._conversation, self._do)
 
     def _context(self) -> ToolContext:
         async def say(text: str) -> None:

@@ -14,14 +14,14 @@ from contextlib import aclosing
 from agentd.aio import Channel, now
 from agentd.audio import AudioFrame
 from agentd.errors import ProviderError
-from agentd.providers.llm import LLM, ChatRequest, LLMDelta, TextDelta, ToolCall, ToolResult, Usage
+from agentd.providers.llm import LLM, ChatRequest, LLMDelta, TextDelta, ToolCall, Usage
 from agentd.providers.tts import SpeechChunk
 from agentd.session import resilience
 from agentd.session.captions import Captions
 from agentd.session.conversation import Conversation
 from agentd.session.early import SEGMENTS_CAPACITY, usable
-from agentd.session.events import AgentWords, ToolsRunning
-from agentd.session.history import Draft, ToolRound, agent_id, tools_id
+from agentd.session.events import AgentWords, ToolsRunning, Voice
+from agentd.session.history import Draft, ToolRound, agent_id
 from agentd.session.markup import plain
 from agentd.session.phrases import phrase
 from agentd.session.plan import GO_ON, Plan
@@ -31,7 +31,7 @@ from agentd.session.segmenter import Segmenter
 from agentd.session.setup import Candidate
 from agentd.session.synthesis import Segments, at_rate, voiced
 from agentd.session.timing import ReplyMarks
-from agentd.tools.spec import EndCall, Say, SetLanguage, SetVariables, ToolOutcome
+from agentd.session.tool_calls import ToolCalls
 
 
 class Reply:
@@ -51,7 +51,6 @@ class Reply:
         self.failed = False
         self.end_call = plan.end_call
         self._conversation = conversation
-        self._background = background
         self._on_audible = audible
         self._tell = tell
         self.number = conversation.next_reply()
@@ -72,6 +71,7 @@ class Reply:
         self._captions = Captions(room, f"{conversation.setup.id}-{conversation.setup.incarnation}-{self.number}")
         self._rate = conversation.voice.sample_rate_hz
         self._settled = False
+        self._calls = ToolCalls(conversation, self, background, tell)
 
     async def run(self) -> None:
         """Until the last sound is heard. Raises CancelledError when interrupted, and nothing that a provider does."""
@@ -272,89 +272,36 @@ class Reply:
         if self._voiced is None or segment >= self._voiced.segmented:
             await self._segments.send(marked)
 
-    # Tools.
+    # What its tools ask of it.
 
-    async def _run_tools(self, calls: list[ToolCall]) -> bool:
-        """Runs the calls side by side; answers whether the model is to be asked for words about the results."""
-        tool_round = self._running = self._conversation.history.begin_tools(calls, tools_id(self.number))
-        for call in calls:  # in one go: that they stand side by side in the journal says that they are one round
-            self._conversation.record(
-                "tool.called",
-                reply=self.number,
-                id=call.id,
-                name=call.name,
-                arguments=call.arguments,
-                speaker=self._conversation.people.identity(self.plan.voice),
-            )
-        tasks = [self._background.create_task(self._run_tool(tool_round, call)) for call in calls]
-        began = now()
-        self._tell(ToolsRunning(True))
-        try:
-            await self._wait_with_filler(calls, tasks)
-            self._marks.tools.append((began, now()))
-        except asyncio.CancelledError:
-            for call, task in zip(calls, tasks, strict=True):
-                if self._conversation.tools.cancels_on_interrupt(call.name) and task.cancel():
-                    self._complete(tool_round, _cancelled(call))  # here, as a task that has not begun never will
-            raise
-        self._running = None
-        self._tell(ToolsRunning(False))
-        outcomes = [task.result() for task in tasks]
-        return self.end_call is None and any(outcome.reply for outcome in outcomes)
+    @property
+    def voice(self) -> Voice:
+        """Whose turn it answers."""
+        return self.plan.voice
 
-    async def _wait_with_filler(self, calls: list[ToolCall], tasks: list[asyncio.Task[ToolOutcome]]) -> None:
-        fillers = [filler for call in calls if (filler := self._conversation.filler(call.name)) is not None]
-        if fillers:
-            after_s, text = min(fillers)
-            _, waiting = await asyncio.wait(tasks, timeout=after_s)
-            if waiting and self._playback.idle:
-                await self.say(text)
-        await asyncio.wait(tasks)
+    @property
+    def quiet(self) -> bool:
+        """All that it has to say so far was heard."""
+        return self._playback.idle
 
-    async def _run_tool(self, tool_round: ToolRound, call: ToolCall) -> ToolOutcome:
-        """One call, to its end, whatever becomes of the reply."""
-        conversation = self._conversation
-        try:
-            outcome = await conversation.tools.run(call, conversation.tool_context(self._say_for_tool, self.plan.voice))
-        except asyncio.CancelledError:
-            self._complete(tool_round, _cancelled(call))
-            raise
-        self._complete(tool_round, outcome)
-        for action in outcome.actions:
-            match action:
-                case SetVariables(values=values):
-                    conversation.set_variables(values)
-                case SetLanguage(language=language):
-                    conversation.choose_language(language, "tool")
-                    if not self._segments.closed:
-                        await self._segments.send(None)
-                case Say(text=text):
-                    await self._say_for_tool(text)
-                case EndCall(say=goodbye, reason=reason):
-                    if goodbye:
-                        await self._say_for_tool(goodbye)
-                    self.end_call = reason
-        return outcome
-
-    async def _say_for_tool(self, text: str) -> None:
+    async def say_for_tool(self, text: str) -> None:
+        """Nothing, once the reply was cut or is done."""
         if not self._segments.closed:
             await self.say(text)
 
-    def _complete(self, tool_round: ToolRound, outcome: ToolOutcome) -> None:
-        result = outcome.result
-        if tool_round.has_result(result.call_id):
-            return
-        tool_round.complete(result)
-        self._conversation.record(
-            "tool.completed",
-            reply=self.number,
-            id=result.call_id,
-            name=result.name,
-            content=result.content,
-            is_error=result.is_error,
-            outcome=outcome.outcome,
-            duration_s=round(outcome.duration_s, 4),
-        )
+    async def language_changed(self) -> None:
+        """What follows is spoken in the new language's voice."""
+        if not self._segments.closed:
+            await self._segments.send(None)
+
+    async def _run_tools(self, calls: list[ToolCall]) -> bool:
+        """Answers whether the model is to be asked for words about the results."""
+        self._running = self._calls.begin(calls)
+        began = now()
+        more = await self._calls.run(self._running)
+        self._marks.tools.append((began, now()))
+        self._running = None
+        return more and self.end_call is None
 
     # Synthesis.
 
@@ -402,9 +349,3 @@ class Reply:
             interrupted=interrupted,
             latencies=self._marks.latencies(self.plan.timing),
         )
-
-
-def _cancelled(call: ToolCall) -> ToolOutcome:
-    text = "The call was cancelled because the caller interrupted."
-    result = ToolResult(call_id=call.id, name=call.name, content=text, is_error=True)
-    return ToolOutcome(result=result, outcome="cancelled")

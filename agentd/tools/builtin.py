@@ -24,10 +24,8 @@ _PARAMETERS = {
 class EndCallTool:
     """The builtin `end_call`."""
 
-    filler = None
-    cancels_on_interrupt = False
-
     def __init__(self, tool: BuiltinTool) -> None:
+        self.options = tool
         self._arguments = ArgumentsSchema(tool.name, _PARAMETERS)
         self.schema = ToolSchema(name=tool.name, description=tool.description or _DESCRIPTION, parameters=_PARAMETERS)
 
@@ -47,9 +45,6 @@ _LANGUAGE_DESCRIPTION = (
 class SetLanguageTool:
     """The builtin `set_language`, among the languages that the agent declares."""
 
-    filler = None
-    cancels_on_interrupt = False
-
     def __init__(self, tool: BuiltinTool, languages: Sequence[str]) -> None:
         tags = {"type": "string", "enum": list(languages), "description": "The language's BCP 47 tag."}
         parameters = {
@@ -58,6 +53,7 @@ class SetLanguageTool:
             "required": ["language"],
             "additionalProperties": False,
         }
+        self.options = tool
         self._arguments = ArgumentsSchema(tool.name, parameters)
         description = tool.description or _LANGUAGE_DESCRIPTION
         self.schema = ToolSchema(name=tool.name, description=description, parameters=parameters)

@@ -84,8 +84,6 @@ class McpTools:
 class RemoteMcpTool:
     """One tool of the server."""
 
-    cancels_on_interrupt = False
-
     def __init__(self, name: str, tool: RemoteTool, wanted: McpTool, server: McpServer) -> None:
         """Raises ToolError for what no model can be offered."""
         called = re.sub(r"[^A-Za-z0-9_-]", "_", name)
@@ -96,7 +94,7 @@ class RemoteMcpTool:
         self._tool, self._server, self._timeout_s = tool, server, float(wanted.timeout)
         self._arguments = ArgumentsSchema(called, tool.parameters)
         self.schema = ToolSchema(name=called, description=tool.description, parameters=tool.parameters)
-        self.filler = wanted.while_waiting
+        self.options = wanted
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         """Raises ToolError."""

@@ -22,8 +22,6 @@ logger = logging.getLogger(__name__)
 class Python:
     """One Python tool of an agent; shared by its sessions."""
 
-    cancels_on_interrupt = False
-
     def __init__(self, tool: PythonTool, found: Description, host: ToolHost) -> None:
         """Raises ToolError."""
         name = tool.name or found.name
@@ -32,7 +30,7 @@ class Python:
         self._tool = tool
         self._host = host
         self._arguments = ArgumentsSchema(name, found.parameters)
-        self.filler = tool.while_waiting
+        self.options = tool
         self.schema = ToolSchema(
             name=name,
             description=tool.description or found.description or name.replace("_", " "),

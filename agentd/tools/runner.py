@@ -12,7 +12,7 @@ from typing import Protocol
 
 from agentd.aio import now
 from agentd.config.definition import AgentDefinition
-from agentd.config.tools import BuiltinTool, Filler, McpTool, PythonTool, ToolDefinition, WebhookTool
+from agentd.config.tools import BuiltinTool, McpTool, PythonTool, ToolDefinition, ToolOptions, WebhookTool
 from agentd.errors import ToolArgumentsInvalid, ToolCrashed, ToolError, ToolTimeout
 from agentd.providers.llm import ToolCall, ToolSchema
 from agentd.tools.builtin import EndCallTool, SetLanguageTool
@@ -36,10 +36,7 @@ class Tool(Protocol):
     def schema(self) -> ToolSchema: ...
 
     @property
-    def filler(self) -> Filler | None: ...
-
-    @property
-    def cancels_on_interrupt(self) -> bool: ...
+    def options(self) -> ToolOptions: ...
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         """Raises ToolError."""
@@ -82,13 +79,9 @@ class Tools:
     def schemas(self) -> tuple[ToolSchema, ...]:
         return tuple(tool.schema for tool in self._tools.values())
 
-    def filler(self, name: str) -> Filler | None:
+    def options(self, name: str) -> ToolOptions:
         tool = self._tools.get(name)
-        return tool.filler if tool else None
-
-    def cancels_on_interrupt(self, name: str) -> bool:
-        tool = self._tools.get(name)
-        return tool is not None and tool.cancels_on_interrupt
+        return tool.options if tool else ToolOptions()
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         began = now()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from agentd.config.tools import Filler
+from agentd.config.tools import ToolOptions
 from agentd.providers.chat import ChatContext
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
 from agentd.tools.acts import Act
@@ -106,11 +106,9 @@ class ToolRunner(Protocol):
     @property
     def schemas(self) -> tuple[ToolSchema, ...]: ...
 
-    def filler(self, name: str) -> Filler | None:
-        """What to say while this tool takes its time."""
+    def options(self, name: str) -> ToolOptions:
+        """How calls of this tool are dealt with; the defaults for one that is not there."""
         ...
-
-    def cancels_on_interrupt(self, name: str) -> bool: ...
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         """Checks and converts the arguments and runs the tool within its deadline.

@@ -49,8 +49,7 @@ class Webhook:
         self._keys = _keys(tool)
         self._headers = _own_headers(tool)
         self.schema = ToolSchema(name=tool.name, description=tool.description, parameters=tool.parameters)
-        self.filler = tool.while_waiting
-        self.cancels_on_interrupt = tool.cancel_on_interrupt
+        self.options = tool
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         """Raises ToolError."""

@@ -16,7 +16,7 @@ from agentd.config.definition import (
     Limits,
     ProviderChoice,
 )
-from agentd.config.tools import Filler
+from agentd.config.tools import ToolOptions
 from agentd.config.turns import Turn
 from agentd.providers.interruption_detector import InterruptionDetector
 from agentd.providers.language_id import LanguageIdentifier
@@ -59,8 +59,7 @@ class FakeTools:
     """Tools by name: `async (ToolContext, arguments) -> ToolOutcome`."""
 
     run_tool: Mapping[str, Callable[[ToolCall, ToolContext], Any]] = field(default_factory=dict)
-    fillers: Mapping[str, Filler] = field(default_factory=dict)
-    cancelling: frozenset[str] = frozenset()
+    tool_options: Mapping[str, ToolOptions] = field(default_factory=dict)
     ran: list[ToolCall] = field(default_factory=list)
     hooks: Mapping[str, Callable[[Event, ToolContext], Any]] = field(default_factory=dict)
     """Functions of hooks by their ref: `async (Event, ToolContext) -> HookOutcome | TurnChange | None`."""
@@ -69,11 +68,8 @@ class FakeTools:
     def schemas(self) -> tuple[ToolSchema, ...]:
         return tuple(ToolSchema(name=n, description=n, parameters={"type": "object"}) for n in self.run_tool)
 
-    def filler(self, name: str) -> Filler | None:
-        return self.fillers.get(name)
-
-    def cancels_on_interrupt(self, name: str) -> bool:
-        return name in self.cancelling
+    def options(self, name: str) -> ToolOptions:
+        return self.tool_options.get(name, ToolOptions())
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         self.ran.append(call)

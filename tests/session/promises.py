@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from agentd.aio import now
+from agentd.config.tools import ToolOptions
 from agentd.config.turns import (
     Endpointing,
     Interruption,
@@ -98,7 +99,7 @@ class Wild:
             script=self._answer,
             stt=stt,
             tools=FakeTools(
-                {"look_up": self._look_up}, cancelling=frozenset({"look_up"} if rng.random() < 0.5 else ())
+                {"look_up": self._look_up}, {"look_up": ToolOptions(cancel_on_interrupt=rng.random() < 0.5)}
             ),
             turn_detector=FakeDetector([0.9, 0.1, 0.6, 0.9]) if self.detection in ("auto", "model") else None,
             interruption_detector=judge if self.policy == "by detector" else None,

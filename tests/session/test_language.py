@@ -16,7 +16,7 @@ from agentd.config.definition import (
     LanguageOverride,
     Limits,
 )
-from agentd.config.tools import Filler
+from agentd.config.tools import Filler, ToolOptions
 from agentd.providers.fields import Duration
 from agentd.providers.llm import TextDelta, ToolCall, ToolResult
 from agentd.session.language import Evidence, KeepLanguage, LanguageTracker, SwitchLanguage, evidence_of, match
@@ -302,7 +302,8 @@ async def test_fillers_and_idle_prompts_are_the_languages_own() -> None:
         return [TextDelta("Fertig.")] if isinstance(request.items[-1], ToolResult) else [calls("find")]
 
     limits = Limits(idle_prompt=IdlePrompt(after=Duration(5.0), say="Are you there?"))
-    tools = FakeTools({"find": slow}, fillers={"find": Filler(say=("One moment.",), after=Duration(1.0))})
+    filler = Filler(say=("One moment.",), after=Duration(1.0))
+    tools = FakeTools({"find": slow}, {"find": ToolOptions(while_waiting=filler)})
     agent = bilingual(limits=limits)
     async with calling(agent=agent, stt=FakeSTT(languages=TEXTS), script=script, tools=tools) as call:
         await call.say("Ich möchte einen Termin machen.")

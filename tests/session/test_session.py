@@ -8,7 +8,7 @@ import pytest
 
 from agentd.aio import now
 from agentd.config.definition import Greeting, IdlePrompt, Limits
-from agentd.config.tools import Filler
+from agentd.config.tools import Filler, ToolOptions
 from agentd.config.turns import Interruption, Turn
 from agentd.errors import ProviderRefused, ProviderUnavailable
 from agentd.providers.fields import Duration
@@ -278,8 +278,8 @@ async def test_a_slow_tool_is_bridged_by_its_filler_once() -> None:
     def script(request):  # type: ignore[no-untyped-def]
         return [TextDelta("Found it.")] if isinstance(request.items[-1], ToolResult) else [calls("slow")]
 
-    filler = Filler(after=Duration(1.2), say=("One moment.",))
-    async with calling(script=script, tools=FakeTools({"slow": slow}, {"slow": filler})) as call:
+    waiting = ToolOptions(while_waiting=Filler(after=Duration(1.2), say=("One moment.",)))
+    async with calling(script=script, tools=FakeTools({"slow": slow}, {"slow": waiting})) as call:
         await call.say("Look it up.")
         await call.room.silent(6)
         assert call.agent_texts == ["One moment. Found it."]

@@ -10,6 +10,7 @@ import pytest
 
 from agentd.aio import now
 from agentd.config.definition import Greeting
+from agentd.config.tools import ToolOptions
 from agentd.session.records import Record
 from agentd.session.restore import restore
 from tests.fakes.call import Call, FakeTools, calling, definition
@@ -60,7 +61,8 @@ async def one_life(seed: int) -> None:
     rng = Random(seed)
     chaos = Chaos(rng)
     stt = ChaosStreamingSTT(chaos=chaos) if seed % 2 else ChaosSTT(chaos=chaos)
-    tools = FakeTools({"lasting": chaos.tool, "cancelled": chaos.tool}, cancelling=frozenset({"cancelled"}))
+    options = {"cancelled": ToolOptions(cancel_on_interrupt=True)}
+    tools = FakeTools({"lasting": chaos.tool, "cancelled": chaos.tool}, options)
     agent = definition(greeting=Greeting(say="Welcome to the clinic.", interruptible=bool(seed % 3)))
     spare = FakeLLM(chaos.script) if seed % 4 == 0 else None
     before = asyncio.all_tasks()

@@ -14,7 +14,7 @@ import yaml
 from agentd.aio import now
 from agentd.audio import INPUT_HZ, AudioFrame
 from agentd.config.definition import AgentDefinition
-from agentd.config.tools import Filler
+from agentd.config.tools import Filler, ToolOptions
 from agentd.errors import ProviderUnavailable
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ChatRequest, Message, TextDelta, ToolCall, ToolResult
@@ -42,8 +42,7 @@ async def _tell(story: Story) -> list[str]:
     seen: list[tuple[float, str]] = []
     tools = FakeTools(
         run_tool={name: _tool(settings) for name, settings in story.tools.items()},
-        fillers={n: _filler(s["filler"]) for n, s in story.tools.items() if "filler" in s},
-        cancelling=frozenset(name for name, settings in story.tools.items() if settings.get("cancels")),
+        tool_options={name: _options(settings) for name, settings in story.tools.items()},
     )
     stt = _recogniser(story.recogniser)
     async with calling(
@@ -199,8 +198,9 @@ def _tool(settings: Mapping[str, Any]) -> Any:
     return run
 
 
-def _filler(text: str) -> Filler:
-    return Filler(after=Duration(1.2), say=(text,))
+def _options(settings: Mapping[str, Any]) -> ToolOptions:
+    filler = Filler(after=Duration(1.2), say=(settings["filler"],)) if "filler" in settings else None
+    return ToolOptions(while_waiting=filler, cancel_on_interrupt=bool(settings.get("cancels")))
 
 
 # What happened.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agentd.config.definition import AgentDefinition, LanguageOverride, ProviderChoice
-from agentd.config.tools import BuiltinTool, ClientTool, Filler, PythonTool, ToolDefinition, WebhookTool
+from agentd.config.tools import BuiltinTool, ClientTool, Filler, PythonTool, ToolDefinition, ToolOptions, WebhookTool
 from agentd.errors import ToolError
 from agentd.providers.fields import Duration, Secret
 from agentd.providers.llm import ToolCall, ToolSchema
@@ -51,10 +51,11 @@ async def test_tools_of_every_kind_run_side_by_side(host: ToolHost, context: Too
         runner: ToolRunner = await open_tools(definition, host=host)
         assert [schema.name for schema in runner.schemas] == ["book", "which_version", "find_slot", "end_call"]
         assert runner.schemas[0].description == "Book it."
-        assert runner.filler("book") is filler
-        assert runner.filler("find_slot") is None
-        assert runner.cancels_on_interrupt("find_slot")
-        assert not runner.cancels_on_interrupt("book")
+        assert runner.options("book").while_waiting is filler
+        assert runner.options("find_slot").while_waiting is None
+        assert runner.options("find_slot").cancel_on_interrupt
+        assert not runner.options("book").cancel_on_interrupt
+        assert runner.options("unknown") == ToolOptions()
         booked, version, found, ended = await asyncio.gather(
             runner.run(call("book", '{"booking": {"name": "Zoë", "party": "3"}}'), context),
             runner.run(call("which_version"), context),
@@ -158,8 +159,7 @@ async def test_agents_share_the_processes_of_a_host(make_host: Callable[..., Too
 
 class Broken:
     schema = ToolSchema(name="broken", description="", parameters={})
-    filler = None
-    cancels_on_interrupt = False
+    options = ToolOptions()
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         raise RuntimeError("a fault of ours, with details")

@@ -1,0 +1,22 @@
+"""What the answers of tools and of hooks ask of a session, carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agentd.session.conversation import Conversation
+from agentd.tools.acts import Act, EndSession, SayText
+from agentd.tools.spec import Action, EndCall, Say, SetLanguage, SetVariables
+
+
+def carry_out(action: Action, conversation: Conversation, do: Callable[[Act], object]) -> None:
+    """`do` puts an act before the session, which comes to it in its turn."""
+    match action:
+        case SetVariables(values=values):
+            conversation.set_variables(values)
+        case SetLanguage(language=language):
+            conversation.choose_language(language, "tool")
+        case Say(text=text, interruptible=interruptible):
+            do(SayText(text=text, interruptible=interruptible))
+        case EndCall(say=goodbye, reason=reason):
+            do(EndSession(reason=reason, goodbye=goodbye or ""))
