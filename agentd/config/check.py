@@ -197,12 +197,14 @@ class Checker:
         word = self._choice(
             tag, Choice(tuple(word for word, _ in shape.variants)), _NOTHING, pointer_to(pointer, shape.tag)
         )
-        cls = next((cls for name, cls in shape.variants if name == word), None)
-        if cls is None:
+        variant = next((variant for name, variant in shape.variants if name == word), None)
+        if variant is None:
             return INVALID
+        if isinstance(variant, Union):
+            return self._union(node, variant, pointer)
         self._variant = (tag.mark, pointer_to(pointer, shape.tag), f"{shape.tag}: {word}")
         try:
-            return self.record(node, cls, pointer)
+            return self.record(node, variant.cls, pointer)
         finally:
             self._variant = None
 

@@ -11,15 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agentd.config.builtins import BuiltinDefinition
 from agentd.config.hooks import Hook
 from agentd.config.patterns import URL_PATTERN
-from agentd.config.tools import ToolDefinition
+from agentd.config.tools import ClientTool, McpTool, PythonTool, WebhookTool
 from agentd.config.turns import Turn
 from agentd.providers.fields import Duration, IncludedFile, JsonObject, Secret, setting
 from agentd.registry import Kind
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 LANGUAGE_PATTERN = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+
+ToolDefinition = PythonTool | WebhookTool | McpTool | ClientTool | BuiltinDefinition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,14 @@ from agentd.config.definition import (
     LanguageOverride,
     Limits,
     ProviderChoice,
+    ToolDefinition,
 )
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.hook_lint import hook_problems
 from agentd.config.realtime_lint import realtime_problems
 from agentd.config.rules import looks_like_secret
 from agentd.config.source import ListNode, MappingNode, Mark, Node, Scalar, pointer_to
-from agentd.config.tools import PythonTool, ToolDefinition
+from agentd.config.tools import PythonTool
 from agentd.errors import Problem
 from agentd.providers.fields import IncludedFile
 from agentd.providers.language_id import primary

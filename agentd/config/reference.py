@@ -94,8 +94,9 @@ def _inner(shape: Shape) -> Iterator[tuple[str, type[Any]]]:
     if isinstance(shape, Record):
         yield "", shape.cls
     elif isinstance(shape, Union):
-        for word, cls in shape.variants:
-            yield f" with `{shape.tag}: {word}`", cls
+        for word, variant in shape.variants:
+            for title, cls in _inner(variant):
+                yield f" with `{shape.tag}: {word}`{title.replace(' with', ',', 1)}", cls
     elif isinstance(shape, ListOf):
         yield from _inner(shape.item)
     elif isinstance(shape, MapOf):

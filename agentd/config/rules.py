@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from agentd.config import tool_rules
+from agentd.config.builtins import SetLanguageTool
 from agentd.config.definition import (
     AgentDefinition,
     Greeting,
@@ -15,7 +16,6 @@ from agentd.config.definition import (
 )
 from agentd.config.finding import Finding
 from agentd.config.hooks import HookActions
-from agentd.config.tools import BuiltinTool
 from agentd.config.turns import Endpointing, EndpointingRule
 from agentd.config.values import format_duration
 from agentd.providers.vad import VADSettings
@@ -108,8 +108,7 @@ def _agent(definition: AgentDefinition) -> Iterable[Finding]:
     if definition.turn.interruption.detection == "detector" and definition.interruption_detector is None:
         message = '"interruption.detection: detector" needs an "interruption_detector"'
         yield Finding("turn", "missing-key", message)
-    names = [tool.name for tool in definition.tools if isinstance(tool, BuiltinTool)]
-    if "set_language" in names and not definition.languages:
+    if not definition.languages and any(isinstance(tool, SetLanguageTool) for tool in definition.tools):
         yield Finding("tools", "no-languages", '"set_language" has nothing to change to', 'write "languages"')
     if definition.reload == "live":
         message = '"reload: live" has no effect in this version of agentd'

@@ -132,8 +132,11 @@ class _Schemas:
             "type": "object",
             "properties": {shape.tag: {"enum": words, "description": f"One of {', '.join(map(str, words))}."}},
             "required": [shape.tag],
-            "allOf": [_when(shape.tag, word, self._shared(cls)["allOf"][0]) for word, cls in shape.variants],
+            "allOf": [_when(shape.tag, word, self._variant(variant)) for word, variant in shape.variants],
         }
+
+    def _variant(self, variant: Record | Union) -> Json:
+        return self._union(variant) if isinstance(variant, Union) else self._shared(variant.cls)["allOf"][0]
 
     def _provider(self, kind: Kind) -> Json:
         if kind not in self._definitions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import types
 import typing
 from collections.abc import Hashable, Mapping
@@ -50,10 +51,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Union:
-    """Dataclasses told apart by the word under the key `tag`."""
+    """Dataclasses told apart by the word under the key `tag`; those that share a word, by a word under another."""
 
     tag: str
-    variants: tuple[tuple[Any, type[Any]], ...]
+    variants: tuple[tuple[Any, Record | Union], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,12 @@ def _fields(cls: Hashable) -> tuple[Field, ...]:
 
 
 def _own_first(cls: type[Any]) -> list[dataclasses.Field[Any]]:
-    """What a class says itself before what it has from its parents: the particular stands first."""
-    return sorted(dataclasses.fields(cls), key=lambda field: field.name not in cls.__annotations__)
+    """What a class says itself before what it has from its parents, near and far: the particular stands first."""
+
+    def distance(field: dataclasses.Field[Any]) -> int:
+        return next(n for n, each in enumerate(cls.__mro__) if field.name in inspect.get_annotations(each))
+
+    return sorted(dataclasses.fields(cls), key=distance)
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
@@ -159,10 +164,22 @@ def _single(hint: Any, where: str, name: str) -> Shape:
 
 
 def _union(members: tuple[type[Any], ...], where: str) -> Union:
-    """The members' common Literal field of one value each tells them apart."""
-    hints = [typing.get_type_hints(member) for member in members]
-    for name in hints[0]:
-        words = [typing.get_args(h[name]) if typing.get_origin(h.get(name)) is Literal else () for h in hints]
-        if all(len(word) == 1 for word in words):
-            return Union(name, tuple((word[0], member) for word, member in zip(words, members, strict=True)))
+    """A common Literal field of one value each tells the members apart, or groups of them."""
+    hints = {member: typing.get_type_hints(member) for member in members}
+    for name in hints[members[0]]:
+        words = {member: typing.get_args(h[name]) for member, h in hints.items() if _is_literal(h.get(name))}
+        if len(words) == len(members) and all(len(word) == 1 for word in words.values()):
+            groups: dict[Any, list[type[Any]]] = {}
+            for member, (word,) in words.items():
+                groups.setdefault(word, []).append(member)
+            if len(groups) > 1:
+                return Union(name, tuple((word, _variant(group, where)) for word, group in groups.items()))
     raise TypeError(f"{where} is a union without a Literal field that tells its members apart")
+
+
+def _variant(members: list[type[Any]], where: str) -> Record | Union:
+    return Record(members[0]) if len(members) == 1 else _union(tuple(members), where)
+
+
+def _is_literal(hint: Any) -> bool:
+    return typing.get_origin(hint) is Literal

@@ -127,11 +127,6 @@ class ClientTool(ToolOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltinTool(ToolOptions):
-    type: Literal["builtin"] = setting("A tool of agentd's own.")
-    name: Literal["end_call", "set_language"] = setting(
-        "Which one. end_call says goodbye and ends the call; set_language changes to another of the agent's languages."
-    )
+    """What agentd's own tools have in common; each is a class of `agentd.config.builtins`."""
+
     description: str | None = setting("Instead of its own description.", default=None)
-
-
-ToolDefinition = PythonTool | WebhookTool | McpTool | ClientTool | BuiltinTool

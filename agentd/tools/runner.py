@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from agentd.aio import now
-from agentd.config.definition import AgentDefinition
-from agentd.config.tools import BuiltinTool, McpTool, PythonTool, ToolDefinition, ToolOptions, WebhookTool
+from agentd.config.definition import AgentDefinition, ToolDefinition
+from agentd.config.tools import BuiltinTool, McpTool, PythonTool, ToolOptions, WebhookTool
 from agentd.errors import ToolArgumentsInvalid, ToolCrashed, ToolError, ToolTimeout
 from agentd.providers.llm import ToolCall, ToolSchema
-from agentd.tools.builtin import EndCallTool, SetLanguageTool
+from agentd.tools.builtins import builtin
 from agentd.tools.host import Description, ToolHost
 from agentd.tools.http import WebhookClient
 from agentd.tools.mcp import McpServer
@@ -204,19 +204,11 @@ def _make(
     if isinstance(tool, WebhookTool):
         return Webhook(tool, client)
     if isinstance(tool, BuiltinTool):
-        return _builtin(tool, definition)
+        return builtin(tool, definition)
     if isinstance(tool, McpTool):
         return None  # a server, whose tools are opened with it
     logger.warning("a kind of tool has no effect in this version", extra={"tool": tool.name, "type": tool.type})
     return None
-
-
-def _builtin(tool: BuiltinTool, definition: AgentDefinition) -> Tool:
-    match tool.name:
-        case "end_call":
-            return EndCallTool(tool)
-        case "set_language":
-            return SetLanguageTool(tool, definition.declared_languages)
 
 
 def _clashes(tools: Sequence[Tool]) -> list[str]:

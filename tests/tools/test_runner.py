@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from agentd.config.definition import AgentDefinition, LanguageOverride, ProviderChoice
-from agentd.config.tools import BuiltinTool, ClientTool, Filler, PythonTool, ToolDefinition, ToolOptions, WebhookTool
+from agentd.config.builtins import EndCallTool, SetLanguageTool
+from agentd.config.definition import AgentDefinition, LanguageOverride, ProviderChoice, ToolDefinition
+from agentd.config.tools import ClientTool, Filler, PythonTool, ToolOptions, WebhookTool
 from agentd.errors import ToolError
 from agentd.providers.fields import Duration, Secret
 from agentd.providers.llm import ToolCall, ToolSchema
@@ -46,7 +47,7 @@ async def test_tools_of_every_kind_run_side_by_side(host: ToolHost, context: Too
             python("book", description="Book it.", while_waiting=filler),
             python("version", name="which_version"),
             hook("find_slot", server.url, cancel_on_interrupt=True),
-            BuiltinTool(type="builtin", name="end_call"),
+            EndCallTool(type="builtin", name="end_call"),
         )
         runner: ToolRunner = await open_tools(definition, host=host)
         assert [schema.name for schema in runner.schemas] == ["book", "which_version", "find_slot", "end_call"]
@@ -72,7 +73,7 @@ async def test_tools_of_every_kind_run_side_by_side(host: ToolHost, context: Too
 
 
 async def test_the_language_is_one_of_those_that_the_agent_declares(host: ToolHost, context: ToolContext) -> None:
-    tool = BuiltinTool(type="builtin", name="set_language")
+    tool = SetLanguageTool(type="builtin", name="set_language")
     definition = replace(agent(tool), language="en-GB", languages={"de-DE": LanguageOverride()})
     runner = await open_tools(definition, host=host)
     assert runner.schemas[0].parameters["properties"]["language"]["enum"] == ["en-GB", "de-DE"]
