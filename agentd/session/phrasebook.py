@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -28,6 +28,18 @@ class DictatedNumber:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What says yes and no; `agentd.session.affirmation` tells how they are weighed."""
+
+    yes: Phrases = frozenset()
+    no: Phrases = frozenset()
+    unsure: Phrases = frozenset()
+    negations: Phrases = frozenset()
+    hedges: Phrases = frozenset()
+    courtesies: Phrases = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Phrasebook:
     """One language. An unknown one has an empty book: then silence alone counts."""
 
@@ -41,6 +53,7 @@ class Phrasebook:
     interruptions: Phrases = frozenset()
     made_up_never: Phrases = frozenset()
     made_up_when_short: Phrases = frozenset()
+    answers: Answers = field(default_factory=Answers)
     asks: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     numbers: tuple[DictatedNumber, ...] = ()
 
@@ -101,6 +114,7 @@ def _read(data: Mapping[str, Any]) -> Phrasebook:
         interruptions=phrases(data["interruptions"]),
         made_up_never=phrases(data["made_up_never"]),
         made_up_when_short=phrases(data["made_up_when_short"]),
+        answers=Answers(**{each.name: phrases(data[each.name]) for each in fields(Answers)}),
         asks={name: _compiled(pattern) for name, pattern in data["asks"].items()},
         numbers=tuple(
             DictatedNumber(asks=_compiled(each["asks"]), says=_compiled(each["says"]), digits=each["digits"])

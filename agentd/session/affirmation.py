@@ -1,0 +1,66 @@
+"""Whether a caller's words say yes or no. Pure.
+
+A yes may be acted upon (a booking, a payment), so that it must be one: no negation, no doubt, no condition, and little
+beside it. Everything else that has a no in it is a no; what is neither is unclear, and asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from agentd.session.phrasebook import Answers, Phrases, phrasebook
+from agentd.session.words import bare_words
+
+Affirmation = Literal["yes", "no", "unclear"]
+
+MOST_BESIDE = 4
+"""Words beside a yes that still leave it one: "yes, book it for me"."""
+
+_REACH = 2  # words between a negation and what it negates: "that isn't quite right"
+
+_Kind = Literal["yes", "no", "unsure", "hedges", "courtesies", ""]
+_Found = tuple[_Kind, int, int]  # of the words from the first up to the second number
+
+
+def affirmation(text: str, language: str) -> Affirmation:
+    """What the words answer to a question like "is that right?", in the language of the BCP 47 tag."""
+    words, answers = bare_words(text), phrasebook(language).answers
+    found = list(_scan(words, answers))
+    kinds = [_weighed(each, words, answers) for each in found]
+    if "no" in kinds:
+        return "unclear" if "yes" in kinds else "no"
+    beside = sum(end - start for kind, start, end in found if not kind)
+    doubtful = "unsure" in kinds or "hedges" in kinds or text.rstrip().endswith("?")
+    return "yes" if "yes" in kinds and not doubtful and beside <= MOST_BESIDE else "unclear"
+
+
+def _scan(words: Sequence[str], answers: Answers) -> Iterator[_Found]:
+    """From left to right, the longest phrase that begins at each place; of equally long ones the more careful."""
+    kinds: tuple[tuple[_Kind, Phrases], ...] = (
+        ("unsure", answers.unsure),
+        ("no", answers.no),
+        ("hedges", answers.hedges),
+        ("yes", answers.yes),
+        ("courtesies", answers.courtesies),
+    )
+    at = 0
+    while at < len(words):
+        lengths = [(_longest(words, at, known), kind) for kind, known in kinds]
+        length, found = max(lengths, key=lambda each: each[0])
+        kind: _Kind = found if length else ""
+        yield kind, at, at + max(1, length)
+        at += max(1, length)
+
+
+def _longest(words: Sequence[str], at: int, known: Phrases) -> int:
+    return max((len(p) for p in known if tuple(words[at : at + len(p)]) == p), default=0)
+
+
+def _weighed(found: _Found, words: Sequence[str], answers: Answers) -> _Kind:
+    """A yes beside a negation is a no: "that isn't right", "stimmt so nicht"."""
+    kind, start, end = found
+    if kind != "yes":
+        return kind
+    around = (*words[max(0, start - _REACH) : start], *words[end : end + _REACH])
+    return "no" if any((word,) in answers.negations for word in around) else kind
