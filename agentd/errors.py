@@ -15,7 +15,8 @@ AgentdError
 │   └── ToolArgumentsInvalid
 ├── TransportError
 │   ├── RegistrationRefused
-│   └── RoomLost
+│   ├── RoomLost
+│   └── TransferFailed            told to the model; the call goes on
 ├── JournalError                      the journal cannot be written or read
 └── WorkerError
     ├── WorkerDied
@@ -140,6 +141,10 @@ class RegistrationRefused(TransportError):
 
 class RoomLost(TransportError):
     """The room is gone, or cannot be reached any more."""
+
+
+class TransferFailed(TransportError):
+    """A caller was not put through; the message says why in words for the model."""
 
 
 class JournalError(AgentdError):

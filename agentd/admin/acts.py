@@ -15,6 +15,7 @@ from agentd.tools.acts import (
     InterruptSpeech,
     Priority,
     SayText,
+    TransferCall,
 )
 
 MAX_CHARACTERS = 4_000
@@ -58,6 +59,10 @@ def _end(say: str = "") -> Act:
     return EndSession(reason="ended_by_operator", goodbye=say)
 
 
+def _transfer(destination: str = "", summary: str = "") -> Act:
+    return TransferCall(destination=_text("destination", destination), summary=summary)
+
+
 _Fields = Mapping[str, Callable[[str, Any], Any]]
 _VERBS: Mapping[str, tuple[_Fields, Callable[..., Act]]] = {
     "say": ({"text": _text, "priority": _priority, "interruptible": _flag, "add_to_history": _flag}, _say),
@@ -68,6 +73,7 @@ _VERBS: Mapping[str, tuple[_Fields, Callable[..., Act]]] = {
     "interrupt": ({"force": _flag}, InterruptSpeech),
     "commit_user_turn": ({}, CommitUserTurn),
     "clear_user_turn": ({}, ClearUserTurn),
+    "transfer": ({"destination": _text, "summary": _text}, _transfer),
     "end": ({"say": _text}, _end),
 }
 VERBS = tuple(_VERBS)

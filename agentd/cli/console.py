@@ -21,7 +21,7 @@ from agentd.aio import cancel_and_wait
 from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame, read_wav, resample, write_wav
 from agentd.cli.console_devices import Devices, NoDevice, find_devices, open_devices
 from agentd.cli.console_room import ConsoleRoom, Sink
-from agentd.config.daemon import DaemonConfig, find_daemon_file, load_daemon, select_plugins
+from agentd.config.daemon import DaemonConfig, find_daemon_file, load_daemon, select_plugins, state_directory
 from agentd.config.definition import AgentDefinition
 from agentd.config.load import load
 from agentd.errors import AgentdError, ConfigError
@@ -143,6 +143,7 @@ class _Talk:
         settings = WorkerSettings(
             worker="console",
             agents_dir=self.agents_dir,
+            memory_dir=state_directory(self.daemon, os.environ) / "memory",
             tools_allow=self.daemon.tools_allow,
             http_allow=self.daemon.http.allow,
         )

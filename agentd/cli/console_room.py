@@ -81,6 +81,8 @@ class ConsoleCaption:
 class ConsoleRoom:
     """One caller who is there from the beginning. `said(who, text)` shows finished lines."""
 
+    phone = None
+
     def __init__(self, sinks: list[Sink], said: Callable[[str, str], None]) -> None:
         self.audio_out = PacedOut(sinks)
         self.state: AgentState = "initializing"

@@ -60,6 +60,7 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
         worker=WorkerSettings(
             worker="",
             agents_dir=setting.directory.absolute(),
+            memory_dir=state_dir.absolute() / "memory",
             tools_allow=config.tools_allow,
             http_allow=config.http.allow,
             livekit_url=credentials.websocket_url,

@@ -32,6 +32,7 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "participant_left": ("identity", "reason", "final"),
     "participant_muted": ("muted", "identity"),
     "participant_unheard": ("identity", "name", "rule", "value"),
+    "transfer_updated": ("destination", "mode", "state", "reason"),
     "language_changed": ("language", "before", "rule", "value"),
     "speech_finished": ("speech", "user_initiated", "interrupted"),
     "variables_changed": ("values",),

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import jmespath
 
+from agentd.config.builtins import Destination, TransferTool
 from agentd.config.definition import EventSink
 from agentd.config.finding import Finding
 from agentd.config.tools import BuiltinTool, ClientTool, McpTool, PythonTool, ToolOptions, WebhookTool
@@ -170,6 +171,22 @@ def _client(tool: ClientTool) -> Iterable[Finding]:
     yield from _parameters(tool.parameters)
 
 
+def _transfer(tool: TransferTool) -> Iterable[Finding]:
+    names = [each.name for each in tool.destinations]
+    for name in dict.fromkeys(each for each in names if names.count(each) > 1):
+        yield Finding("destinations", "duplicate-name", f'two destinations are named "{name}"')
+
+
+def _destination(place: Destination) -> Iterable[Finding]:
+    if place.mode == "warm" and not place.trunk:
+        hint = "`lk sip outbound list` shows their names"
+        yield Finding("mode", "missing-key", '"mode: warm" rings, and needs the "trunk" that rings', hint)
+    if place.mode == "cold":
+        idle = [key for key, said in (("trunk", place.trunk), ("accept_key", place.accept_key)) if said]
+        for key in idle:
+            yield Finding(key, "conflict", f'"{key}" is about whoever is rung, and "mode: cold" rings nobody')
+
+
 def _event_sink(sink: EventSink) -> Iterable[Finding]:
     yield from _url(sink.url, allow_http=False)
     yield from _webhook_secret(sink.secret)
@@ -203,5 +220,7 @@ RULES: Mapping[type[Any], Callable[[Any], Iterable[Finding]]] = {
     WebhookTool: _webhook,
     McpTool: _mcp,
     ClientTool: _client,
+    TransferTool: _transfer,
+    Destination: _destination,
     EventSink: _event_sink,
 }

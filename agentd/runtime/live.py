@@ -16,6 +16,7 @@ from agentd.session.room import Room
 from agentd.session.session import Session
 from agentd.tools.host import ToolHost
 from agentd.tools.http import WebhookClient
+from agentd.tools.memory import Memory
 from agentd.tools.runner import open_tools
 from agentd.tools.spec import ToolRunner
 from agentd.transport import sdk
@@ -29,9 +30,10 @@ class ToolKit:
 
     host: ToolHost
     webhooks: WebhookClient
+    memory: Memory | None
 
     async def open(self, definition: AgentDefinition) -> ToolRunner:
-        return await open_tools(definition, host=self.host, webhooks=self.webhooks)
+        return await open_tools(definition, host=self.host, webhooks=self.webhooks, memory=self.memory)
 
     async def aclose(self) -> None:
         await self.host.aclose()
@@ -49,7 +51,9 @@ def live_parts(settings: WorkerSettings) -> LiveParts:
     sdk.quiet()
 
     def tool_kit() -> ToolKit:
-        return ToolKit(ToolHost(settings.agents_dir, settings.tools_allow), WebhookClient(settings.http_allow))
+        memory = Memory(settings.memory_dir) if settings.memory_dir is not None else None
+        host = ToolHost(settings.agents_dir, settings.tools_allow)
+        return ToolKit(host, WebhookClient(settings.http_allow), memory)
 
     return LiveParts(PreparedAgents(installed(), tool_kit), livekit_rooms(settings), Session)
 

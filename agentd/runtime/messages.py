@@ -24,6 +24,7 @@ class WorkerSettings:
 
     worker: str
     agents_dir: Path
+    memory_dir: Path | None = None  # of what agents remember of callers; None: nowhere
     tools_allow: tuple[str, ...] = ("tools.*",)
     http_allow: tuple[str, ...] = ()
     livekit_url: str = ""

@@ -46,6 +46,11 @@ class CallTime:
         """The agent begins or ends to say something, or the caller came; `prompt`: it was an idle prompt."""
         self._quiet.touched(now(), prompt=prompt)
 
+    def wait(self, seconds: float) -> None:
+        """The caller wants a moment: until they speak, their silence counts from when it is over."""
+        self._conversation.record("decision", rule="asked_to_wait", action="Wait", value=f"{seconds:g} s")
+        self._quiet.wait(now() + seconds)
+
     # What is due.
 
     def deadline(self, *, silent: bool) -> float | None:

@@ -21,8 +21,10 @@ from agentd.tools.acts import (
     EndSession,
     GenerateReply,
     InterruptSpeech,
+    LetBeQuiet,
     Priority,
     SayText,
+    TransferCall,
 )
 
 GOODBYE_S = 30.0  # what the agent still says may delay the end this long
@@ -52,7 +54,7 @@ class Controls:
                 self._post(TurnDropped())
             case EndSession(reason=reason, goodbye=goodbye):
                 self._post(End(reason, goodbye))
-            case EditHistory():
+            case EditHistory() | TransferCall() | LetBeQuiet():
                 self._post(act)
         return None
 
@@ -95,6 +97,10 @@ class Controls:
         """Ends the call: at once, or after what is being said and the goodbye, if the caller is there to hear it and
         it does not take longer than `GOODBYE_S`."""
         self.do(EndSession(reason=reason, goodbye=goodbye or ""))
+
+    def leave(self, reason: str) -> None:
+        """The call ends for the agent only: the others go on."""
+        self._post(End(reason, stay=True))
 
 
 def _said(act: SayText) -> Plan:

@@ -135,6 +135,12 @@ EVENT_TYPES: Mapping[str, EventType] = {
             ("identity", "name"),
         ),
         EventType(
+            "transfer_updated",
+            "The caller is being put through to a telephone, was, or could not be.",
+            ("transfer",),
+            ("destination", "mode", "state", "reason"),
+        ),
+        EventType(
             "language_changed",
             "The conversation goes on in another language.",
             ("language",),
@@ -356,6 +362,7 @@ _HANDLERS: Mapping[str, Callable[[Happenings, Mapping[str, Any]], _Told]] = {
     "turn.user": _user_turn,
     "turn.agent": _agent_turn,
     "language": _same("language_changed"),
+    "transfer": _same("transfer_updated"),
     "speech.created": _speech,
     "speech.finished": _speech_finished,
     "decision": _decision,

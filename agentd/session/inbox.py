@@ -10,7 +10,7 @@ from agentd.session.plan import Plan
 from agentd.session.reply import Reply
 from agentd.session.room import RoomEvent
 from agentd.session.turn_hooks import TurnChecked
-from agentd.tools.acts import EditHistory
+from agentd.tools.acts import EditHistory, LetBeQuiet, TransferCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,11 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Somebody ends the call, after the goodbye if there is one."""
+    """Somebody ends the call, after the goodbye if there is one. `stay`: the others go on without the agent."""
 
     reason: str
     goodbye: str = ""
+    stay: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ SessionEvent = (
     | InterruptNow
     | End
     | EditHistory
+    | LetBeQuiet
+    | TransferCall
     | TurnChecked
     | Caused
 )

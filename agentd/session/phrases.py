@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Phrase = Literal["bridge", "bridge_say_again", "trouble", "goodbye_time", "goodbye_idle", "warning_time"]
+Phrase = Literal["bridge", "bridge_say_again", "trouble", "goodbye_time", "goodbye_idle", "warning_time", "transfer"]
 
 _PHRASES: dict[str, dict[Phrase, str]] = {
     "en": {
@@ -13,6 +13,7 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "trouble": "Sorry, I have trouble answering right now. Please try again.",
         "warning_time": "Our time is almost up.",
         "goodbye_time": "I'm sorry, our time is up. Goodbye.",
+        "transfer": "One moment, I'll put you through.",
         "goodbye_idle": "I can't hear anybody, so I'll hang up. Goodbye.",
     },
     "de": {
@@ -21,6 +22,7 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "trouble": "Entschuldigung, ich kann gerade nicht antworten. Bitte versuchen Sie es noch einmal.",
         "warning_time": "Unsere Zeit ist gleich um.",
         "goodbye_time": "Es tut mir leid, unsere Zeit ist um. Auf Wiederhören.",
+        "transfer": "Einen Moment, ich verbinde Sie.",
         "goodbye_idle": "Ich höre niemanden und lege jetzt auf. Auf Wiederhören.",
     },
     "fr": {
@@ -29,6 +31,7 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "trouble": "Excusez-moi, je n'arrive pas à répondre pour le moment. Veuillez réessayer.",
         "warning_time": "Notre temps est presque écoulé.",
         "goodbye_time": "Je suis désolé, notre temps est écoulé. Au revoir.",
+        "transfer": "Un instant, je vous mets en relation.",
         "goodbye_idle": "Je n'entends personne, je vais raccrocher. Au revoir.",
     },
     "es": {
@@ -37,6 +40,7 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "trouble": "Perdone, ahora mismo no puedo responder. Inténtelo de nuevo.",
         "warning_time": "Se nos está acabando el tiempo.",
         "goodbye_time": "Lo siento, se nos ha acabado el tiempo. Adiós.",
+        "transfer": "Un momento, le paso.",
         "goodbye_idle": "No oigo a nadie, así que voy a colgar. Adiós.",
     },
 }

@@ -33,6 +33,7 @@ class QuietCaller:
     warned: bool = False
     ending: bool = False
     state: UserState = "listening"
+    asked_to_wait_until: float = 0.0
 
     def __post_init__(self) -> None:
         self.last_heard = self.last_sound
@@ -52,7 +53,12 @@ class QuietCaller:
         """The caller said or typed words: the count begins anew."""
         self.touched(now)
         self.prompts = 0
+        self.asked_to_wait_until = 0.0
         self.state = "listening" if self.state == "away" else self.state
+
+    def wait(self, until: float) -> None:
+        """The caller wants a moment."""
+        self.asked_to_wait_until = until
 
     def deadline(self, *, silent: bool) -> float | None:
         """When `due` may answer something. `silent`: neither side speaks and the caller is there."""
@@ -89,18 +95,21 @@ class QuietCaller:
         return times
 
     def _of_silence(self) -> list[tuple[float, Due]]:
+        """Counted from when the caller said that they would be back, where they did."""
         times = []
+        last_sound = max(self.last_sound, self.asked_to_wait_until)
+        last_heard = max(self.last_heard, self.asked_to_wait_until)
         limits, prompt = self.limits, self.limits.idle_prompt
         if limits.end_after_silence is not None:
             value = f"limits.end_after_silence={limits.end_after_silence}"
-            times.append((self.last_heard + limits.end_after_silence, Due("give_up", "silence", value)))
+            times.append((last_heard + limits.end_after_silence, Due("give_up", "silence", value)))
         if prompt is not None and self.prompts < prompt.times:
             value = f"limits.idle_prompt.after={prompt.after}"
-            times.append((self.last_sound + prompt.after, Due("prompt", "idle", value)))
+            times.append((last_sound + prompt.after, Due("prompt", "idle", value)))
         elif prompt is not None and prompt.then == "end_call":
             value = f"limits.idle_prompt.times={prompt.times}"
-            times.append((self.last_sound + prompt.after, Due("give_up", "idle", value)))
+            times.append((last_sound + prompt.after, Due("give_up", "idle", value)))
         if limits.away_after is not None and self.state == "listening":
             value = f"limits.away_after={limits.away_after}"
-            times.append((self.last_sound + limits.away_after, Due("away", "silence", value)))
+            times.append((last_sound + limits.away_after, Due("away", "silence", value)))
         return times

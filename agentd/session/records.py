@@ -59,6 +59,7 @@ context.summarized items (the oldest, replaced), text (the system message that s
                    rule, value, duration_s
 context.edited     edit (add, replace, keep), items (the oldest, replaced or forgotten), context (what was put there),
                    rule, value: somebody changed what the model knows
+transfer           destination, mode (cold, warm), state (started, answered, completed, failed), reason (why it failed)
 variables          values (merged into the session's)
 preemption         attempt (of the turn that was expected to end), outcome (used, dropped), ran_s, characters
                    (written by then); used: reply; dropped: rule, value

@@ -68,6 +68,7 @@ class Restored:
     end_reason: str = ""
     language: str = ""  # "": the agent's own
     entered: frozenset[tuple[str, str]] = frozenset()
+    transfer: str = ""  # the destination that the caller was being put through to
     labels: Mapping[str, str] = field(default_factory=dict)
     speaker: Speaker | None = None
     unanswered: tuple[WaitingTurn, ...] = ()
@@ -127,6 +128,7 @@ class _Restoring:
     end_reason: str = ""
     language: str = ""
     entered: set[tuple[str, str]] = field(default_factory=set)
+    transfer: str = ""
     held: list[Mapping[str, Any]] = field(default_factory=list)  # turns of the caller that hooks had not let pass yet
 
     def __post_init__(self) -> None:
@@ -152,6 +154,9 @@ class _Restoring:
 
     def on_variables(self, data: Mapping[str, Any]) -> None:
         self.variables.update(data["values"])
+
+    def on_transfer(self, data: Mapping[str, Any]) -> None:
+        self.transfer = data["destination"] if data["state"] in ("started", "answered") else ""
 
     def on_language(self, data: Mapping[str, Any]) -> None:
         self.language = data["language"]
@@ -389,6 +394,7 @@ class _Restoring:
             end_reason=self.end_reason,
             language=self.language,
             entered=frozenset(self.entered),
+            transfer=self.transfer,
             labels=self.labels,
             speaker=self.turn_of.get(self.again[1]) if self.again else self.speaker,
             unanswered=self.waiting_turns.all(),

@@ -123,6 +123,45 @@ class Caption(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """Whom to ring. `to`: tel:+442071234567, sip:desk@example.com, or what the trunk takes. `trunk`: LiveKit's name of
+    the outbound trunk. `ringing_s`: how long it may ring."""
+
+    to: str
+    trunk: str = ""
+    ringing_s: float = 30.0
+
+
+class Phone(Protocol):
+    """The telephones of one room. All but `hang_up` raise TransferFailed, which says why in words for the model."""
+
+    async def refer(self, identity: str, number: Number) -> None:
+        """Has the telephone of this participant, who came by one, call the number instead: they leave the room."""
+        ...
+
+    async def ring(self, number: Number, name: str) -> str:
+        """Until somebody answers; the identity under which they are in the room. They and the others there do not
+        hear each other yet, and of the agent they hear what is said to them alone."""
+        ...
+
+    async def aside(self, guest: str) -> AudioOut:
+        """A voice that only this guest hears."""
+        ...
+
+    async def pressed(self, guest: str) -> str:
+        """The next key that the guest presses."""
+        ...
+
+    async def introduce(self, guest: str) -> None:
+        """From now on the guest and the others hear each other and the agent."""
+        ...
+
+    async def hang_up(self, guest: str) -> None:
+        """The guest leaves, if they are there; never fails."""
+        ...
+
+
 class Room(Protocol):
     """One call's place. Connected when the session gets it; closed by whoever connected it."""
 
@@ -149,6 +188,11 @@ class Room(Protocol):
 
     async def user_caption(self, segment_id: str, text: str, *, final: bool, identity: str = "") -> None:
         """Shows the complete text so far of an utterance: the linked caller's, or somebody's by identity."""
+        ...
+
+    @property
+    def phone(self) -> Phone | None:
+        """The telephones here; None where there are none."""
         ...
 
     async def end(self, *, delete: bool) -> None:

@@ -89,10 +89,11 @@ from agentd.session.setup import SessionSetup
 from agentd.session.speaking import Speaking
 from agentd.session.speech import AGAIN, HIGH
 from agentd.session.speeches import Speeches
+from agentd.session.transfers import Transfers
 from agentd.session.turn_hooks import TurnChecked, TurnHooks
 from agentd.session.turns import Agent
 from agentd.session.waiting import to_answer
-from agentd.tools.acts import EditHistory
+from agentd.tools.acts import EditHistory, LetBeQuiet, TransferCall
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +188,7 @@ class Session(Controls):
                     self._put,
                     self._realtime.reply if self._realtime else Reply,
                 )
+                self._transfers = Transfers(self._conversation, self, group)
                 ear = self._realtime.listening if self._realtime else Listening
                 self._listening = Ears(self._conversation, self._room, group, self._inbox.force, ear)
                 if self._realtime is not None:
@@ -350,8 +352,12 @@ class Session(Controls):
                 edit_history(self._conversation, event, "operator")
             case TurnChecked():
                 self._turn_checked(event)
-            case End(reason, text):
-                await self._end(reason, text)
+            case End(reason, text, stay):
+                await self._end(reason, text, stay=stay)
+            case TransferCall():
+                self._transfers.begin(event)
+            case LetBeQuiet(seconds=seconds):
+                self._time.wait(seconds)
             case CallerLinked():
                 self._caller_linked(event)
             case CallerLeft():
@@ -408,15 +414,15 @@ class Session(Controls):
             await self._finish(end_call)
         await self._turn_event(ReplyEnded())
 
-    async def _end(self, reason: str, text: str) -> None:
+    async def _end(self, reason: str, text: str, *, stay: bool = False) -> None:
         if not text or not self._attendance.there:
-            await self._finish(reason)
+            await self._finish(reason, stay=stay)
         self._time.say_goodbye(text, reason)
 
-    async def _finish(self, reason: str) -> NoReturn:
-        """The agent ends the call."""
+    async def _finish(self, reason: str, *, stay: bool = False) -> NoReturn:
+        """The agent ends the call; `stay`: for itself only."""
         await self._interrupt()
-        delete = self._setup.definition.room.on_end == "delete_room"
+        delete = not stay and self._setup.definition.room.on_end == "delete_room"
         await self._writer.end(delete=delete)
         raise _Ended(reason)
 
@@ -443,6 +449,7 @@ class Session(Controls):
         plan = bridge(restored, conversation.language) if restored else greeting(conversation)
         if plan is not None:
             self._speeches.add(plan)
+        self._transfers.resume()
         for speech in restored.waiting if restored else ():
             self._speeches.restore(waiting(speech))
         for turn in to_answer(restored.unanswered) if restored else ():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agentd.session.conversation import Conversation
-from agentd.tools.acts import Act, EndSession, SayText
-from agentd.tools.spec import Action, EndCall, Say, SetLanguage, SetVariables
+from agentd.tools.acts import Act, EndSession, LetBeQuiet, SayText, TransferCall
+from agentd.tools.spec import Action, EndCall, LeaveMessage, Say, SetLanguage, SetVariables, Transfer, Wait
 
 
 def carry_out(action: Action, conversation: Conversation, do: Callable[[Act], object]) -> None:
@@ -20,3 +20,9 @@ def carry_out(action: Action, conversation: Conversation, do: Callable[[Act], ob
             do(SayText(text=text, interruptible=interruptible))
         case EndCall(say=goodbye, reason=reason):
             do(EndSession(reason=reason, goodbye=goodbye or ""))
+        case LeaveMessage(message=message, reason=reason):
+            do(EndSession(reason=reason, goodbye=conversation.render(message)))
+        case Transfer(destination=destination, summary=summary):
+            do(TransferCall(destination=destination, summary=summary))
+        case Wait(seconds=seconds):
+            do(LetBeQuiet(seconds=seconds))

@@ -67,6 +67,21 @@ class EndSession:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransferCall:
+    """Put the caller through to a destination that the agent's file names. `summary`: what whoever answers is told."""
+
+    destination: str
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetBeQuiet:
+    """Do not ask for so many seconds whether a quiet caller is there; nor end the call for it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EditHistory:
     """Change what the model knows of the conversation. `add`: put the items of `context` last; `replace`: let them
     stand for what is there; `keep`: leave only the last `keep` items. System messages that are there stay."""
@@ -77,5 +92,14 @@ class EditHistory:
 
 
 Act = (
-    SayText | GenerateReply | InterruptSpeech | CancelSpeech | CommitUserTurn | ClearUserTurn | EndSession | EditHistory
+    SayText
+    | GenerateReply
+    | InterruptSpeech
+    | CancelSpeech
+    | CommitUserTurn
+    | ClearUserTurn
+    | EndSession
+    | EditHistory
+    | TransferCall
+    | LetBeQuiet
 )

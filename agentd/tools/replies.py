@@ -14,7 +14,7 @@ from agentd.config.tools import WebhookTool
 from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall, ToolResult
 from agentd.tools.http import Answer
-from agentd.tools.spec import Action, EndCall, Say, SetVariables, ToolOutcome
+from agentd.tools.spec import Action, EndCall, Say, SetVariables, ToolOutcome, Transfer
 from agentd.tools.text import for_model, for_speech
 
 logger = logging.getLogger(__name__)
@@ -170,6 +170,8 @@ def _action(value: Any) -> Action | None:
             return SetVariables(values=variables)
         case {"type": "end_call", "say": str(text)} if text.strip():
             return EndCall(say=for_speech(text))
+        case {"type": "transfer", "destination": str(destination)}:
+            return Transfer(destination=destination, summary=str(value.get("summary", "")))
         case {"type": "end_call"}:
             return EndCall()
     return None

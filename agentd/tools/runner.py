@@ -20,6 +20,7 @@ from agentd.tools.host import Description, ToolHost
 from agentd.tools.http import WebhookClient
 from agentd.tools.mcp import McpServer
 from agentd.tools.mcp_tools import McpTools
+from agentd.tools.memory import Memory
 from agentd.tools.python import Python
 from agentd.tools.python_hook import run_hook
 from agentd.tools.replies import failure
@@ -122,11 +123,18 @@ class Tools:
         return f"There is no tool {name}.{hint} The tools are: {', '.join(self._tools) or 'none'}."
 
 
-async def open_tools(definition: AgentDefinition, *, host: ToolHost, webhooks: WebhookClient | None = None) -> Tools:
+async def open_tools(
+    definition: AgentDefinition,
+    *,
+    host: ToolHost,
+    webhooks: WebhookClient | None = None,
+    memory: Memory | None = None,
+) -> Tools:
     """Everything that the agent's tools need, checked: Python code imported, secrets resolved, addresses looked at.
 
     `host` and `webhooks` are shared by agents and stay the caller's; without `webhooks` the runner has a client of
-    its own. Raises ToolError with every reason why this definition cannot be run.
+    its own. `memory`: where to keep what is to be remembered of callers. Raises ToolError with every reason why this
+    definition cannot be run.
     """
     client = webhooks or WebhookClient()
     problems: list[str] = []
@@ -140,7 +148,7 @@ async def open_tools(definition: AgentDefinition, *, host: ToolHost, webhooks: W
     tools: list[Tool] = []
     for tool in definition.tools:
         try:
-            made = _make(tool, definition, described, host, client)
+            made = _make(tool, definition, described, host, client, memory)
         except ToolError as error:
             problems.append(str(error))
         else:
@@ -196,6 +204,7 @@ def _make(
     described: dict[str, Description],
     host: ToolHost,
     client: WebhookClient,
+    memory: Memory | None,
 ) -> Tool | None:
     """None for what is no single tool, or a kind that this version does not run yet. Raises ToolError."""
     if isinstance(tool, PythonTool):
@@ -204,7 +213,7 @@ def _make(
     if isinstance(tool, WebhookTool):
         return Webhook(tool, client)
     if isinstance(tool, BuiltinTool):
-        return builtin(tool, definition)
+        return builtin(tool, definition, memory)
     if isinstance(tool, McpTool):
         return None  # a server, whose tools are opened with it
     logger.warning("a kind of tool has no effect in this version", extra={"tool": tool.name, "type": tool.type})

@@ -76,7 +76,30 @@ class SetLanguage:
     language: str
 
 
-Action = SetVariables | EndCall | Say | SetLanguage
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """Put the caller through to a destination that the agent's file names. `summary`: what whoever answers is told."""
+
+    destination: str
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveMessage:
+    """Say this to its end, once the other side is quiet, and end the call. `message`: a template of the file's."""
+
+    message: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Let the caller be quiet for so long, in seconds, without asking whether they are there."""
+
+    seconds: float
+
+
+Action = SetVariables | EndCall | Say | SetLanguage | Transfer | LeaveMessage | Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

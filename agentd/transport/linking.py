@@ -8,6 +8,9 @@ from typing import Literal
 
 CallerKind = Literal["standard", "sip", "connector"]
 
+GUEST_PREFIX = "agentd-guest-"
+"""Identities of those whom an agent of ours has rung to take a call: they are nobody's caller."""
+
 # Left on purpose: the session ends. For any other reason the caller may come back.
 FINAL_REASONS = frozenset({"CLIENT_INITIATED", "ROOM_DELETED", "USER_REJECTED"})
 NO_WAY_BACK = frozenset({"ROOM_DELETED", "USER_REJECTED"})
@@ -38,7 +41,8 @@ class Wanted:
     identity: str = ""
 
     def admits(self, person: Person) -> bool:
-        return person.kind in self.kinds and self.identity in ("", person.identity)
+        guest = person.identity.startswith(GUEST_PREFIX)
+        return not guest and person.kind in self.kinds and self.identity in ("", person.identity)
 
 
 def first_caller(people: Iterable[Person], wanted: Wanted) -> str | None:

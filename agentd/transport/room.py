@@ -30,6 +30,7 @@ from agentd.transport.caller import LinkedCaller, in_order_of_joining
 from agentd.transport.frontend import AgentCaption, FrontEnd, Link
 from agentd.transport.linking import CallerKind, Wanted
 from agentd.transport.people import People
+from agentd.transport.phone import LiveKitPhone
 from agentd.transport.protocol import backoff_s
 from agentd.transport.push_to_talk import PushToTalk
 from agentd.transport.talk_floor import TalkFloor
@@ -88,6 +89,7 @@ class LiveKitRoom:
         self._chat = chat.ChatIn(lambda who, text: self._events.force(TextReceived(text=text, identity=who)))
         self._push_to_talk = PushToTalk(lambda who, action: self._caller.press(who, action))
         self._caller = self._callers(options)
+        self.phone = LiveKitPhone(lambda: self._rtc, options.credentials, self._start)
 
     @classmethod
     @asynccontextmanager
@@ -342,6 +344,9 @@ class LiveKitRoom:
         connection.on("track_unsubscribed", heard(lambda track, publication, who: caller.track_gone(publication)))
         connection.on("track_muted", heard(lambda who, publication: caller.mute_changed(publication, True)))
         connection.on("track_unmuted", heard(lambda who, publication: caller.mute_changed(publication, False)))
+        connection.on("sip_dtmf_received", heard(self.phone.key_pressed))
+        connection.on("participant_disconnected", heard(self.phone.participant_went))
+        connection.on("track_published", heard(self.phone.track_published))
         connection.on("data_received", heard(self._push_to_talk.packet))
         connection.on("reconnecting", heard(self._breaks))
         connection.on("local_track_republished", heard(lambda publication, sid: self._republished(connection)))

@@ -12,7 +12,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit, urlunsplit
 
 from jwt.warnings import InsecureKeyLengthWarning
-from livekit.api.access_token import AccessToken, VideoGrants
+from livekit.api.access_token import AccessToken, SIPGrants, VideoGrants
 from livekit.protocol.agent_dispatch import RoomAgentDispatch
 from livekit.protocol.room import RoomConfiguration
 
@@ -58,6 +58,13 @@ def registration_token(credentials: LiveKitCredentials) -> str:
 def deletion_token(credentials: LiveKitCredentials) -> str:
     """Lets its holder delete rooms (the server asks for `roomCreate`), for a minute."""
     return _signed(_token(credentials, 60.0).with_grants(VideoGrants(room_create=True)))
+
+
+def phone_token(credentials: LiveKitCredentials, room: str) -> str:
+    """Lets its holder ring somebody into this room, and say who hears whom there, for two minutes."""
+    grants = VideoGrants(room_admin=True, room=room)
+    token = _token(credentials, 120.0).with_grants(grants).with_sip_grants(SIPGrants(call=True))
+    return _signed(token)
 
 
 def agent_token(

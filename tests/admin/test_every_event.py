@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import pytest
 
 from agentd.admin.settings import AdminSettings
+from agentd.config.builtins import TransferTool
 from agentd.config.definition import (
     Greeting,
     IdlePrompt,
@@ -23,6 +24,7 @@ from agentd.session.happenings import EVENT_TYPES, Happenings
 from agentd.session.journal import read_journal
 from agentd.session.records import Record
 from agentd.session.room import CallerMuted, CallerUnheard
+from agentd.tools.acts import TransferCall
 from agentd.tools.spec import Event, SetLanguage, ToolContext, ToolOutcome
 from tests.admin.conftest import Serve
 from tests.admin.test_events import TOKEN, told
@@ -32,6 +34,7 @@ from tests.fakes.daemon import FakeDaemon
 from tests.fakes.providers import Answer, calls
 from tests.session.test_hooks import hook, hooked
 from tests.session.test_session import LONG
+from tests.session.test_transfers import DESK
 
 
 @dataclass
@@ -69,6 +72,7 @@ async def _hold() -> Told:
         hook("*", python="tools.code:see"),
         hook("user_state_changed", if_={"new_state": "away"}, set={"was_away": True}),
         greeting=Greeting(say="Welcome."),
+        tools=(TransferTool(type="builtin", name="transfer", destinations=(DESK,)),),
         languages={"de-DE": LanguageOverride()},
         turn=Turn(
             interruption=Interruption(acknowledgements=("right",)),
@@ -85,6 +89,8 @@ async def _hold() -> Told:
         await call.say("In German please.")
         await call.room.silent(30)  # away
         await call.say("And now it fails.")
+        await call.room.silent(5)
+        call.session.do(TransferCall(destination="desk"))
         await call.room.silent(5)
         call.room._events.force(CallerMuted(muted=True))
         call.room._events.force(CallerUnheard(identity="ninth", name="Nina", limit=8))

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 from agentd.aio import Channel, now
 from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame
+from agentd.errors import TransferFailed
 from agentd.session.room import (
     AgentState,
     CallerLeft,
     CallerLinked,
     HandAction,
+    Number,
     RoomClosed,
     RoomEvent,
     TextReceived,
@@ -75,8 +77,45 @@ class FakeCaption:
         self.closed = True
 
 
+class FakePhone:
+    """Rings for `rings_s`. `refuses`: why nobody is reached; `asides`: what guests alone have heard."""
+
+    def __init__(self, *, rings_s: float = 2.0, refuses: str = "", keys: str = "") -> None:
+        self.rings_s, self.refuses, self.keys = rings_s, refuses, list(keys)
+        self.done: list[tuple[str, ...]] = []
+        self.asides: dict[str, FakeAudioOut] = {}
+
+    async def refer(self, identity: str, number: Number) -> None:
+        await self._ring()
+        self.done.append(("referred", identity, number.to))
+
+    async def ring(self, number: Number, name: str) -> str:
+        await self._ring()
+        self.done.append(("rang", number.to, number.trunk))
+        return "guest"
+
+    async def aside(self, guest: str) -> FakeAudioOut:
+        return self.asides.setdefault(guest, FakeAudioOut())
+
+    async def pressed(self, guest: str) -> str:
+        await asyncio.sleep(1.0 if self.keys else 1_000.0)
+        return self.keys.pop(0)
+
+    async def introduce(self, guest: str) -> None:
+        self.done.append(("introduced", guest))
+
+    async def hang_up(self, guest: str) -> None:
+        self.done.append(("hung up", guest))
+
+    async def _ring(self) -> None:
+        await asyncio.sleep(self.rings_s)
+        if self.refuses:
+            raise TransferFailed(self.refuses)
+
+
 class FakeRoom:
     def __init__(self) -> None:
+        self.phone: FakePhone | None = None
         self.audio_out = FakeAudioOut()
         self.states: list[tuple[float, AgentState]] = []
         self.captions: dict[str, FakeCaption] = {}

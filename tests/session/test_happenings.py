@@ -131,6 +131,7 @@ def test_a_call_in_which_all_of_it_happens_tells_nearly_all_of_it(eventful: Call
         "participant_left",
         "participant_muted",
         "participant_unheard",
+        "transfer_updated",
         "language_changed",
         "variables_changed",
         "user_speech_limit",
