@@ -111,6 +111,14 @@ OPENAPI: dict[str, Any] = {
             "parameters": _SESSION_ID,
             "post": _operation("Forget the caller's words of this turn", _TAKEN),
         },
+        "/v1/sessions/{id}/transfer": {
+            "parameters": _SESSION_ID,
+            "post": _operation(
+                "Put the caller through to a destination of the agent's file",
+                _TAKEN,
+                body=_object("destination", destination=_TEXT, summary=_TEXT),
+            ),
+        },
         "/v1/sessions/{id}/end": {
             "parameters": _SESSION_ID,
             "post": _operation("End the call, after `say` if it is given", _TAKEN, body=_object(say=_TEXT)),

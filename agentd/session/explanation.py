@@ -47,6 +47,7 @@ RULES: Mapping[str, str] = {
     "operator": "an operator interrupted",
     "speech_onset": "the caller began to make a sound",
     "caller_is_speaking": "the caller was making a sound",
+    "asked_to_wait": "the caller asked for a moment",
     "no_words": "there were no words in the sound",
     "false_interruption": "no words came in time",
     "acknowledgement": "it was an acknowledgement",
