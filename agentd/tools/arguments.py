@@ -45,7 +45,7 @@ class ArgumentsSchema:
 
     def parse(self, text: str) -> dict[str, Any]:
         """Arguments that fit, made to fit where nothing is lost ("2" for 2). Raises ToolArgumentsInvalid."""
-        value = _fitted(_loads(self._tool, text), self._schema)
+        value = _fitted(_loads(self._tool, text), self._schema, self._schema.get("$defs", {}))
         try:
             errors = sorted(self._validator.iter_errors(value), key=lambda error: error.json_path)
         except Unresolvable as error:
@@ -77,36 +77,51 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not allowed")
 
 
-def _fitted(value: Any, schema: Any) -> Any:
+def _fitted(value: Any, schema: Any, definitions: Mapping[str, Any]) -> Any:
     """`value`, with texts made numbers, numbers texts and so on where the schema wants it and nothing is lost."""
+    schema = _resolved(schema, definitions)
     if not isinstance(schema, Mapping):
         return value
     for option in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
-        if isinstance(option, Mapping) and _is_one_of(value, _types(option)):
-            return _inside(value, option)
+        resolved = _resolved(option, definitions)
+        if isinstance(resolved, Mapping) and _is_one_of(value, _types(resolved)):
+            return _inside(value, resolved, definitions)
     types = _types(schema) or _types_of_options(schema)
     if types and not _is_one_of(value, types):
         value = next((made for name in types if (made := _made(value, name)) is not _MISSING), value)
-    return _inside(value, schema)
+    return _inside(value, schema, definitions)
 
 
-def _inside(value: Any, schema: Mapping[str, Any]) -> Any:
+def _inside(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
-        return [_fitted(each, schema.get("items")) for each in value]
+        first = schema.get("prefixItems", ())
+        return [
+            _fitted(each, first[at] if at < len(first) else schema.get("items"), definitions)
+            for at, each in enumerate(value)
+        ]
     if isinstance(value, dict):
         properties = schema.get("properties", {})
         extra = schema.get("additionalProperties")
         required = schema.get("required", ())
         return {
-            name: _fitted(each, properties.get(name, extra))
+            name: _fitted(each, properties.get(name, extra), definitions)
             for name, each in value.items()
-            if each is not None or name in required or not _null_is_absence(properties.get(name))
+            if each is not None or name in required or not _null_is_absence(properties.get(name), definitions)
         }
     return value
 
 
-def _null_is_absence(schema: Any) -> bool:
+def _resolved(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """What a reference to one of the schema's own definitions leads to."""
+    reference = schema.get("$ref") if isinstance(schema, Mapping) else None
+    if not isinstance(reference, str) or not reference.startswith("#/$defs/"):
+        return schema
+    return definitions.get(reference.removeprefix("#/$defs/"), schema)
+
+
+def _null_is_absence(schema: Any, definitions: Mapping[str, Any]) -> bool:
     """Models write null for an argument that they leave out."""
+    schema = _resolved(schema, definitions)
     if not isinstance(schema, Mapping):
         return False
     types = _types(schema) or _types_of_options(schema)
