@@ -145,6 +145,7 @@ class _Talk:
             agents_dir=self.agents_dir,
             memory_dir=state_directory(self.daemon, os.environ) / "memory",
             tools_allow=self.daemon.tools_allow,
+            tool_process=self.daemon.tool_process,
             http_allow=self.daemon.http.allow,
         )
         agents = live_parts(settings).agents

@@ -62,6 +62,7 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
             agents_dir=setting.directory.absolute(),
             memory_dir=state_dir.absolute() / "memory",
             tools_allow=config.tools_allow,
+            tool_process=config.tool_process,
             http_allow=config.http.allow,
             livekit_url=credentials.websocket_url,
             api_key=credentials.api_key,

@@ -77,6 +77,48 @@ class HttpSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolProcessSection:
+    """What a process that runs Python tools sees and may use. The limits are the kernel's, for each process."""
+
+    env: tuple[str, ...] = setting(
+        "Variables of the daemon's environment that Python tools see, beside PATH, LANG, TZ and certificates' paths. "
+        "Name no key here that a tool does not need.",
+        default=(),
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        examples=("CRM_URL", "CRM_KEY"),
+        reload="restart",
+    )
+    memory_mib: int = setting(
+        "Address space; more is a MemoryError in the tool. 0: no limit.",
+        default=2048,
+        minimum=0,
+        maximum=1048576,
+        reload="restart",
+    )
+    cpu_s: int = setting(
+        "Processor time of one call, of all its threads; then SIGXCPU ends the process. 0: no limit.",
+        default=120,
+        minimum=0,
+        maximum=86400,
+        reload="restart",
+    )
+    open_files: int = setting(
+        "Open files and sockets. 0: no limit.", default=1024, minimum=0, maximum=1048576, reload="restart"
+    )
+    processes: int = setting(
+        "Processes and threads, on top of what the daemon's user has when the tool's process starts; the kernel does "
+        "not count those of root. 0: no limit.",
+        default=256,
+        minimum=0,
+        maximum=65536,
+        reload="restart",
+    )
+    file_mib: int = setting(
+        "Size of each file that is written. 0: no limit.", default=256, minimum=0, maximum=1048576, reload="restart"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEndpoint:
     """LiveKit's standard token endpoint, for front ends without a server of their own."""
 
@@ -123,6 +165,9 @@ class DaemonConfig:
         pattern=MODULE_PATTERN,
         examples=("tools.*", "acme.voice.*"),
         reload="restart",
+    )
+    tool_process: ToolProcessSection = setting(
+        "Processes of Python tools.", default_factory=ToolProcessSection, reload="restart"
     )
     http: HttpSection = setting("Outgoing HTTP.", default_factory=HttpSection, reload="restart")
     defaults: JsonObject = setting(

@@ -154,7 +154,7 @@ def _named(written: Node | None) -> Iterator[tuple[Mark, str]]:
         if isinstance(name, Scalar) and not name.is_null:
             yield name.mark, name.text
         elif isinstance(ref, Scalar) and ":" in ref.text:
-            yield ref.mark, ref.text.rpartition(":")[2]
+            yield ref.mark, ref.text.rpartition(":")[2].rpartition(".")[2]
 
 
 def _python_tools(
@@ -169,7 +169,8 @@ def _python_tools(
 
 
 def _python_ref(mark: Mark, pointer: str, ref: str, folder: Folder, allow: Sequence[str]) -> Iterator[Problem]:
-    module, _, function = ref.partition(":")
+    module, _, path = ref.partition(":")
+    function = path.partition(".")[0]
     root = module.partition(".")[0]
     if not any(fnmatchcase(module, pattern) for pattern in allow):
         message = f'"{module}" is not under a root that tools_allow permits'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from agentd.runtime.prepared import PreparedAgents
 from agentd.runtime.rejoin import rejoin_token
 from agentd.session.room import Room
 from agentd.session.session import Session
+from agentd.tools.confinement import Limits
 from agentd.tools.host import ToolHost
 from agentd.tools.http import WebhookClient
 from agentd.tools.memory import Memory
@@ -52,10 +54,25 @@ def live_parts(settings: WorkerSettings) -> LiveParts:
 
     def tool_kit() -> ToolKit:
         memory = Memory(settings.memory_dir) if settings.memory_dir is not None else None
-        host = ToolHost(settings.agents_dir, settings.tools_allow)
-        return ToolKit(host, WebhookClient(settings.http_allow), memory)
+        return ToolKit(tool_host(settings), WebhookClient(settings.http_allow), memory)
 
     return LiveParts(PreparedAgents(installed(), tool_kit), livekit_rooms(settings), Session)
+
+
+def tool_host(settings: WorkerSettings) -> ToolHost:
+    process = settings.tool_process
+    return ToolHost(
+        settings.agents_dir,
+        settings.tools_allow,
+        environment={name: os.environ[name] for name in process.env if name in os.environ},
+        limits=Limits(
+            memory_bytes=process.memory_mib << 20,
+            cpu_s=process.cpu_s,
+            open_files=process.open_files,
+            processes=process.processes,
+            file_bytes=process.file_mib << 20,
+        ),
+    )
 
 
 def livekit_rooms(settings: WorkerSettings) -> Rooms:

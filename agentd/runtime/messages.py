@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from agentd.config.daemon import ToolProcessSection
 from agentd.config.definition import AgentDefinition
 from agentd.runtime.status import Measure
 from agentd.tools.acts import Act
@@ -26,6 +27,7 @@ class WorkerSettings:
     agents_dir: Path
     memory_dir: Path | None = None  # of what agents remember of callers; None: nowhere
     tools_allow: tuple[str, ...] = ("tools.*",)
+    tool_process: ToolProcessSection = ToolProcessSection()
     http_allow: tuple[str, ...] = ()
     livekit_url: str = ""
     api_key: str = ""

@@ -34,6 +34,7 @@ from agentd.session.tool_gates import Gates
 from agentd.session.voice import WatchedVoice
 from agentd.session.waiting import WaitingTurn, WaitingTurns
 from agentd.tools.acts import Act
+from agentd.tools.session_tools import SessionTools
 from agentd.tools.spec import Caller, Event, ToolContext
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class Conversation:
     def __init__(self, setup: SessionSetup, started_at: float) -> None:
         self.setup = setup
         self.definition = setup.definition
-        self.tools = setup.tools
+        self.tools = SessionTools(setup.tools)
         self.gates = Gates()
         self.people = People(setup.definition.room.participants != "linked", setup.definition.name)
         restored = setup.restored
@@ -79,6 +80,7 @@ class Conversation:
         if restored is not None:
             self.variables.update(restored.variables)
             self.people.restore(restored.labels)
+            self.tools.change(restored.tools)
         self.history = History(restored.items, restored.ids) if restored else History()
         self.waiting = WaitingTurns(self.history)
         for turn in restored.unanswered if restored else ():
@@ -266,6 +268,11 @@ class Conversation:
         if values:
             self.variables.update(values)
             self.record("variables", values=dict(values))
+
+    def change_tools(self, changes: Mapping[str, Any]) -> None:
+        """See `ChangeTools`: the model knows of it when it is asked next."""
+        if done := self.tools.change(changes):
+            self.record("tools.changed", changes=done)
 
     def render(self, template: str, **more: Any) -> str:
         """A text of the agent file over the session's variables, and `more`; as it stands when one is missing."""

@@ -162,6 +162,13 @@ class ToolsRunning:
 
 
 @dataclass(frozen=True, slots=True)
+class InterruptionsAllowed:
+    """Whether the caller may cut the reply, from now on: a tool that it waits for can forbid it."""
+
+    allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyEnded:
     """The reply was played to its end, or was cut."""
 
@@ -190,6 +197,7 @@ TurnEvent = (
     | ReplyAudible
     | AgentWords
     | ToolsRunning
+    | InterruptionsAllowed
     | ReplyEnded
     | Tick
 )

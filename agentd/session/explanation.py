@@ -70,6 +70,8 @@ RULES: Mapping[str, str] = {
     "hook": "a hook wanted it so",
     "speaker_left": "whoever had held it has left",
     "most_people": "as many people as can be heard were there",
+    "tool_disallows_interruptions": "a tool did not want to be interrupted",
+    "tool_args_invalid": "the model had called its tools wrongly again and again",
     "attempts": "as many as are allowed had been made in this turn",
 }
 """Rules in words; one that is not here stands for itself."""

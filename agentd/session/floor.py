@@ -19,6 +19,7 @@ from agentd.session.events import (
     CommitRequested,
     Decision,
     Interrupt,
+    InterruptionsAllowed,
     LanguageSet,
     PauseSpeech,
     ReplyAudible,
@@ -33,7 +34,7 @@ from agentd.session.events import (
 )
 from agentd.session.turns import NOISE_S, TurnMachine, TurnState
 
-_OF_ALL = (ReplyStarted, ReplyAudible, AgentWords, ToolsRunning, ReplyEnded, LanguageSet, Tick)
+_OF_ALL = (ReplyStarted, ReplyAudible, AgentWords, ToolsRunning, InterruptionsAllowed, ReplyEnded, LanguageSet, Tick)
 _BY_OPERATORS = (CommitRequested, TurnDropped)
 
 

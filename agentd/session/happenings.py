@@ -91,10 +91,16 @@ EVENT_TYPES: Mapping[str, EventType] = {
         ),
         EventType(
             "tool_execution_updated",
-            "A tool was called, or has answered.",
-            ("tool.called", "tool.completed"),
+            "A tool was called, tells how far it has come (`progress`), or has answered.",
+            ("tool.called", "tool.progress", "tool.completed"),
             ("id", "name", "status", "duration", "arguments", "content"),
             ("arguments", "content"),
+        ),
+        EventType(
+            "tools_changed",
+            "A tool or a hook has changed what the model may call in this call.",
+            ("tools.changed",),
+            ("added", "removed"),
         ),
         EventType("error", "Something failed.", ("error", "hook.dropped"), ("where", "message")),
         EventType("close", "The call is over.", ("session.ended",), ("reason", "category", "duration")),
@@ -227,6 +233,11 @@ class Happenings:
         self.round[data["id"]] = {"id": data["id"], "name": data["name"], "arguments": data["arguments"]}
         yield "tool_execution_updated", _tool(data, status="started", duration=None, content=None)
 
+    def tool_progress(self, data: Mapping[str, Any]) -> _Told:
+        call = self.round.get(data["id"], {})
+        told = {**data, "arguments": call.get("arguments")}
+        yield "tool_execution_updated", _tool(told, status="progress", duration=None, content=data["text"])
+
     def tool_completed(self, data: Mapping[str, Any]) -> _Told:
         call = self.round.get(data["id"])
         status = {"ok": "done"}.get(data["outcome"], data["outcome"])
@@ -253,6 +264,12 @@ class Happenings:
 def _tool(data: Mapping[str, Any], *, status: str, duration: float | None, content: Any) -> dict[str, Any]:
     named = {name: data[name] for name in ("id", "name", "arguments")}
     return {**named, "status": status, "duration": duration, "content": content}
+
+
+def _tools_changed(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    changes = data["changes"]
+    added = [name for name, told in changes.items() if told is not None]
+    yield "tools_changed", {"added": added, "removed": [name for name, told in changes.items() if told is None]}
 
 
 def _user_state(_: Happenings, data: Mapping[str, Any]) -> _Told:
@@ -367,7 +384,9 @@ _HANDLERS: Mapping[str, Callable[[Happenings, Mapping[str, Any]], _Told]] = {
     "speech.finished": _speech_finished,
     "decision": _decision,
     "tool.called": Happenings.tool_called,
+    "tool.progress": Happenings.tool_progress,
     "tool.completed": Happenings.tool_completed,
+    "tools.changed": _tools_changed,
     "context.truncated": _context("ContextTruncated"),
     "context.summarized": _context("ContextSummarized"),
     "context.edited": _context("ContextEdited"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentd.session.causes import Causes, causes
-from agentd.session.events import AgentWords, ToolsRunning, TurnEvent, Voice
+from agentd.session.events import AgentWords, InterruptionsAllowed, ToolsRunning, TurnEvent, Voice
 from agentd.session.plan import Plan
 from agentd.session.reply import Reply
 from agentd.session.room import RoomEvent
@@ -40,7 +40,7 @@ class ReplyTells:
     """What this reply does that turn-taking must know, if it was not cut since."""
 
     reply: Reply
-    event: AgentWords | ToolsRunning
+    event: AgentWords | ToolsRunning | InterruptionsAllowed
 
 
 @dataclass(frozen=True, slots=True)

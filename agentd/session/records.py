@@ -53,6 +53,9 @@ turn.agent         reply, turn, text (all that was heard), interrupted, purpose,
 decision           rule, action (commit_turn, interrupt, pause, resume, ignore ...), value, detail; speaker (of several)
 tool.called        reply, id, name, arguments, speaker (whose turn led to it)
 tool.completed     reply, id, name, content, is_error, outcome, duration_s
+tool.progress      reply, id, name, text: how far a tool has come that runs
+tools.changed      changes (by name: null for a tool that goes, true for one of the agent file that comes back, or ref,
+                   name, description, parameters, timeout_s of Python code that the model may call from now on)
 context.truncated  items (the oldest, forgotten for good; system messages are not counted and stay), later (of the
                    caller's current turn, left out of one request), tokens_before, tokens, rule, value
 context.summarized items (the oldest, replaced), text (the system message that stands for them), tokens_before, tokens,

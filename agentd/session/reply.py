@@ -20,7 +20,7 @@ from agentd.session import resilience
 from agentd.session.captions import Captions
 from agentd.session.conversation import Conversation
 from agentd.session.early import SEGMENTS_CAPACITY, usable
-from agentd.session.events import AgentWords, ToolsRunning, Voice
+from agentd.session.events import AgentWords, InterruptionsAllowed, ToolsRunning, Voice
 from agentd.session.history import Draft, ToolRound, agent_id
 from agentd.session.markup import plain
 from agentd.session.phrases import phrase
@@ -45,7 +45,7 @@ class Reply:
         plan: Plan,
         background: asyncio.TaskGroup,
         audible: Callable[[bool], None],
-        tell: Callable[[AgentWords | ToolsRunning], None],
+        tell: Callable[[AgentWords | ToolsRunning | InterruptionsAllowed], None],
     ) -> None:
         self.plan = plan
         self.failed = False
@@ -174,7 +174,7 @@ class Reply:
     async def _generate(self) -> None:
         steps = self._conversation.definition.limits.max_tool_steps
         for step in range(steps + 1):
-            calls = await self._answer(last=step == steps)
+            calls = await self._answer(last=step == steps or self._calls.beyond_repair)
             if not calls or self._settled or not await self._run_tools(calls):
                 return
 
@@ -278,6 +278,15 @@ class Reply:
     def voice(self) -> Voice:
         """Whose turn it answers."""
         return self.plan.voice
+
+    @property
+    def interruptible(self) -> bool:
+        return self.plan.interruptible
+
+    @property
+    def holds_the_floor(self) -> bool:
+        """Nobody may cut it now, without force."""
+        return not self.plan.interruptible or self._calls.forbid_interruptions
 
     @property
     def quiet(self) -> bool:

@@ -47,7 +47,7 @@ class Restored:
     `entered`: which hooks (by their key) were given which of the events that a call begins with.
     `waiting`: what was asked to be said and had not begun. `warned`: the caller knows that time is running out.
     `labels`: of several people, by identity. `speaker`: whose turn was answered last. `unanswered`: turns that waited
-    for the floor.
+    for the floor. `tools`: what tools and hooks have changed in what the model may call.
     """
 
     items: tuple[ChatItem, ...] = ()
@@ -72,6 +72,7 @@ class Restored:
     labels: Mapping[str, str] = field(default_factory=dict)
     speaker: Speaker | None = None
     unanswered: tuple[WaitingTurn, ...] = ()
+    tools: Mapping[str, Any] = field(default_factory=dict)
 
 
 def restore(records: Iterable[Record]) -> Restored:
@@ -129,6 +130,7 @@ class _Restoring:
     language: str = ""
     entered: set[tuple[str, str]] = field(default_factory=set)
     transfer: str = ""
+    tools: dict[str, Any] = field(default_factory=dict)
     held: list[Mapping[str, Any]] = field(default_factory=list)  # turns of the caller that hooks had not let pass yet
 
     def __post_init__(self) -> None:
@@ -346,6 +348,9 @@ class _Restoring:
             ToolResult(call_id=data["id"], name=name, content=data["content"], is_error=data["is_error"])
         )
 
+    def on_tools_changed(self, data: Mapping[str, Any]) -> None:
+        self.tools |= data["changes"]
+
     # Hooks.
 
     def on_hook_entered(self, data: Mapping[str, Any]) -> None:
@@ -398,6 +403,7 @@ class _Restoring:
             labels=self.labels,
             speaker=self.turn_of.get(self.again[1]) if self.again else self.speaker,
             unanswered=self.waiting_turns.all(),
+            tools=self.tools,
         )
 
 

@@ -404,7 +404,7 @@ class Session(Controls):
 
     async def _interrupt_now(self, rule: str, *, force: bool) -> None:
         """Somebody cuts what is being said; where the call was to end with it, it ends."""
-        if self._reply is not None and not self._reply.plan.interruptible and not force:
+        if self._reply is not None and self._reply.holds_the_floor and not force:
             self._conversation.record("decision", rule="not_interruptible", action="KeepSpeaking", value="")
             return
         self._conversation.record("decision", rule=rule, action="Interrupt", value="")

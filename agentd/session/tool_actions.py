@@ -6,7 +6,17 @@ from collections.abc import Callable
 
 from agentd.session.conversation import Conversation
 from agentd.tools.acts import Act, EndSession, LetBeQuiet, SayText, TransferCall
-from agentd.tools.spec import Action, EndCall, LeaveMessage, Say, SetLanguage, SetVariables, Transfer, Wait
+from agentd.tools.spec import (
+    Action,
+    ChangeTools,
+    EndCall,
+    LeaveMessage,
+    Say,
+    SetLanguage,
+    SetVariables,
+    Transfer,
+    Wait,
+)
 
 
 def carry_out(action: Action, conversation: Conversation, do: Callable[[Act], object]) -> None:
@@ -14,6 +24,8 @@ def carry_out(action: Action, conversation: Conversation, do: Callable[[Act], ob
     match action:
         case SetVariables(values=values):
             conversation.set_variables(values)
+        case ChangeTools(changes=changes):
+            conversation.change_tools(changes)
         case SetLanguage(language=language):
             conversation.choose_language(language, "tool")
         case Say(text=text, interruptible=interruptible):

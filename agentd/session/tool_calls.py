@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from agentd.providers.llm import ToolCall, ToolResult
 from agentd.session.conversation import Conversation
-from agentd.session.events import ToolsRunning, Voice
+from agentd.session.events import InterruptionsAllowed, ToolsRunning, Voice
 from agentd.session.history import ToolRound, tools_id
 from agentd.session.tool_actions import carry_out
 from agentd.tools.spec import Action, EndCall, Say, SetLanguage, ToolOutcome
+
+REPAIRS = 2
+"""How often in a row the model may mend calls that no tool could take; then it answers without tools."""
+
+_REPAIRABLE = ("invalid_arguments", "unknown_tool")
 
 
 class CallingReply(Protocol):
@@ -26,6 +32,9 @@ class CallingReply(Protocol):
 
     @property
     def voice(self) -> Voice: ...
+
+    @property
+    def interruptible(self) -> bool: ...
 
     @property
     def quiet(self) -> bool: ...
@@ -43,12 +52,22 @@ class ToolCalls:
         conversation: Conversation,
         reply: CallingReply,
         background: asyncio.TaskGroup,
-        tell: Callable[[ToolsRunning], None],
+        tell: Callable[[ToolsRunning | InterruptionsAllowed], None],
     ) -> None:
         self._conversation = conversation
         self._reply = reply
         self._background = background
         self._tell = tell
+        self._holding: set[str] = set()  # calls that run and forbid interruptions
+        self._wrong = 0  # rounds in a row in which every call was one that no tool could take
+
+    @property
+    def forbid_interruptions(self) -> bool:
+        return bool(self._holding)
+
+    @property
+    def beyond_repair(self) -> bool:
+        return self._wrong > REPAIRS
 
     def begin(self, calls: Sequence[ToolCall]) -> ToolRound:
         """Puts the calls into the history and on record, before any of them is made."""
@@ -79,7 +98,14 @@ class ToolCalls:
                     self._complete(tool_round, _cancelled(call))  # here, as a task that has not begun never will
             raise
         self._tell(ToolsRunning(False))
-        return any(task.result().reply for task in tasks)
+        outcomes = [task.result() for task in tasks]
+        self._count_wrong([outcome.outcome for outcome in outcomes])
+        return any(outcome.reply for outcome in outcomes)
+
+    def _count_wrong(self, outcomes: list[str]) -> None:
+        self._wrong = self._wrong + 1 if all(outcome in _REPAIRABLE for outcome in outcomes) else 0
+        if self.beyond_repair:
+            self._conversation.record("decision", rule="tool_args_invalid", action="AnswerWithoutTools", value="")
 
     async def _wait_with_filler(self, calls: Sequence[ToolCall], tasks: list[asyncio.Task[ToolOutcome]]) -> None:
         fillers = [filler for call in calls if (filler := self._conversation.filler(call.name)) is not None]
@@ -92,13 +118,19 @@ class ToolCalls:
 
     async def _run_one(self, tool_round: ToolRound, call: ToolCall) -> ToolOutcome:
         conversation, reply = self._conversation, self._reply
-        context = conversation.tool_context(reply.say_for_tool, reply.voice)
+        context = replace(
+            conversation.tool_context(reply.say_for_tool, reply.voice),
+            update=lambda text: self._progress(call, text),
+            hold=lambda: self._hold(call.id),
+        )
         stopped = conversation.gates.stop(call, conversation.tools.options(call.name), context)
         try:
             outcome = stopped or await conversation.tools.run(call, context)
         except asyncio.CancelledError:
             self._complete(tool_round, _cancelled(call))
             raise
+        finally:
+            self._let_go(call.id)
         self._complete(tool_round, outcome)
         for action in outcome.actions:
             await self._carry_out(action)
@@ -118,6 +150,23 @@ class ToolCalls:
                 await self._reply.language_changed()
             case _:
                 carry_out(action, self._conversation, self._conversation.act)
+
+    async def _progress(self, call: ToolCall, text: str) -> None:
+        """Said where the caller hears nothing else."""
+        self._conversation.record("tool.progress", reply=self._reply.number, id=call.id, name=call.name, text=text)
+        if self._reply.quiet:
+            await self._reply.say_for_tool(text)
+
+    def _hold(self, call_id: str) -> None:
+        if not self._holding:
+            self._tell(InterruptionsAllowed(False))
+        self._holding.add(call_id)
+
+    def _let_go(self, call_id: str) -> None:
+        if call_id in self._holding:
+            self._holding.discard(call_id)
+            if not self._holding:
+                self._tell(InterruptionsAllowed(self._reply.interruptible))
 
     def _complete(self, tool_round: ToolRound, outcome: ToolOutcome) -> None:
         result = outcome.result

@@ -10,6 +10,7 @@ from agentd.session.events import (
     AgentWords,
     Decision,
     Interrupt,
+    InterruptionsAllowed,
     Overlap,
     OverlapJudged,
     PauseSpeech,
@@ -58,6 +59,8 @@ class Yielding:
                 self._agent_words(text)
             case ToolsRunning(running):
                 self._set(tools=running and self.state.agent is not Agent.SILENT)
+            case InterruptionsAllowed(allowed):
+                return self._allow_interruptions(allowed=allowed)
             case ReplyEnded():
                 return self._reply_ended()
             case OverlapJudged():
@@ -70,6 +73,16 @@ class Yielding:
         listens = self._here.listens or self.state.pushing
         self._set(held=self.user_speaking and listens and self._here.can_interrupt and not self.state.noisy)
         return [PauseSpeech(rule="caller_is_speaking")] if self.state.held else []
+
+    def _allow_interruptions(self, *, allowed: bool) -> list[Decision]:
+        if self.state.agent is Agent.SILENT:
+            return []
+        held = self.state.held and not allowed
+        self._set(interruptible=allowed)
+        if not held:
+            return []
+        self._set(held=False, hold_until=None)
+        return [ResumeSpeech(rule="tool_disallows_interruptions")]
 
     def _agent_words(self, text: str) -> None:
         before = "" if self.state.replying_anew else self.state.asked

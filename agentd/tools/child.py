@@ -9,52 +9,43 @@ async runs in a thread, so that async leftovers of earlier calls go on; async fu
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import dataclasses
 import datetime
 import enum
-import fnmatch
-import importlib
 import inspect
 import json
 import os
-import resource
 import signal
 import socket
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from difflib import get_close_matches
-from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 from agentd import ipc
 from agentd.providers.chat import ChatContext
-from agentd.tools import signature
-from agentd.tools.context import Participant, RunContext, Session
+from agentd.tools.confinement import Limits, begin_call, confine, worn
+from agentd.tools.context import Participant, RunContext, Session, ToolChanges
 from agentd.tools.hook_signature import HookFunction, change_of, describe_hook, event_of
+from agentd.tools.loading import allowed_by, function_at, reference_to, tools_at
+from agentd.tools.signature import SignatureRefused, ToolFunction
 from agentd.tools.text import for_model
 
-MEMORY_VARIABLE = "AGENTD_TOOL_MEMORY_BYTES"
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _TRACEBACK_CHARACTERS = 8192
 _MESSAGE_CHARACTERS = 500
 _VARIABLES_CHARACTERS = 1024 * 1024
 
 
-Loaded = TypeVar("Loaded", signature.ToolFunction, HookFunction)
-
-
 class Child:
     """Answers the worker's requests in order."""
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(self, link: socket.socket, limits: Limits) -> None:
         self._link = link
+        self._limits = limits
         self._pid = os.getpid()
         self._sending = threading.Lock()
-        self._functions: dict[str, signature.ToolFunction] = {}
+        self._functions: dict[str, ToolFunction] = {}
         self._hooks: dict[str, HookFunction] = {}
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="tool")
 
@@ -87,38 +78,49 @@ class Child:
         _end_group()
 
     def _describe(self, ref: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        found = _loaded(self._load, ref, request)
-        if isinstance(found, dict):
-            return found
-        return {
-            "ref": ref,
-            "name": found.name,
-            "description": found.description,
-            "parameters": found.arguments.schema,
-            "strict": found.arguments.strict,
-        }
+        return _told(ref, lambda: {"tools": self._tools(ref, request["allow"])})
 
     def _describe_hook(self, ref: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        found = _loaded(self._load_hook, ref, request)
-        return found if isinstance(found, dict) else {"ref": ref}
+        return _told(ref, lambda: {"hook": self._load_hook(ref, request["allow"]) is not None})
 
-    def _load(self, ref: str, allow: list[str]) -> signature.ToolFunction:
+    def _tools(self, ref: str, allow: list[str]) -> list[dict[str, Any]]:
+        """What the model is told of the tools at `ref`. Raises SignatureRefused, and what the user's module raises."""
+        found = tools_at(ref, allowed_by(allow))
+        self._functions |= dict(found)
+        return [
+            {"ref": own, "name": tool.name, "description": tool.description, "parameters": tool.arguments.schema}
+            for own, tool in found
+        ]
+
+    def _load(self, ref: str, allow: list[str]) -> ToolFunction:
         if ref not in self._functions:
-            self._functions[ref] = signature.describe(_function(ref, allow))
+            self._tools(ref, allow)
         return self._functions[ref]
 
     def _load_hook(self, ref: str, allow: list[str]) -> HookFunction:
         if ref not in self._hooks:
-            self._hooks[ref] = describe_hook(_function(ref, allow))
+            self._hooks[ref] = describe_hook(function_at(ref, allowed_by(allow)))
         return self._hooks[ref]
+
+    def _changes(self, allow: list[str]) -> ToolChanges:
+        """For tools that add tools: what they name is described at once, so that a mistake is theirs."""
+
+        def described(tool: Any) -> list[dict[str, Any]]:
+            ref = tool if isinstance(tool, str) else reference_to(tool, allowed_by(allow))
+            if not allowed_by(allow)(ref.partition(":")[0]):
+                raise SignatureRefused(f"{ref}: tools_allow ({', '.join(allow)}) does not permit it")
+            return self._tools(ref, allow)
+
+        return ToolChanges(described)
 
     async def _run(self, request: Mapping[str, Any]) -> None:
         call = request["call"]
         self.send({"type": "started", "call": call})
+        begin_call(self._limits)
         context = _context(
             request["context"],
-            lambda text: self.send({"type": "say", "call": call, "text": text}),
-            lambda act, values: self.send({"type": "act", "call": call, "act": act, "values": values}),
+            lambda kind, told: self.send({"type": kind, "call": call, **told}),
+            self._changes(request["allow"]),
         )
         before = json.dumps(context.variables, sort_keys=True, default=str)
         try:
@@ -140,7 +142,8 @@ class Child:
         else:
             ends, words = context.call_ends
             answer = {"outcome": "ok", **told, "variables": variables, "end_call": ends, "end_say": words}
-        self.send({"type": "result", "call": call, **answer})
+            answer["tools"] = context.tools.made
+        self.send({"type": "result", "call": call, **answer, "worn": worn(self._limits)})
 
     async def _hook(self, request: Mapping[str, Any], context: RunContext) -> dict[str, Any] | None:
         """Gives the event to the function; the answer counts where it changes a turn."""
@@ -167,39 +170,15 @@ class Child:
         return await result if inspect.isawaitable(result) else result
 
 
-def _loaded(load: Callable[[str, list[str]], Loaded], ref: str, request: Mapping[str, Any]) -> Loaded | dict[str, Any]:
+def _told(ref: str, load: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What was loaded, or its problem."""
     try:
-        return load(ref, request["allow"])
-    except signature.SignatureRefused as refusal:
+        return {"ref": ref, **load()}
+    except SignatureRefused as refusal:
         return {"ref": ref, "problem": f"{ref}: {refusal}"}
     except BaseException as error:  # user code runs at import: whatever it raises is its answer
         traceback.print_exc()
         return {"ref": ref, "problem": f"{ref}: {_short(error)}"}
-
-
-def _function(ref: str, allow: list[str]) -> Callable[..., Any]:
-    """Raises SignatureRefused, and what the module raises when it is imported."""
-    module_name, _, name = ref.partition(":")
-    module = importlib.import_module(module_name)
-    function = module.__dict__.get(name)
-    if function is None:
-        raise signature.SignatureRefused(f"there is no {name} in {module_name} ({_instead(name, module)})")
-    if not inspect.isfunction(function):
-        raise signature.SignatureRefused("it is no Python function")
-    if not any(fnmatch.fnmatchcase(function.__module__, pattern) for pattern in allow):
-        raise signature.SignatureRefused(
-            f"it is defined in {function.__module__}, which tools_allow ({', '.join(allow)}) does not permit"
-        )
-    return function
-
-
-def _instead(name: str, module: ModuleType) -> str:
-    public = [key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")]
-    own = [key for key in public if vars(module)[key].__module__ == module.__name__]
-    if near := get_close_matches(name, own, 1):
-        return f"did you mean {near[0]}?"
-    return f"it has: {', '.join(own[:10]) or 'no function'}"
 
 
 def as_text(result: Any) -> str:
@@ -223,15 +202,13 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _context(
-    data: Mapping[str, Any], say: Callable[[str], None], act: Callable[[str, dict[str, Any]], None]
-) -> RunContext:
+def _context(data: Mapping[str, Any], tell: Callable[[str, dict[str, Any]], None], tools: ToolChanges) -> RunContext:
     return RunContext(
         session=Session(**data["session"]),
         participant=Participant(**data["participant"]),
         variables=data["variables"],
-        say=say,
-        act=act,
+        tell=tell,
+        tools=tools,
         history=ChatContext.from_dict(data["history"]) if data["history"] else None,
     )
 
@@ -260,20 +237,9 @@ def _end_group() -> None:
     os._exit(0)
 
 
-def _confine() -> None:
-    """No core dumps, no new privileges, an end with the worker's, and the memory limit that was asked for."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if limit := int(os.environ.pop(MEMORY_VARIABLE, "0")):
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-
-
 def main() -> None:
-    _confine()
-    asyncio.run(Child(ipc.parent_socket()).serve())
+    limits = confine()
+    asyncio.run(Child(ipc.parent_socket(), limits).serve())
 
 
 if __name__ == "__main__":

@@ -89,4 +89,3 @@ def _limited(schema: dict[str, Any], each: Any) -> dict[str, Any]:
         if isinstance(value, int | float | str) and not isinstance(value, bool):
             schema = {**schema, keyword: value}
     return schema
-

@@ -45,15 +45,44 @@ class Said:
         yield
 
 
+class ToolChanges:
+    """The tools that the model has in this call. What is changed holds once the function has returned, from the
+    model's next step to the end of the call; other calls have what the agent file says."""
+
+    __slots__ = ("_describe", "made")
+
+    def __init__(self, describe: Callable[[Any], list[dict[str, Any]]] | None = None) -> None:
+        self._describe = describe
+        self.made: dict[str, Any] = {}
+        """By name: None for a tool that goes, True for one of the agent file that comes back, or its description."""
+
+    def add(self, *tools: Any, timeout: float = 8.0) -> None:
+        """Each is a function, a method or an object at the top of a module under `tools_allow`; its reference
+        ("tools.shop:refund"); or the bare name of a tool of the agent file that was removed. `timeout`: seconds until
+        a call of it is ended. Raises an error that says what is wrong with one of them."""
+        if not 0.1 <= timeout <= 120:
+            raise ValueError(f"a tool's timeout is 0.1 to 120 seconds, not {timeout}")
+        for tool in tools:
+            if isinstance(tool, str) and ":" not in tool:
+                self.made[tool] = True
+            elif self._describe is not None:
+                self.made |= {each["name"]: {**each, "timeout_s": timeout} for each in self._describe(tool)}
+
+    def remove(self, *names: str) -> None:
+        """Takes these from the model, by the names that it knows them by; nothing where it has none of that name."""
+        self.made |= dict.fromkeys(names)
+
+
 class RunContext:
-    """A parameter annotated `RunContext` is filled in by agentd and is not shown to the model.
+    """A parameter annotated `RunContext`, or named `ctx` or `context` without a hint, is filled in by agentd and is not
+    shown to the model.
 
     `history` is the conversation as it was when the function was called, its newest part where it is long.
     `variables` are the session's: what the tool changes in them is kept for later turns and tools, once it has
-    returned; a variable that it deletes becomes None.
+    returned; a variable that it deletes becomes None. `tools`: those that the model has.
     """
 
-    __slots__ = ("_act", "_end", "_say", "history", "participant", "session", "variables")
+    __slots__ = ("_end", "_tell", "history", "participant", "session", "tools", "variables")
 
     def __init__(
         self,
@@ -61,16 +90,17 @@ class RunContext:
         session: Session | None = None,
         participant: Participant | None = None,
         variables: dict[str, Any] | None = None,
-        say: Callable[[str], None] | None = None,
-        act: Callable[[str, dict[str, Any]], None] | None = None,
+        tell: Callable[[str, dict[str, Any]], None] | None = None,
+        tools: ToolChanges | None = None,
         history: ChatContext | None = None,
     ) -> None:
+        """`tell`: takes what is asked of the session while the function runs, by its kind."""
         self.session = session or Session()
         self.participant = participant or Participant()
         self.variables = {} if variables is None else variables
+        self.tools = tools or ToolChanges()
         self.history = history or ChatContext()
-        self._say = say
-        self._act = act
+        self._tell = tell
         self._end: tuple[bool, str | None] = (False, None)
 
     @property
@@ -80,9 +110,17 @@ class RunContext:
 
     def say(self, text: str) -> Said:
         """Has the agent say this now, while the tool goes on. Works with and without `await`."""
-        if self._say is not None and text.strip():
-            self._say(text)
-        return Said()
+        return self._send("say", {"text": text}) if text.strip() else Said()
+
+    def update(self, text: str) -> Said:
+        """Tells how far the tool has come: an event for who follows the call, and said where nothing else is being
+        said. Works with and without `await`."""
+        return self._send("update", {"text": text}) if text.strip() else Said()
+
+    def disallow_interruptions(self) -> Said:
+        """Until the tool has returned the caller cannot cut what the agent says, nor end the tool by it. In a hook it
+        has no effect. Works with and without `await`."""
+        return self._send("hold", {})
 
     def generate_reply(
         self,
@@ -102,8 +140,11 @@ class RunContext:
         return self._ask("interrupt", {"force": force})
 
     def _ask(self, act: str, values: dict[str, Any]) -> Said:
-        if self._act is not None:
-            self._act(act, values)
+        return self._send("act", {"act": act, "values": values})
+
+    def _send(self, kind: str, told: dict[str, Any]) -> Said:
+        if self._tell is not None:
+            self._tell(kind, told)
         return Said()
 
     def end_call(self, say: str | None = None) -> None:

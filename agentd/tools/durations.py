@@ -14,7 +14,8 @@ _DURATION = re.compile(
 def duration_of(text: str) -> datetime.timedelta:
     """Raises ValueError; years and months, which have no fixed length, are no duration here."""
     found = _DURATION.fullmatch(text)
-    parts = {name: float(value) for name, value in found.groupdict().items() if name != "sign" and value} if found else {}
+    named = found.groupdict() if found else {}
+    parts = {name: float(value) for name, value in named.items() if name != "sign" and value}
     if not found or not parts:
         raise ValueError(f"{text!r} is no duration: write PT90M, or P2D")
     length = datetime.timedelta(**parts)

@@ -17,6 +17,7 @@ from typing import Any
 
 from agentd.errors import ToolCrashed, ToolError, ToolTimeout
 from agentd.tools import process
+from agentd.tools.confinement import Limits
 from agentd.tools.process import NotStarted, PythonResult, ToolProcess
 from agentd.tools.snapshot import Scratch, copy_code
 from agentd.tools.spec import Event, ToolContext
@@ -32,17 +33,25 @@ IDLE_PROCESSES = 2  # about 13 MiB each; starting one takes 0.1 s
 class Description:
     """A Python tool as its type hints and docstring tell it."""
 
+    ref: str
     name: str
     description: str
     parameters: Mapping[str, Any]
-    strict: bool
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Description:
+        """From what a tool process tells, or a journal. Raises KeyError, TypeError."""
+        if not isinstance(told["parameters"], Mapping):
+            raise TypeError("a tool's parameters are a JSON Schema")
+        texts = {name: str(told[name]) for name in ("ref", "name", "description")}
+        return cls(**texts, parameters=told["parameters"])
 
 
 class ToolHost:
     """One a worker and generation; shared by the agents of the generation.
 
     `environment`: what the tools see beside PATH, HOME, LANG and their like; nothing else of ours is theirs.
-    `memory_limit_bytes`: address space of each process. `scratch_dir`: where code and working directories go.
+    `limits`: of each process. `scratch_dir`: where code and working directories go.
     """
 
     def __init__(
@@ -53,14 +62,14 @@ class ToolHost:
         environment: Mapping[str, str] | None = None,
         processes: int = PROCESSES,
         idle_processes: int = IDLE_PROCESSES,
-        memory_limit_bytes: int | None = None,
+        limits: Limits = Limits(),  # noqa: B008 -- frozen
         scratch_dir: Path | None = None,
     ) -> None:
         self._agents_dir = agents_dir
         self._allow = tuple(tools_allow)
         self._environment = dict(environment or {})
         self._idle_processes = idle_processes
-        self._memory_limit_bytes = memory_limit_bytes
+        self._limits = limits
         self._scratch_dir = scratch_dir
         self._scratch: Scratch | None = None
         self._copying = asyncio.Lock()
@@ -74,10 +83,11 @@ class ToolHost:
         """The processes that there are now."""
         return tuple(each.pid for each in (*self._idle, *self._busy))
 
-    async def describe(self, refs: Sequence[str]) -> dict[str, Description]:
-        """Imports the code in a tool process. Raises ToolError with every reason."""
+    async def describe(self, refs: Sequence[str]) -> dict[str, tuple[Description, ...]]:
+        """Imports the code in a tool process: by reference the tool there, or those of an object. Raises ToolError with
+        every reason."""
         found = await self._describe_all(refs, hooks=False)
-        return {each["ref"]: _description(each) for each in found}
+        return {each["ref"]: tuple(Description.of(tool) for tool in each["tools"]) for each in found}
 
     async def check_hooks(self, refs: Sequence[str]) -> None:
         """Imports the code of hooks. Raises ToolError with every reason."""
@@ -129,8 +139,9 @@ class ToolHost:
                 await asyncio.to_thread(scratch.remove)
 
     def _allows(self, ref: str) -> bool:
-        module, _, name = ref.partition(":")
-        return name.isidentifier() and any(fnmatch.fnmatchcase(module, pattern) for pattern in self._allow)
+        module, _, path = ref.partition(":")
+        named = all(part.isidentifier() for part in path.split("."))
+        return named and any(fnmatch.fnmatchcase(module, pattern) for pattern in self._allow)
 
     async def _describe(self, refs: Sequence[str], *, hooks: bool) -> list[dict[str, Any]]:
         async with self._slots:
@@ -176,13 +187,15 @@ class ToolHost:
             home=await asyncio.to_thread(scratch.home),
             allow=self._allow,
             environment=self._environment,
-            memory_limit_bytes=self._memory_limit_bytes,
+            limits=self._limits,
         )
         self._busy.add(each)
         return each
 
     async def _give_back(self, each: ToolProcess) -> None:
-        if self._closed or len(self._idle) >= self._idle_processes:
+        if each.worn:
+            logger.info("ended a tool process that is worn out", extra={"pid": each.pid, "left": each.worn})
+        if self._closed or each.worn or len(self._idle) >= self._idle_processes:
             await self._end(each)
         else:
             self._busy.discard(each)
@@ -213,12 +226,3 @@ class ToolHost:
                 raise ToolError(f"the tools' code cannot be copied: {error}") from error
             raise
         return scratch
-
-
-def _description(found: Mapping[str, Any]) -> Description:
-    return Description(
-        name=str(found["name"]),
-        description=str(found["description"]),
-        parameters=found["parameters"],
-        strict=found["strict"] is True,
-    )

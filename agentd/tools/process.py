@@ -12,13 +12,15 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from agentd import ipc, logs
 from agentd.errors import ToolCrashed
 from agentd.tools.acts import Act, GenerateReply, InterruptSpeech
+from agentd.tools.confinement import Limits
+from agentd.tools.family import MARK, Relative, descendants, end_family
 from agentd.tools.spec import Event, ToolContext
 from agentd.tools.text import for_speech
 
@@ -32,8 +34,6 @@ HISTORY_BYTES = 64 * 1024
 """Of the conversation's JSON, told to each call: the newest."""
 
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
-_MARK = "AGENTD_TOOL_PROCESS"
-_SWEEPS = 5  # a process can start another while we look; each pass finds what the one before missed
 
 
 class NotStarted(Exception):
@@ -42,7 +42,8 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonResult:
-    """`outcome`: ok, error or invalid_arguments. `end_say` is meant only when `end_call`. `change`: a hook's answer."""
+    """`outcome`: ok, error or invalid_arguments. `end_say` is meant only when `end_call`. `change`: a hook's answer.
+    `tools`: what it changes in the session's tools, as `ToolChanges.made` has it."""
 
     outcome: str
     content: str
@@ -51,6 +52,7 @@ class PythonResult:
     end_say: str | None = None
     traceback: str = ""
     change: Mapping[str, Any] | None = None
+    tools: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ToolProcess:
@@ -63,6 +65,8 @@ class ToolProcess:
         self._allow = list(allow)
         self._calls = itertools.count(1)
         self._loop = asyncio.get_running_loop()
+        self.worn = ""
+        """Why it should take no further call; "" while it may."""
         child.process.on_exit(self._exited)
 
     @property
@@ -110,23 +114,29 @@ class ToolProcess:
 
     async def end(self) -> None:
         """SIGTERM, 250 ms, SIGKILL to the group; then whatever left the group, and the scratch directory."""
+        known = list[Relative]()
         try:
-            await self._child.process.stop(KILL_GRACE_S)
+            known = await asyncio.to_thread(descendants, self.pid) if self.alive else []
         finally:
-            self._child.link.abort()
-            await asyncio.to_thread(_clear, self._mark, self._home)
-            await self._child.link.wait_closed()
+            try:
+                await self._child.process.stop(KILL_GRACE_S)
+            finally:
+                self._child.link.abort()
+                await asyncio.to_thread(self._clear, known)
+                await self._child.link.wait_closed()
+
+    def _clear(self, known: list[Relative]) -> None:
+        end_family(self.pid, self._mark, self._home, known)
+        shutil.rmtree(self._home, ignore_errors=True)
 
     async def _result(self, call: int, context: ToolContext) -> PythonResult:
         for said in itertools.count():
             message = await self._receive(None, lambda message: message.get("call") == call)
             if message["type"] == "result":
+                self.worn = str(message.get("worn", ""))
                 return _result(message)
-            if message["type"] == "say" and context.say is not None and said < _MAX_SAYS:
-                await context.say(for_speech(str(message.get("text", ""))))
-            act = _act(message) if message["type"] == "act" else None
-            if act is not None and context.act is not None and said < _MAX_SAYS:
-                context.act(act)
+            if said < _MAX_SAYS:
+                await _take(message, context)
         raise AssertionError
 
     async def _receive(self, kind: str | None, wanted: Any) -> dict[str, Any]:
@@ -164,16 +174,14 @@ async def start(
     home: Path,
     allow: Sequence[str],
     environment: Mapping[str, str],
-    memory_limit_bytes: int | None,
+    limits: Limits,
 ) -> ToolProcess:
     """A process that is ready for calls. Raises ToolCrashed."""
     mark = secrets.token_hex(16)
     env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     paths = os.pathsep.join(map(str, (code, *ipc.own_path())))
     env |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
-    env |= {**environment, _MARK: mark}
-    if memory_limit_bytes:
-        env["AGENTD_TOOL_MEMORY_BYTES"] = str(memory_limit_bytes)
+    env |= {**environment, MARK: mark, **limits.to_environment()}
     try:
         child = await ipc.spawn_child(
             [sys.executable, "-P", "-m", "agentd.tools.child"],
@@ -209,6 +217,20 @@ def _plain(context: ToolContext) -> dict[str, Any]:
     }
 
 
+async def _take(message: Mapping[str, Any], context: ToolContext) -> None:
+    """What the function asks for while it runs. A hook's progress is speech: it is no call that somebody follows."""
+    text = for_speech(str(message.get("text", "")))
+    match message["type"]:
+        case "say" if context.say is not None:
+            await context.say(text)
+        case "update" if (told := context.update or context.say) is not None:
+            await told(text)
+        case "hold" if context.hold is not None:
+            context.hold()
+        case "act" if context.act is not None and (act := _act(message)) is not None:
+            context.act(act)
+
+
 def _act(message: Mapping[str, Any]) -> Act | None:
     """What the process asks for; None for what is no act: it runs user code."""
     match message:
@@ -241,31 +263,5 @@ def _result(message: Mapping[str, Any]) -> PythonResult:
         end_say=for_speech(words) if isinstance(words, str) else None,
         traceback=str(message.get("traceback", "")),
         change=change if isinstance(change := message.get("change"), dict) else None,
+        tools=tools if isinstance(tools := message.get("tools"), dict) else {},
     )
-
-
-def _clear(mark: str, home: Path) -> None:
-    """Kills every process that was started with this mark, wherever it has gone, and removes the directory."""
-    needle = f"{_MARK}={mark}".encode()
-    for _ in range(_SWEEPS):
-        found = [pid for pid in _pids() if needle in _environment(pid)]
-        for pid in found:
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        if not found:
-            break
-    shutil.rmtree(home, ignore_errors=True)
-
-
-def _pids() -> list[int]:
-    try:
-        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    except OSError:
-        return []  # no /proc: the group is all that can be known
-
-
-def _environment(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return b""

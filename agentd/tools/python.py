@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from agentd.config.patterns import TOOL_NAME_PATTERN
 from agentd.config.tools import PythonTool
@@ -14,9 +14,20 @@ from agentd.tools.arguments import ArgumentsSchema
 from agentd.tools.host import Description, ToolHost
 from agentd.tools.process import PythonResult
 from agentd.tools.replies import failure
-from agentd.tools.spec import Action, EndCall, SetVariables, ToolContext, ToolOutcome
+from agentd.tools.spec import Action, ChangeTools, EndCall, SetVariables, ToolContext, ToolOutcome
+from agentd.tools.strict import strict_form
 
 logger = logging.getLogger(__name__)
+
+
+def python_tools(tool: PythonTool, found: Sequence[Description], host: ToolHost) -> list[Python]:
+    """The tools of one entry of the agent file: one, or as many as an object has. Raises ToolError."""
+    if len(found) != 1 and (tool.name or tool.description):
+        raise ToolError(
+            f"{tool.ref} has several tools ({', '.join(each.name for each in found)}), which have names and "
+            f"descriptions of their own: leave name and description away, or name one of them ({found[0].ref})"
+        )
+    return [Python(tool, each, host) for each in found]
 
 
 class Python:
@@ -25,23 +36,25 @@ class Python:
     def __init__(self, tool: PythonTool, found: Description, host: ToolHost) -> None:
         """Raises ToolError."""
         name = tool.name or found.name
+        strict = strict_form(found.parameters)
         if not re.fullmatch(TOOL_NAME_PATTERN, name):
-            raise ToolError(f"{tool.ref}: models cannot call a tool named {name}; give it a name in the agent file")
-        self._tool = tool
+            raise ToolError(f"{found.ref}: models cannot call a tool named {name}; give it a name in the agent file")
+        self._ref = found.ref
+        self._timeout_s = tool.timeout
         self._host = host
         self._arguments = ArgumentsSchema(name, found.parameters)
         self.options = tool
         self.schema = ToolSchema(
             name=name,
             description=tool.description or found.description or name.replace("_", " "),
-            parameters=found.parameters,
-            strict=found.strict,
+            parameters=found.parameters if strict is None else strict,
+            strict=strict is not None,
         )
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         """Raises ToolError."""
         arguments = self._arguments.parse(call.arguments)
-        result = await self._host.run(self._tool.ref, arguments, context, self._tool.timeout)
+        result = await self._host.run(self._ref, arguments, context, self._timeout_s)
         if result.outcome == "ok":
             answer = ToolResult(call_id=call.id, name=call.name, content=result.content)
             return ToolOutcome(result=answer, actions=tuple(actions_of(result)))
@@ -60,3 +73,5 @@ def actions_of(result: PythonResult) -> Iterator[Action]:
         yield SetVariables(values=result.variables)
     if result.end_call:
         yield EndCall(say=result.end_say or None)
+    if result.tools:
+        yield ChangeTools(changes=result.tools)

@@ -3,52 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Any, Protocol
 
-from agentd.aio import now
 from agentd.config.definition import AgentDefinition, ToolDefinition
 from agentd.config.tools import BuiltinTool, McpTool, PythonTool, ToolOptions, WebhookTool
-from agentd.errors import ToolArgumentsInvalid, ToolCrashed, ToolError, ToolTimeout
+from agentd.errors import ToolError
+from agentd.providers.fields import Duration
 from agentd.providers.llm import ToolCall, ToolSchema
 from agentd.tools.builtins import builtin
+from agentd.tools.calling import run_tool
 from agentd.tools.host import Description, ToolHost
 from agentd.tools.http import WebhookClient
 from agentd.tools.mcp import McpServer
 from agentd.tools.mcp_tools import McpTools
 from agentd.tools.memory import Memory
-from agentd.tools.python import Python
+from agentd.tools.python import Python, python_tools
 from agentd.tools.python_hook import run_hook
-from agentd.tools.replies import failure
-from agentd.tools.spec import Event, HookOutcome, ToolContext, ToolOutcome
+from agentd.tools.spec import Event, HookOutcome, RunnableTool, ToolContext, ToolOutcome
 from agentd.tools.webhook import Webhook
 
 logger = logging.getLogger(__name__)
-
-
-class Tool(Protocol):
-    """One tool, whatever its kind."""
-
-    @property
-    def schema(self) -> ToolSchema: ...
-
-    @property
-    def options(self) -> ToolOptions: ...
-
-    async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
-        """Raises ToolError."""
-        ...
 
 
 class ToolSource(Protocol):
     """Tools that come and go while the agent is served."""
 
     @property
-    def tools(self) -> Mapping[str, Tool]: ...
+    def tools(self) -> Mapping[str, RunnableTool]: ...
 
     async def aclose(self) -> None: ...
 
@@ -58,7 +42,7 @@ class Tools:
 
     def __init__(
         self,
-        tools: Sequence[Tool],
+        tools: Sequence[RunnableTool],
         sources: Sequence[ToolSource] = (),
         own_client: WebhookClient | None = None,
         host: ToolHost | None = None,
@@ -70,7 +54,7 @@ class Tools:
         self._own_client = own_client
 
     @property
-    def _tools(self) -> Mapping[str, Tool]:
+    def _tools(self) -> Mapping[str, RunnableTool]:
         """The file's own go before those of a source that has the same name by now."""
         if not self._sources:
             return self._own
@@ -85,9 +69,15 @@ class Tools:
         return tool.options if tool else ToolOptions()
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
-        began = now()
-        outcome = await self._run(call, context)
-        return dataclasses.replace(outcome, duration_s=now() - began)
+        tools = self._tools
+        return await run_tool(tools.get(call.name), call, context, tools)
+
+    def adopt(self, told: Mapping[str, Any]) -> RunnableTool:
+        if self._host is None:
+            raise ToolError("no code can be run here")
+        found = Description.of(told)
+        timeout = Duration(min(max(float(told.get("timeout_s", 8.0)), 0.1), 120.0))
+        return Python(PythonTool(type="python", ref=found.ref, timeout=timeout), found, self._host)
 
     async def run_hook(self, ref: str, event: Event, context: ToolContext, timeout_s: float) -> HookOutcome:
         if self._host is None:
@@ -98,29 +88,6 @@ class Tools:
         await asyncio.gather(*(source.aclose() for source in self._sources))
         if self._own_client is not None:
             await self._own_client.aclose()
-
-    async def _run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
-        tool = self._tools.get(call.name)
-        if tool is None:
-            return failure(call, self._unknown(call.name), "unknown_tool")
-        try:
-            return await tool.run(call, context)
-        except ToolArgumentsInvalid as error:
-            return failure(call, str(error), "invalid_arguments")
-        except ToolTimeout as error:
-            return failure(call, f"The tool {call.name} took too long: {error}.", "timeout")
-        except ToolCrashed as error:
-            return failure(call, f"The tool {call.name} crashed: {error}.", "crashed")
-        except ToolError as error:
-            return failure(call, f"The tool {call.name} failed: {error}.")
-        except Exception:  # the tool-call boundary: a fault of ours must not end the call
-            logger.exception("a tool could not be run", extra={"tool": call.name})
-            return failure(call, f"The tool {call.name} failed.")
-
-    def _unknown(self, name: str) -> str:
-        near = get_close_matches(name, self._tools, 1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        return f"There is no tool {name}.{hint} The tools are: {', '.join(self._tools) or 'none'}."
 
 
 async def open_tools(
@@ -139,20 +106,18 @@ async def open_tools(
     client = webhooks or WebhookClient()
     problems: list[str] = []
     refs = [tool.ref for tool in definition.tools if isinstance(tool, PythonTool)]
-    described: dict[str, Description] = {}
+    described: dict[str, tuple[Description, ...]] = {}
     try:
         described = await host.describe(refs) if refs else {}
     except ToolError as error:
         problems.append(str(error))
     problems += await _hook_problems(definition, host)
-    tools: list[Tool] = []
+    tools: list[RunnableTool] = []
     for tool in definition.tools:
         try:
-            made = _make(tool, definition, described, host, client, memory)
+            tools += _make(tool, definition, described, host, client, memory)
         except ToolError as error:
             problems.append(str(error))
-        else:
-            tools += [made] if made else []
     servers, refused = await _open_servers(definition, client)
     problems += refused
     problems += _clashes([*tools, *(tool for server in servers for tool in server.tools.values())])
@@ -201,25 +166,26 @@ async def _hook_problems(definition: AgentDefinition, host: ToolHost) -> list[st
 def _make(
     tool: ToolDefinition,
     definition: AgentDefinition,
-    described: dict[str, Description],
+    described: dict[str, tuple[Description, ...]],
     host: ToolHost,
     client: WebhookClient,
     memory: Memory | None,
-) -> Tool | None:
-    """None for what is no single tool, or a kind that this version does not run yet. Raises ToolError."""
+) -> list[RunnableTool]:
+    """None for a server, whose tools are opened with it, and for a kind that this version does not run yet. Raises
+    ToolError."""
     if isinstance(tool, PythonTool):
         found = described.get(tool.ref)  # absent when the description failed, which was told already
-        return Python(tool, found, host) if found else None
+        return [*python_tools(tool, found, host)] if found else []
     if isinstance(tool, WebhookTool):
-        return Webhook(tool, client)
+        return [Webhook(tool, client)]
     if isinstance(tool, BuiltinTool):
-        return builtin(tool, definition, memory)
+        return [builtin(tool, definition, memory)]
     if isinstance(tool, McpTool):
-        return None  # a server, whose tools are opened with it
+        return []
     logger.warning("a kind of tool has no effect in this version", extra={"tool": tool.name, "type": tool.type})
-    return None
+    return []
 
 
-def _clashes(tools: Sequence[Tool]) -> list[str]:
+def _clashes(tools: Sequence[RunnableTool]) -> list[str]:
     names = [tool.schema.name for tool in tools]
     return [f"two tools are named {name}" for name in dict.fromkeys(names) if names.count(name) > 1]

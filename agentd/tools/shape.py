@@ -287,9 +287,7 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
 def _dataclass_members(cls: type[Any]) -> list[Member]:
     hints, docs = _hints(cls), parse(cls.__doc__).parameters
     return [
-        Member(
-            name=field.name, annotation=hints[field.name], text=docs.get(field.name, ""), default=_default_of(field)
-        )
+        Member(name=field.name, annotation=hints[field.name], text=docs.get(field.name, ""), default=_default_of(field))
         for field in dataclasses.fields(cls)
         if field.init
     ]

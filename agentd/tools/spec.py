@@ -30,7 +30,8 @@ class Caller:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
     """The call in which a tool or a hook runs. `say` queues speech at once, before the tool has ended, and `act` asks
-    for something else; `history`: the conversation as it is."""
+    for something else; `history`: the conversation as it is. `update` takes a long tool's progress, and `hold` keeps
+    the caller from interrupting until the tool has answered; None where there is no reply that waits."""
 
     session_id: str
     agent: str
@@ -44,6 +45,8 @@ class ToolContext:
     say: Callable[[str], Awaitable[None]] | None = None
     act: Callable[[Act], object] | None = None
     history: Callable[[], ChatContext] | None = None
+    update: Callable[[str], Awaitable[None]] | None = None
+    hold: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +102,15 @@ class Wait:
     seconds: float
 
 
-Action = SetVariables | EndCall | Say | SetLanguage | Transfer | LeaveMessage | Wait
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeTools:
+    """What the model may call from now on, by name: None for a tool that goes, True for one of the agent file that
+    comes back, or the description of Python code (`ref`, `name`, `description`, `parameters`, `timeout_s`)."""
+
+    changes: Mapping[str, Any]
+
+
+Action = SetVariables | EndCall | Say | SetLanguage | Transfer | LeaveMessage | Wait | ChangeTools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +134,20 @@ class HookOutcome:
     change: TurnChange | None = None
 
 
+class RunnableTool(Protocol):
+    """One tool, whatever its kind."""
+
+    @property
+    def schema(self) -> ToolSchema: ...
+
+    @property
+    def options(self) -> ToolOptions: ...
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
+        """Raises ToolError."""
+        ...
+
+
 class ToolRunner(Protocol):
     """The tools and the hooks' code of one agent definition. Shared by its sessions; holds no session's state."""
 
@@ -138,6 +163,10 @@ class ToolRunner(Protocol):
 
         Never raises but for cancellation: whatever goes wrong becomes an outcome whose result tells the model.
         """
+        ...
+
+    def adopt(self, told: Mapping[str, Any]) -> RunnableTool:
+        """A tool of Python code that a session adds, from its description. Raises ToolError."""
         ...
 
     async def run_hook(self, ref: str, event: Event, context: ToolContext, timeout_s: float) -> HookOutcome:

@@ -16,7 +16,7 @@ MAX_PROPERTIES = 5000
 MAX_CHOICES = 1000
 """Of OpenAI's structured outputs: levels of nesting, properties and choices in all."""
 
-_SAME = ("type", "enum", "const", "description", "pattern", "format", "multipleOf")
+_SAME: tuple[str, ...] = ("type", "enum", "const", "description", "pattern", "format", "multipleOf")
 _SAME += ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems")
 _FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 _FREE = ("not", "if", "oneOf", "allOf", "patternProperties", "dependentRequired", "dependentSchemas")

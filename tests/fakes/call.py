@@ -31,7 +31,7 @@ from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.session import Session
 from agentd.session.setup import Candidate, Providers, SessionSetup
-from agentd.tools.spec import Event, HookOutcome, ToolContext, ToolOutcome
+from agentd.tools.spec import Event, HookOutcome, RunnableTool, ToolContext, ToolOutcome
 from tests.fakes.providers import FakeLLM, FakeSTT, FakeTTS, FakeVAD, says
 from tests.fakes.room import FakeRoom
 
@@ -61,6 +61,8 @@ class FakeTools:
     run_tool: Mapping[str, Callable[[ToolCall, ToolContext], Any]] = field(default_factory=dict)
     tool_options: Mapping[str, ToolOptions] = field(default_factory=dict)
     ran: list[ToolCall] = field(default_factory=list)
+    adopted: Mapping[str, Callable[[ToolCall, ToolContext], Any]] = field(default_factory=dict)
+    """Functions of tools that sessions add, by their ref."""
     hooks: Mapping[str, Callable[[Event, ToolContext], Any]] = field(default_factory=dict)
     """Functions of hooks by their ref: `async (Event, ToolContext) -> HookOutcome | TurnChange | None`."""
 
@@ -78,6 +80,12 @@ class FakeTools:
             return answer
         return ToolOutcome(result=ToolResult(call_id=call.id, name=call.name, content=str(answer)))
 
+    def adopt(self, told: Mapping[str, Any]) -> RunnableTool:
+        """Runs what `adopted` has under its reference."""
+        return AdoptedTool(
+            ToolSchema(name=told["name"], description="", parameters={"type": "object"}), self, told["ref"]
+        )
+
     async def run_hook(self, ref: str, event: Event, context: ToolContext, timeout_s: float) -> HookOutcome:
         try:
             async with asyncio.timeout(timeout_s):
@@ -90,6 +98,20 @@ class FakeTools:
 
     async def aclose(self) -> None:
         pass
+
+
+@dataclass
+class AdoptedTool:
+    """A tool that a session has added."""
+
+    schema: ToolSchema
+    tools: FakeTools
+    ref: str
+    options: ToolOptions = field(default_factory=ToolOptions)
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
+        answer = await self.tools.adopted[self.ref](call, context)
+        return ToolOutcome(result=ToolResult(call_id=call.id, name=call.name, content=str(answer)))
 
 
 @dataclass

@@ -212,3 +212,145 @@ def untyped(day):  # type: ignore[no-untyped-def]
 def kills_itself() -> None:
     """SIGKILL."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Counter:
+    """What tills have in common."""
+
+    def count_up(self) -> int:
+        """How often it was called in this process."""
+        self.calls = getattr(self, "calls", 0) + 1
+        return self.calls
+
+
+class Till(Counter):
+    """An object whose methods are tools."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def pay(self, ctx: RunContext, amount: int) -> str:
+        """Take money.
+
+        Args:
+            amount: In cents.
+        """
+        if amount > self.limit:
+            raise ValueError(f"more than {self.limit}")
+        ctx.variables["paid"] = amount
+        return f"{amount} of {self.limit}"
+
+    async def refund(self, amount: int) -> str:
+        """Give money back."""
+        await asyncio.sleep(0)
+        return f"{amount} back"
+
+    @staticmethod
+    def not_a_tool() -> str:
+        """Has no object."""
+        return ""
+
+    def _audit(self) -> None:
+        """Is private."""
+
+
+class Vague:
+    """Cannot be described."""
+
+    def plan(self, day):  # type: ignore[no-untyped-def]
+        """No hints."""
+
+
+class Nobody:
+    """Has nothing to call."""
+
+
+till = Till(100)
+vague = Vague()
+nobody = Nobody()
+ROOT = Path("/")
+
+
+async def reports(ctx: RunContext) -> str:
+    """Tells how far it has come."""
+    ctx.disallow_interruptions()
+    await ctx.update("Half of it.")
+    ctx.update("All of it.")
+    return "done"
+
+
+def changes_tools(ctx: RunContext) -> str:
+    """Adds and removes tools."""
+    ctx.tools.add(till.pay, version, timeout=3)
+    ctx.tools.add("tools.code:till.refund", "find_slot")
+    ctx.tools.remove("book", "count")
+    return "changed"
+
+
+def adds_what_cannot_be(ctx: RunContext, ref: str) -> str:
+    """Adds what is no tool."""
+    ctx.tools.add((lambda: None) if ref == "lambda" else ref)
+    return "added"
+
+
+def spins(mark: str) -> None:
+    """Uses all the processor time that it is given, and more."""
+    Path(mark).write_text(str(os.getpid()))
+    while True:
+        pass
+
+
+def writes_without_end() -> str:
+    """Fills the disk, if it may."""
+    with open("big", "wb") as file:
+        while True:
+            file.write(b"x" * 1024 * 1024)
+
+
+def opens_without_end() -> None:
+    """Opens files, if it may."""
+    files = []
+    while True:
+        files.append(open(os.devnull))  # noqa: SIM115 -- leaking is the misdeed
+
+
+kept = []
+
+
+def leaks_memory() -> str:
+    """Keeps what it allocates."""
+    kept.append(bytearray(200 * 1024 * 1024))
+    return str(os.getpid())
+
+
+def forks_without_end(mark: str) -> None:
+    """A fork bomb, small enough for a test as root, whom the kernel lets do so."""
+    Path(mark).write_text(str(os.getpid()))
+    for _ in range(6):
+        os.fork()
+    time.sleep(1000)
+
+
+ESCAPE = """
+import os, sys, time
+if os.fork():
+    os._exit(0)
+os.setsid()
+if os.fork():
+    os._exit(0)
+os.chdir("/")
+open(sys.argv[1], "w").write(str(os.getpid()))
+time.sleep(1000)
+"""
+
+
+def escapes(mark: str) -> None:
+    """Starts a daemon that has left the group, the session, the directory and the environment; never returns."""
+    subprocess.run([sys.executable, "-c", ESCAPE, mark], env={}, check=True)
+    time.sleep(1000)
+
+
+def floods_output_without_newline() -> str:
+    """One line of 20 MB."""
+    os.write(1, b"x" * 20_000_000)
+    return "printed"

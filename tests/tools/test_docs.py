@@ -68,7 +68,7 @@ def test_the_example_of_mcp_servers_is_valid(tmp_path: Path) -> None:
 
 async def test_the_python_example_runs(documented: Path, host: ToolHost, context: ToolContext) -> None:
     found = await host.describe(["tools.clinic:find_slot"])
-    assert found["tools.clinic:find_slot"].parameters["required"] == ["day"]
+    assert found["tools.clinic:find_slot"][0].parameters["required"] == ["day"]
     result = await host.run("tools.clinic:find_slot", {"day": "2030-01-31"}, context, 5)
     assert (result.content, result.variables) == ('["9:00", "10:30"]', {"day_wanted": "2030-01-31"})
 

@@ -15,6 +15,7 @@ import pytest
 
 from agentd import logs
 from agentd.errors import ToolCrashed, ToolError, ToolTimeout
+from agentd.tools.confinement import Limits
 from agentd.tools.host import ToolHost
 from agentd.tools.process import PythonResult
 from agentd.tools.spec import ToolContext
@@ -74,10 +75,10 @@ async def test_a_long_result_is_cut_with_a_mark(host: ToolHost, context: ToolCon
 
 async def test_descriptions_come_from_the_code(host: ToolHost) -> None:
     found = await host.describe(["tools.code:book", "tools.code:version"])
-    book = found["tools.code:book"]
-    assert (book.name, book.description, book.strict) == ("book", "Book a table.", False)
+    (book,) = found["tools.code:book"]
+    assert (book.ref, book.name, book.description) == ("tools.code:book", "book", "Book a table.")
     assert book.parameters["properties"]["booking"]["properties"]["name"]["description"] == "Who comes."
-    assert found["tools.code:version"].parameters["properties"] == {}
+    assert found["tools.code:version"][0].parameters["properties"] == {}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,17 @@ async def test_descriptions_come_from_the_code(host: ToolHost) -> None:
         ("tools.code:bok", r"there is no bok in tools\.code \(did you mean book\?\)"),
         ("tools.code:system", "it is no Python function"),
         ("tools.code:run", "it is defined in subprocess, which tools_allow"),
-        ("tools.code:Booking", "it is no Python function"),
+        ("tools.code:Booking", r"it is a class: make an object in the module, and name that \(booking = Booking\(\)\)"),
+        ("tools.code:sys", "it is no Python function, nor an object with methods"),
+        ("tools.code:VERSION", "it is no Python function, nor an object with methods"),
+        ("tools.code:till.pai", r"till has no public method pai \(did you mean pay\?\)"),
+        ("tools.code:till._audit", "till has no public method _audit"),
+        ("tools.code:till.__class__", "till has no public method __class__"),
+        ("tools.code:till.limit", "till has no public method limit"),
+        ("tools.code:book.x", "book is a function: write tools.code:book"),
+        ("tools.code:vague", "vague: plan: parameter day has no type hint"),
+        ("tools.code:nobody", "a Nobody has no public method that could be a tool"),
+        ("tools.code:ROOT", "it is defined in pathlib"),
         ("tools.code:untyped", "day has no type hint"),
         ("tools.nowhere:x", "ModuleNotFoundError"),
         ("tools.broken:x", "SyntaxError"),
@@ -285,7 +296,7 @@ async def test_what_a_tool_prints_carries_the_fields_of_the_call_that_it_serves(
 
 
 async def test_a_memory_limit_makes_an_error_of_a_leak(make_host: MakeHost, context: ToolContext) -> None:
-    host = make_host(memory_limit_bytes=512 * 1024 * 1024)
+    host = make_host(limits=Limits(memory_bytes=512 * 1024 * 1024))
     assert (await run(host, "eats_memory", context)).content == "MemoryError"
     assert (await run(host, "version", context)).content == "one"
 
