@@ -138,6 +138,7 @@ class Child:
             variables = _changed(before, context.variables)
         except BaseException as error:  # the tool-call boundary: sys.exit included, the process goes on
             trace = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
+            traceback.clear_frames(error.__traceback__)  # what its frames hold goes now, not with the next collection
             answer: dict[str, Any] = {"outcome": "error", "content": _short(error), "traceback": trace}
         else:
             ends, words = context.call_ends

@@ -7,6 +7,7 @@ each process, also for those that a tool starts; only the number of processes is
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -73,8 +74,8 @@ def worn(limits: Limits) -> str:
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         files = len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return ""
+    except OSError as error:
+        return "open files" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
     memory = pages * resource.getpagesize()
     if limits.memory_bytes and memory > limits.memory_bytes // 2:
         return f"{memory >> 20} MiB of memory"

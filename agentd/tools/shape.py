@@ -219,7 +219,7 @@ class Walk:
             return Shape(models.schema_of(cls, self.definitions, self._name), functools.partial(models.made, cls))
         if dataclasses.is_dataclass(cls):
             return self.object(_dataclass_members(cls), lambda values: cls(**values))
-        if typing.is_typeddict(cls):
+        if issubclass(cls, dict) and hasattr(cls, "__required_keys__"):  # typing_extensions' TypedDict, too
             return self.object(_typed_dict_members(cls), dict)
         if issubclass(cls, tuple) and hasattr(cls, "_fields"):
             return self.object(_named_tuple_members(cls), lambda values: cls(**values))
