@@ -195,7 +195,8 @@ class ToolHost:
     async def _give_back(self, each: ToolProcess) -> None:
         if each.worn:
             logger.info("ended a tool process that is worn out", extra={"pid": each.pid, "left": each.worn})
-        if self._closed or each.worn or len(self._idle) >= self._idle_processes:
+        wanted = self._slots.locked()  # others wait for it, or as many calls as may be are under way
+        if self._closed or each.worn or (len(self._idle) >= self._idle_processes and not wanted):
             await self._end(each)
         else:
             self._busy.discard(each)
