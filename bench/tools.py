@@ -3,8 +3,9 @@
 Every call goes the way of a session's: arguments checked, run, answered. The webhook is one on this machine that
 answers at once, and beside it the same requests by the HTTP client alone; what agentd adds is the difference of the two
 (its signature, its checks). The Python function does nothing, so that all of its time is added; a hundred calls at
-once wait for the eight processes of the pool. Then tools are killed: they hang until their deadline, with a child of theirs in
-another session, or crash. What processes, file descriptors and files are left afterwards is printed; each must be 0.
+once wait for the eight processes of the pool. Then tools are killed: they hang until their deadline, with a child
+of theirs in another session, or crash. What processes, file descriptors and files are left afterwards is printed; each
+must be 0.
 
 Bounded: a measurement ends after --seconds, whatever it has come to, and the kills after ten times that.
 """

@@ -1,7 +1,7 @@
 """Every example in README, docs/, agents.d/ and examples/ works, and what pages name is there.
 
-The Python and JSON of tools.md, webhooks.md and events.md run in tests/tools/test_docs.py, requests and figures of
-http.md in tests/admin/test_documents.py; exit codes and signals of operations.md in tests/cli/test_serve.py and
+The Python and JSON of python-tools.md, webhooks.md and events.md run in tests/tools/test_docs.py, requests and figures
+of http.md in tests/admin/test_documents.py; exit codes and signals of operations.md in tests/cli/test_serve.py and
 tests/system/test_daemon.py, its promises in tests/reload/; examples/ are read in tests/plugins/test_cloud_plugins.py.
 """
 
@@ -56,7 +56,7 @@ def problems_of(text: str, folder: Path) -> list[Problem]:
     if keys <= {field.key for field in fields_of(DaemonConfig)}:
         (folder / "agentd.yaml").write_text(text)
         return list(load_daemon(folder / "agentd.yaml", environment).problems)
-    for block in (block for page in ("docs/tools.md", "docs/events.md") for block in blocks(page, "python")):
+    for block in (block for page in ("docs/python-tools.md", "docs/events.md") for block in blocks(page, "python")):
         path = folder / block.splitlines()[0].removeprefix("# ")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block)
@@ -173,7 +173,7 @@ def test_each_other_command_names_what_is_there(page: str, words: list[str]) -> 
 
 def test_each_block_is_in_a_language_that_is_checked() -> None:
     elsewhere = {
-        ("docs/tools.md", "python"), ("docs/webhooks.md", "python"), ("docs/webhooks.md", "json"),
+        ("docs/python-tools.md", "python"), ("docs/webhooks.md", "python"), ("docs/webhooks.md", "json"),
         ("docs/http.md", "json"), ("docs/events.md", "python"),
     }  # fmt: skip
     checked = {"yaml", "sh", "console", "text", "ini"}  # text: drawings, and lines that a program prints
@@ -221,7 +221,7 @@ def test_each_path_that_a_page_names_is_there() -> None:
     assert missing == []
 
 
-ALLOWED_PATHS = {"agentd/agentd", "agents.d/tools/clinic.py"}  # an image's name; the example of tools.md
+ALLOWED_PATHS = {"agentd/agentd", "agents.d/tools/clinic.py"}  # an image's name; the example of python-tools.md
 
 
 def test_each_name_in_code_is_defined_in_its_file() -> None:

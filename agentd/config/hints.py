@@ -29,7 +29,7 @@ _UNIT_WORDS = {
 }  # fmt: skip
 _PATTERN_WORDS = {
     TOOL_NAME_PATTERN: "letters, digits, _ and -, at most 64 of them, and no digit first",
-    REFERENCE_PATTERN: "written module:function, like tools.booking:book",
+    REFERENCE_PATTERN: "written module:function or module:object.method, like tools.booking:book",
     LANGUAGE_PATTERN: "a BCP 47 tag, like en-GB",
     URL_PATTERN: "it begins with https:// or http://",
 }

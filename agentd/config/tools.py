@@ -30,7 +30,8 @@ class ToolOptions:
 class PythonTool(ToolOptions):
     type: Literal["python"] = setting("A Python callable, run in a tool process.")
     ref: str = setting(
-        "module:function under a root that tools_allow permits.",
+        "module:function, module:object (its public methods) or module:object.method under a root that tools_allow "
+        "permits; see docs/python-tools.md.",
         pattern=REFERENCE_PATTERN,
         interpolate=False,
     )

@@ -27,7 +27,7 @@ class WorkerSettings:
     agents_dir: Path
     memory_dir: Path | None = None  # of what agents remember of callers; None: nowhere
     tools_allow: tuple[str, ...] = ("tools.*",)
-    tool_process: ToolProcessSection = ToolProcessSection()
+    tool_process: ToolProcessSection = field(default_factory=ToolProcessSection)
     http_allow: tuple[str, ...] = ()
     livekit_url: str = ""
     api_key: str = ""

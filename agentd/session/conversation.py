@@ -29,12 +29,12 @@ from agentd.session.history import History
 from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLanguage, evidence_of, match
 from agentd.session.people import People
 from agentd.session.room import CallerLeft, CallerLinked
+from agentd.session.session_tools import SessionTools
 from agentd.session.setup import Providers, SessionSetup
 from agentd.session.tool_gates import Gates
 from agentd.session.voice import WatchedVoice
 from agentd.session.waiting import WaitingTurn, WaitingTurns
 from agentd.tools.acts import Act
-from agentd.tools.session_tools import SessionTools
 from agentd.tools.spec import Caller, Event, ToolContext
 
 log = logging.getLogger(__name__)

@@ -5,15 +5,35 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from agentd.aio import now
+from agentd.config.tools import ToolOptions
 from agentd.errors import ToolArgumentsInvalid, ToolCrashed, ToolError, ToolTimeout
-from agentd.providers.llm import ToolCall
+from agentd.providers.llm import ToolCall, ToolSchema
 from agentd.tools.replies import failure
 from agentd.tools.spec import RunnableTool, ToolContext, ToolOutcome
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A tool that never raises but for cancellation."""
+
+    tool: RunnableTool
+
+    @property
+    def schema(self) -> ToolSchema:
+        return self.tool.schema
+
+    @property
+    def options(self) -> ToolOptions:
+        return self.tool.options
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
+        return await run_tool(self.tool, call, context, ())
 
 
 async def run_tool(

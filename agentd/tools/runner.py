@@ -14,7 +14,7 @@ from agentd.errors import ToolError
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ToolCall, ToolSchema
 from agentd.tools.builtins import builtin
-from agentd.tools.calling import run_tool
+from agentd.tools.calling import Guarded, run_tool
 from agentd.tools.host import Description, ToolHost
 from agentd.tools.http import WebhookClient
 from agentd.tools.mcp import McpServer
@@ -77,7 +77,7 @@ class Tools:
             raise ToolError("no code can be run here")
         found = Description.of(told)
         timeout = Duration(min(max(float(told.get("timeout_s", 8.0)), 0.1), 120.0))
-        return Python(PythonTool(type="python", ref=found.ref, timeout=timeout), found, self._host)
+        return Guarded(Python(PythonTool(type="python", ref=found.ref, timeout=timeout), found, self._host))
 
     async def run_hook(self, ref: str, event: Event, context: ToolContext, timeout_s: float) -> HookOutcome:
         if self._host is None:

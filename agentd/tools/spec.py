@@ -166,7 +166,8 @@ class ToolRunner(Protocol):
         ...
 
     def adopt(self, told: Mapping[str, Any]) -> RunnableTool:
-        """A tool of Python code that a session adds, from its description. Raises ToolError."""
+        """A tool of Python code that a session adds, from its description; what it runs into becomes an outcome, as in
+        `run`. Raises ToolError, and KeyError, TypeError or ValueError for what is no description."""
         ...
 
     async def run_hook(self, ref: str, event: Event, context: ToolContext, timeout_s: float) -> HookOutcome:

@@ -1,4 +1,5 @@
-"""Every example in docs/tools.md and docs/webhooks.md, and the tool of the sample agent, works as it stands."""
+"""Every example in docs/tools.md, docs/python-tools.md and docs/webhooks.md, and the sample agents' tools, work as they
+stand."""
 
 import base64
 import json
@@ -14,11 +15,22 @@ from agentd.config.load import load
 from agentd.providers.chat import ChatContext
 from agentd.providers.llm import Message, ToolCall
 from agentd.registry import installed
+from agentd.session.session_tools import SessionTools
 from agentd.tools import replies
 from agentd.tools.host import ToolHost
 from agentd.tools.http import Answer, WebhookClient
 from agentd.tools.runner import open_tools
-from agentd.tools.spec import EndCall, Event, HookOutcome, Say, SetVariables, ToolContext, TurnChange
+from agentd.tools.spec import (
+    ChangeTools,
+    EndCall,
+    Event,
+    HookOutcome,
+    Say,
+    SetVariables,
+    ToolContext,
+    ToolOutcome,
+    TurnChange,
+)
 from agentd.tools.webhook import Webhook
 from tests.documents import ROOT, blocks
 from tests.fakes.plugins import fake_registry
@@ -30,9 +42,10 @@ HEAD = "name: example\nstt: {provider: owl}\nllm: {provider: parrot, model: echo
 
 YAML = [
     block
-    for page in ("docs/tools.md", "docs/webhooks.md")
+    for page in ("docs/tools.md", "docs/python-tools.md", "docs/webhooks.md")
     for block in blocks(page, "yaml")
     if "languages:" not in block  # real providers are needed: tests/test_documentation.py reads that one
+    and "tool_process:" not in block  # it is of agentd.yaml
     and "type: mcp" not in block  # real servers are needed: see below, and tests/system/test_mcp.py
 ]
 
@@ -40,7 +53,7 @@ YAML = [
 @pytest.fixture
 def documented(agents_dir: Path) -> Path:
     """A directory of agents with the Python examples in it."""
-    for block in blocks("docs/tools.md", "python"):
+    for block in blocks("docs/python-tools.md", "python"):
         path = agents_dir / block.splitlines()[0].removeprefix("# agents.d/")
         path.write_text(block)
     return agents_dir
@@ -155,3 +168,38 @@ async def test_the_sample_agents_tool_books_a_table(context: ToolContext, tmp_pa
     await host.aclose()
     assert result.content.startswith("Your table is booked, Ann")
     assert result.variables == {"bookings": ["Ann, 3, Friday, 7 pm"]}
+
+
+async def test_the_librarys_tools_are_those_of_the_page_and_more_come_with_a_card(
+    context: ToolContext, tmp_path: Path
+) -> None:
+    shown = (ROOT / "agents.d" / "tools" / "library.py").read_text()
+    assert shown in blocks("docs/python-tools.md", "python")
+    host = ToolHost(ROOT / "agents.d", scratch_dir=tmp_path)
+    definition = load(ROOT / "agents.d", DaemonConfig(), installed(), {}).agents["library"]
+    runner = SessionTools(await open_tools(definition, host=host))
+    context = replace(context, variables={})
+
+    async def ask(name: str, **arguments: Any) -> ToolOutcome:
+        outcome = await runner.run(ToolCall(id="1", name=name, arguments=json.dumps(arguments)), context)
+        for action in outcome.actions:
+            if isinstance(action, ChangeTools):
+                runner.change(action.changes)
+        return outcome
+
+    try:
+        assert [schema.name for schema in runner.schemas] == ["find_book", "show_card", "end_call"]
+        assert all(schema.strict for schema in runner.schemas[:2])
+        found = await ask("find_book", title="moby", branch="harbour")
+        assert found.result.content == "Moby Dick is in the harbour branch"
+        assert (await ask("renew", title="Middlemarch")).outcome == "unknown_tool"
+        assert (await ask("show_card", number="1")).result.content == "There is no such card."
+        await ask("show_card", number="4711")
+        assert [schema.name for schema in runner.schemas] == ["find_book", "end_call", "my_loans", "renew"]
+        assert json.loads((await ask("my_loans")).result.content) == [{"title": "Middlemarch", "due": "2030-02-14"}]
+        renewed = await ask("renew", title="Middlemarch", weeks=None)
+        assert json.loads(renewed.result.content)["due"] == "2030-02-28"
+        assert renewed.actions == (SetVariables(values={"loans": {"Middlemarch": "2030-02-28"}}),)
+        assert "5 weeks are too many" in (await ask("renew", title="Middlemarch", weeks=5)).result.content
+    finally:
+        await host.aclose()

@@ -8,10 +8,8 @@ from typing import Any
 
 from agentd.config.tools import ToolOptions
 from agentd.errors import ToolError
-from agentd.providers.llm import ToolCall, ToolSchema
-from agentd.tools.calling import run_tool
-from agentd.tools.event import Event
-from agentd.tools.spec import HookOutcome, RunnableTool, ToolContext, ToolOutcome, ToolRunner
+from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
+from agentd.tools.spec import Event, HookOutcome, RunnableTool, ToolContext, ToolOutcome, ToolRunner
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +46,9 @@ class SessionTools:
         return self._added[name].options if name in self._added else self._shared.options(name)
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
-        if call.name in self._added or call.name in self._removed:
-            names = [schema.name for schema in self.schemas]
-            return await run_tool(self._added.get(call.name), call, context, names)
-        return await self._shared.run(call, context)
+        if call.name in self._added:
+            return await self._added[call.name].run(call, context)
+        return self._gone(call) if call.name in self._removed else await self._shared.run(call, context)
 
     def adopt(self, told: Mapping[str, Any]) -> RunnableTool:
         return self._shared.adopt(told)
@@ -61,6 +58,12 @@ class SessionTools:
 
     async def aclose(self) -> None:
         """The shared tools are others', too."""
+
+    def _gone(self, call: ToolCall) -> ToolOutcome:
+        names = ", ".join(schema.name for schema in self.schemas) or "none"
+        text = f"There is no tool {call.name} any more. The tools are: {names}."
+        result = ToolResult(call_id=call.id, name=call.name, content=text, is_error=True)
+        return ToolOutcome(result=result, outcome="unknown_tool")
 
     def _is_shared(self, name: str) -> bool:
         return name not in self._added and name not in self._removed
