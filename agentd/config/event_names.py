@@ -36,6 +36,7 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "language_changed": ("language", "before", "rule", "value"),
     "speech_finished": ("speech", "user_initiated", "interrupted"),
     "variables_changed": ("values",),
+    "tools_changed": ("added", "removed"),
     "user_speech_limit": ("taken", "rule", "value"),
 }
 HOOK_FIELDS: Mapping[str, tuple[str, ...]] = {

@@ -96,12 +96,6 @@ EVENT_TYPES: Mapping[str, EventType] = {
             ("id", "name", "status", "duration", "arguments", "content"),
             ("arguments", "content"),
         ),
-        EventType(
-            "tools_changed",
-            "A tool or a hook has changed what the model may call in this call.",
-            ("tools.changed",),
-            ("added", "removed"),
-        ),
         EventType("error", "Something failed.", ("error", "hook.dropped"), ("where", "message")),
         EventType("close", "The call is over.", ("session.ended",), ("reason", "category", "duration")),
         EventType(
@@ -159,6 +153,12 @@ EVENT_TYPES: Mapping[str, EventType] = {
             ("speech", "user_initiated", "interrupted"),
         ),
         EventType("variables_changed", "A tool or a hook set variables.", ("variables",), ("values",), ("values",)),
+        EventType(
+            "tools_changed",
+            "A tool or a hook has changed what the model may call in this call.",
+            ("tools.changed",),
+            ("added", "removed"),
+        ),
         EventType(
             "user_speech_limit",
             "The caller has had the turn for as long as is allowed; `taken`: it is theirs no longer.",

@@ -25,7 +25,7 @@ from agentd.session.journal import read_journal
 from agentd.session.records import Record
 from agentd.session.room import CallerMuted, CallerUnheard
 from agentd.tools.acts import TransferCall
-from agentd.tools.spec import Event, SetLanguage, ToolContext, ToolOutcome
+from agentd.tools.spec import ChangeTools, Event, SetLanguage, ToolContext, ToolOutcome
 from tests.admin.conftest import Serve
 from tests.admin.test_events import TOKEN, told
 from tests.fakes.call import FakeTools, calling
@@ -55,7 +55,7 @@ async def _hold() -> Told:
     async def german(call: ToolCall, context: ToolContext) -> ToolOutcome:
         await asyncio.sleep(0.2)
         result = ToolResult(call_id=call.id, name=call.name, content="ok")
-        return ToolOutcome(result=result, actions=(SetLanguage(language="de-DE"),))
+        return ToolOutcome(result=result, actions=(SetLanguage(language="de-DE"), ChangeTools(changes={"spare": None})))
 
     answers: list[Answer] = [
         [TextDelta(LONG)],

@@ -134,6 +134,7 @@ def test_a_call_in_which_all_of_it_happens_tells_nearly_all_of_it(eventful: Call
         "transfer_updated",
         "language_changed",
         "variables_changed",
+        "tools_changed",
         "user_speech_limit",
     }
     assert {event.type for event in eventful.events} == EVENT_TYPES.keys() - rare

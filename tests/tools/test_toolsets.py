@@ -68,10 +68,8 @@ async def test_a_tool_adds_and_removes_tools_when_it_has_returned(host: ToolHost
     assert (await tools.run(call("pay", '{"amount": 1}'), context)).result.content == "1 of 100"
     assert (await tools.run(call("refund", '{"amount": 1}'), context)).result.content == "1 back"
     gone = await tools.run(call("book", "{}"), context)
-    assert (
-        gone.outcome,
-        "There is no tool book any more. The tools are: changes_tools, pay," in gone.result.content,
-    ) == ("unknown_tool", True)
+    assert gone.outcome == "unknown_tool"
+    assert gone.result.content.startswith("There is no tool book any more. The tools are: changes_tools, pay, ")
     tools.change({"book": True, "pay": None})
     assert [schema.name for schema in tools.schemas] == ["changes_tools", "book", "version", "refund"]
     assert [schema.name for schema in runner.schemas] == ["changes_tools", "book", "count"], "others have what they had"
