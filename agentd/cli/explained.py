@@ -67,6 +67,10 @@ def _reply(reply: ReplyExplained) -> list[str]:
     for tool in reply.tools:
         took = f" after {tool.duration_s:.3f} s" if tool.duration_s is not None else ""
         lines += _told("tool", f"{tool.name} {textwrap.shorten(tool.arguments, 60)}: {tool.outcome}{took}")
+    if reply.tool_changes:
+        lines += _told("tools", " ".join(reply.tool_changes))
+    if reply.tools_off is not None:
+        lines += _told("tools", f"answered without: {_caused(reply.tools_off)}")
     lines += _attempts(reply.attempts) + _errors(reply.errors)
     lines += _told("agent", _quoted(reply.text) if reply.text else "nothing was heard")
     for pause in reply.pauses:

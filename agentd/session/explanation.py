@@ -134,7 +134,8 @@ class Early:
 
 @dataclass(slots=True, kw_only=True)
 class ReplyExplained:
-    """`text` was heard, `unheard` was to follow. `finished` False: its process died first, or it is still going on."""
+    """`text` was heard, `unheard` was to follow. `tool_changes`: "+name", "-name" of what the model may call since;
+    `tools_off`: why it had to answer without any. `finished` False: its process died first, or it is still going on."""
 
     reply: int
     purpose: str
@@ -148,6 +149,8 @@ class ReplyExplained:
     latencies: Mapping[str, float] = field(default_factory=dict)
     pauses: list[Pause] = field(default_factory=list)
     tools: list[Tool] = field(default_factory=list)
+    tool_changes: list[str] = field(default_factory=list)
+    tools_off: Cause | None = None
     attempts: list[Attempt] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -309,6 +312,8 @@ class _Explaining:
                 self.pending.ignored.append(cause)
             case "SkipEarly":
                 self._begun_early().append(Early(attempt=None, outcome="skipped", ran_s=0, characters=0, cause=cause))
+            case "AnswerWithoutTools" if reply is not None:
+                reply.tools_off = cause
             case "Interrupt" if reply is not None:
                 reply.cut, reply.cut_at_s = cause, self.at_s
             case "PauseSpeech" if reply is not None:
@@ -386,6 +391,11 @@ class _Explaining:
         for tool in reply.tools if reply else ():
             if tool.id == data["id"]:
                 tool.outcome, tool.is_error, tool.duration_s = data["outcome"], data["is_error"], data["duration_s"]
+
+    def on_tools_changed(self, data: Mapping[str, Any]) -> None:
+        if self.reply is not None:
+            changes = data["changes"].items()
+            self.reply.tool_changes += [f"{'-' if told is None else '+'}{name}" for name, told in changes]
 
     # Providers.
 

@@ -200,7 +200,7 @@ def test_the_document_is_json_of_a_known_shape() -> None:
     }  # fmt: skip
     assert set(shown["turns"][0]["reply"]) == {
         "reply", "purpose", "at_s", "text", "unheard", "finished", "interrupted", "cut", "cut_at_s", "latencies",
-        "pauses", "tools", "attempts", "errors",
+        "pauses", "tools", "tool_changes", "tools_off", "attempts", "errors",
     }  # fmt: skip
     assert [turn["turn"] for turn in document(call, 2)["turns"]] == [2]
     assert document(call, 2)["replies"] == []

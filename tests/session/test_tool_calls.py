@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from agentd.cli.explained import text_of
 from agentd.config.definition import Limits
 from agentd.config.turns import Turn
 from agentd.providers.llm import TextDelta, ToolCall, ToolResult
@@ -14,6 +15,7 @@ from agentd.session.events import (
     ResumeSpeech,
     SpeechStarted,
 )
+from agentd.session.explanation import explain
 from agentd.session.restore import Restored, restore
 from agentd.session.turns import TurnMachine
 from agentd.tools.acts import InterruptSpeech
@@ -127,6 +129,12 @@ async def test_f22_a_model_that_calls_wrongly_again_and_again_answers_without_to
         assert call.agent_texts == ["I cannot."]
         (decision,) = [each for each in call.of("decision") if each["rule"] == "tool_args_invalid"]
         assert decision["action"] == "AnswerWithoutTools"
+        (turn,) = explain("S1", call.records).turns
+        assert turn.reply is not None
+        assert turn.reply.tools_off is not None
+        assert "answered without: the model had called its tools wrongly again and again" in text_of(
+            explain("S1", call.records)
+        )
 
 
 @story
@@ -173,6 +181,7 @@ async def test_a_tool_changes_what_the_model_may_call_and_a_rescued_call_keeps_i
         ]
         (changed,) = [each.data for each in call.events if each.type == "tools_changed"]
         assert changed == {"added": ["pay"], "removed": ["opens"]}
+        assert "+pay -opens" in text_of(explain("S1", call.records))
         restored: Restored = restore(call.records)
     assert restored.tools == {"pay": PAY, "opens": None}
     async with calling(script=script, tools=tools, restored=restored, incarnation=2) as call:

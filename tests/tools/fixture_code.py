@@ -4,6 +4,7 @@
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -81,6 +82,17 @@ def long() -> str:
 def environment() -> dict[str, str]:
     """What it sees."""
     return {**os.environ, "cwd": os.getcwd(), "fds": str(len(os.listdir("/proc/self/fd")))}
+
+
+def limits() -> dict[str, int]:
+    """What it may use."""
+    names = {
+        "open_files": resource.RLIMIT_NOFILE,
+        "core": resource.RLIMIT_CORE,
+        "file_bytes": resource.RLIMIT_FSIZE,
+        "memory_bytes": resource.RLIMIT_AS,
+    }
+    return {name: resource.getrlimit(which)[0] for name, which in names.items()}
 
 
 def murmurs() -> str:

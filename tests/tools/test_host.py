@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from agentd import logs
+from agentd.config.daemon import ToolProcessSection
 from agentd.errors import ToolCrashed, ToolError, ToolTimeout
+from agentd.runtime.live import tool_host
+from agentd.runtime.messages import WorkerSettings
 from agentd.tools.confinement import Limits
 from agentd.tools.host import ToolHost
 from agentd.tools.process import PythonResult
@@ -265,6 +268,49 @@ async def test_a_tool_sees_no_secrets_and_no_open_files(
 async def test_the_environment_that_is_asked_for_is_there(make_host: MakeHost, context: ToolContext) -> None:
     host = make_host(environment={"CRM_URL": "http://crm.internal"})
     assert json.loads((await run(host, "environment", context)).content)["CRM_URL"] == "http://crm.internal"
+
+
+async def test_agentd_yaml_says_what_tools_see_and_may_use(
+    agents_dir: Path, context: ToolContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRM_URL", "http://crm.internal")
+    monkeypatch.setenv("CRM_KEY", "canary")
+    section = ToolProcessSection(env=("CRM_URL", "NOT_SET"), open_files=77, memory_mib=0)
+    host = tool_host(WorkerSettings(worker="w", agents_dir=agents_dir, tool_process=section))
+    try:
+        seen = json.loads((await run(host, "environment", context)).content)
+        limits = json.loads((await run(host, "limits", context)).content)
+    finally:
+        await host.aclose()
+    assert seen["CRM_URL"] == "http://crm.internal"
+    assert not {"CRM_KEY", "NOT_SET"} & set(seen)
+    assert limits == {"open_files": 77, "core": 0, "file_bytes": 256 << 20, "memory_bytes": -1}
+
+
+FORKS = """
+import os, signal
+from agentd.tools.confinement import VARIABLE, Limits, confine
+if os.getuid() == 0:
+    os.setuid(65534)  # the kernel does not count root's processes
+os.environ.update(Limits(processes=20).to_environment())
+confine()
+children = []
+try:
+    while len(children) < 500:
+        children.append(os.fork())
+        if not children[-1]:
+            signal.pause()
+except OSError:
+    pass
+for child in children:
+    os.kill(child, signal.SIGKILL)
+print(len(children))
+"""
+
+
+def test_a_fork_bomb_comes_no_further_than_the_limit() -> None:
+    ran = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=True)
+    assert 10 <= int(ran.stdout) <= 20
 
 
 async def test_what_a_tool_prints_is_logged_within_bounds(
