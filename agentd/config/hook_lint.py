@@ -18,11 +18,12 @@ RefProblems = Callable[[Mark, str, str], Iterator[Problem]]
 def hook_problems(
     root: MappingNode,
     values: Mapping[str, Any],
-    tool_names: Collection[str],
+    tool_names: Collection[str] | None,
     templates: TemplateProblems,
     ref: RefProblems,
 ) -> Iterator[Problem]:
-    """`values`: the agent's, by field, as far as they could be read; `tool_names`: what its tools are called."""
+    """`values`: the agent's, by field, as far as they could be read; `tool_names`: what its tools are called, None
+    where not all names can be known from the file."""
     written = root.get("hooks")
     variables = values.get("variables", {})
     known = {*(variables if isinstance(variables, Mapping) else ()), "event"}
@@ -86,7 +87,7 @@ def _actions(
     actions: MappingNode,
     pointer: str,
     known: Collection[str],
-    tool_names: Collection[str],
+    tool_names: Collection[str] | None,
     templates: TemplateProblems,
     ref: RefProblems,
 ) -> Iterator[Problem]:
@@ -102,7 +103,7 @@ def _actions(
     if isinstance(python, Scalar) and ":" in python.text:
         yield from ref(python.mark, f"{pointer}/python", python.text)
     name = tool.get("name") if isinstance(tool, MappingNode) else None
-    if isinstance(name, Scalar) and name.text not in tool_names:
+    if isinstance(name, Scalar) and tool_names is not None and name.text not in tool_names:
         near = get_close_matches(name.text, list(tool_names), 1)
         hint = f'did you mean "{near[0]}"?' if near else f"the tools are: {', '.join(tool_names) or 'none'}"
         yield name.mark.problem(f"{pointer}/tool/name", "unknown-tool", f'there is no tool "{name.text}"', hint)

@@ -24,6 +24,7 @@ from agentd.config.hook_lint import hook_problems
 from agentd.config.realtime_lint import realtime_problems
 from agentd.config.rules import looks_like_secret
 from agentd.config.source import ListNode, MappingNode, Mark, Node, Scalar, pointer_to
+from agentd.config.tool_names import tool_names
 from agentd.config.tools import PythonTool
 from agentd.errors import Problem
 from agentd.providers.fields import IncludedFile
@@ -41,12 +42,13 @@ def lint(root: MappingNode, values: Mapping[str, Any], folder: Folder, tools_all
     tools = tools if isinstance(tools, tuple) else ()
     yield from _prompts(root)
     yield from _templates(root, values, folder)
-    yield from _tool_names(root, tools)
+    names = tool_names(node_at(root, "tools"), folder)
+    yield from _tool_names(root, tools, names.known)
     yield from _python_tools(root, tools, folder, tools_allow)
     yield from hook_problems(
         root,
         values,
-        list(dict.fromkeys(name for _, name in _named(node_at(root, "tools")))),
+        None if names.more else list(dict.fromkeys(name for _, name in names.known)),
         template_problems,
         lambda mark, pointer, ref: _python_ref(mark, pointer, ref, folder, tools_allow),
     )
@@ -130,12 +132,13 @@ def _greeting_texts(path: tuple[str, ...], greeting: Any) -> Iterator[tuple[tupl
             yield (*path, "greeting", "generate"), greeting.generate
 
 
-def _tool_names(root: MappingNode, tools: Sequence[ToolDefinition]) -> Iterator[Problem]:
+def _tool_names(
+    root: MappingNode, tools: Sequence[ToolDefinition], named: Sequence[tuple[Mark, str]]
+) -> Iterator[Problem]:
     """Names must differ, as the model calls a tool by its name. Items that could not be read are not in `tools`."""
-    written = node_at(root, "tools")
-    places = {name: mark for mark, name in reversed(list(_named(written)))}
+    places = {name: mark for mark, name in reversed(named)}
     seen: set[str] = set()
-    for mark, name in _named(written):
+    for mark, name in named:
         if name in seen:
             first = places[name]
             hint = f"the first is in line {first.line}" if first.file == mark.file else f"the first is in {first.file}"
@@ -144,17 +147,6 @@ def _tool_names(root: MappingNode, tools: Sequence[ToolDefinition]) -> Iterator[
     if len(tools) > MAX_TOOLS:
         message = f"more than {MAX_TOOLS} tools: models take no more"
         yield root.mark_of("tools").problem("/tools", "too-many-tools", message)
-
-
-def _named(written: Node | None) -> Iterator[tuple[Mark, str]]:
-    for item in written.items if isinstance(written, ListNode) else ():
-        if not isinstance(item, MappingNode):
-            continue
-        name, ref = item.get("name"), item.get("ref")
-        if isinstance(name, Scalar) and not name.is_null:
-            yield name.mark, name.text
-        elif isinstance(ref, Scalar) and ":" in ref.text:
-            yield ref.mark, ref.text.rpartition(":")[2].rpartition(".")[2]
 
 
 def _python_tools(

@@ -153,12 +153,7 @@ EVENT_TYPES: Mapping[str, EventType] = {
             ("speech", "user_initiated", "interrupted"),
         ),
         EventType("variables_changed", "A tool or a hook set variables.", ("variables",), ("values",), ("values",)),
-        EventType(
-            "tools_changed",
-            "A tool or a hook has changed what the model may call in this call.",
-            ("tools.changed",),
-            ("added", "removed"),
-        ),
+        EventType("tools_changed", "What the model may call has changed.", ("tools.changed",), ("added", "removed")),
         EventType(
             "user_speech_limit",
             "The caller has had the turn for as long as is allowed; `taken`: it is theirs no longer.",
