@@ -48,9 +48,10 @@ def confine() -> Limits:
         (resource.RLIMIT_AS, limits.memory_bytes),
         (resource.RLIMIT_NOFILE, limits.open_files),
         (resource.RLIMIT_FSIZE, limits.file_bytes),
-        (resource.RLIMIT_NPROC, limits.processes and limits.processes + _threads_of_user()),
     ):
         _set(which, value)
+    if limits.processes:
+        _limit_processes(limits.processes + _threads_of_user())
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -94,6 +95,21 @@ def _set(which: int, value: int) -> None:
         value = value if hard < 0 else min(value, hard)
         with suppress(ValueError, OSError):
             resource.setrlimit(which, (value, value))
+
+
+def _limit_processes(most: int) -> None:
+    """The kernel counts the user's processes in other containers, too, which cannot be seen from here: where that
+    leaves none for this process, the limit is taken back."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NPROC, (most if hard < 0 else min(most, hard), hard))
+        try:
+            probe = threading.Thread(target=int)
+            probe.start()
+        except RuntimeError:
+            resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
+        else:
+            probe.join()
 
 
 def _threads_of_user() -> int:

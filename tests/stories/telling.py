@@ -189,7 +189,11 @@ def _detector(settings: Mapping[str, Any], texts: Mapping[int, str]) -> FakeInte
 
 def _tool(settings: Mapping[str, Any]) -> Any:
     async def run(call: ToolCall, context: ToolContext) -> Any:
-        await asyncio.sleep(float(settings.get("takes_s", 0.1)))
+        takes_s, holds_s = float(settings.get("takes_s", 0.1)), float(settings.get("holds_after_s", 0))
+        await asyncio.sleep(holds_s)
+        if "holds_after_s" in settings and context.hold is not None:
+            context.hold()
+        await asyncio.sleep(takes_s - holds_s)
         if not settings.get("fails"):
             return settings.get("answers", "done")
         result = ToolResult(call_id=call.id, name=call.name, content="it failed", is_error=True)
