@@ -68,7 +68,7 @@ async def test_the_agent_files_are_valid_and_their_tools_open(
     loaded = load(documented, DaemonConfig(), fake_registry(), {"TOOLS_WHSEC": SECRET})
     assert [str(problem) for problem in loaded.problems] == []
     runner = await open_tools(loaded.agents["example"], host=host)
-    assert len(runner.schemas) == 1
+    assert len(runner.schemas) >= 1
     await runner.aclose()
 
 
