@@ -165,6 +165,9 @@ def test_each_other_command_names_what_is_there(page: str, words: list[str]) -> 
             assert (ROOT / script).exists()
         case ["curl", *_] if page == "docs/http.md":
             pass  # asked in tests/admin/test_documents.py
+        case ["helm", "install", _, chart, *settings]:  # what it makes is looked at in tests/deploy
+            assert (ROOT / chart / "Chart.yaml").exists()
+            assert all((ROOT / each.rpartition("=")[2]).exists() for each in settings if "=agents.d/" in each)
         case ["docker" | "systemctl" | "journalctl" | "kill" | "bash" | "pip" | "find" | "apt-get", *_]:
             pass  # another program, or a choice of ours without a file
         case _:
@@ -287,7 +290,7 @@ def test_the_options_of_serve_are_all_described() -> None:
 
 
 def test_the_systemd_unit_starts_a_command_that_is_understood() -> None:
-    (unit,) = blocks("docs/operations.md", "ini")
+    unit = (ROOT / "deploy" / "agentd.service").read_text(encoding="utf-8")
     command = re.search(r"^ExecStart=(.+)$", unit, re.MULTILINE)
     assert command is not None
     path, *arguments = shlex.split(command[1])

@@ -1,0 +1,151 @@
+"""What `deploy/` holds passes the tools of those who use it, and names what there is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agentd.admin.metrics import Metrics
+from agentd.config.daemon import DaemonConfig
+from agentd.config.shapes import fields_of
+from tests.documents import ROOT
+from tests.fakes.daemon import FakeDaemon
+
+DEPLOY = ROOT / "deploy"
+CHART = DEPLOY / "helm" / "agentd"
+HELM = shutil.which("helm") or next(map(str, ROOT.glob(".cache/bin/helm")), "")
+VALUES = (
+    "livekit.url=wss://livekit.example.com",
+    "keda.enabled=true",
+    "podMonitor.enabled=true",
+    "agents.desk\\.yaml=version: 1",
+)
+
+
+def run(*command: str, cwd: Path | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def figures(text: str) -> set[str]:
+    return set(re.findall(r"\bagentd_[a-z_]+", text))
+
+
+@pytest.fixture(scope="module")
+def exposed() -> set[str]:
+    metrics = Metrics()
+    metrics.follow(FakeDaemon())
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", metrics.text().decode(), re.MULTILINE))
+    histograms = [name for name, kind in kinds.items() if kind == "histogram"]
+    return {*kinds, *(f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count"))}
+
+
+@pytest.fixture(scope="module")
+def chart() -> list[dict[str, Any]]:
+    if not HELM:
+        pytest.skip("helm is not installed")
+    settings = [word for value in VALUES for word in ("--set", value)]
+    return [each for each in yaml.safe_load_all(run(HELM, "template", "rel", str(CHART), *settings)) if each]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_alert_rules_pass_promtool_and_fire_as_their_tests_say() -> None:
+    run("promtool", "check", "rules", "alerts.yaml", cwd=DEPLOY / "prometheus")
+    run("promtool", "test", "rules", "alerts_test.yaml", cwd=DEPLOY / "prometheus")
+
+
+def test_alerts_and_dashboard_ask_for_figures_that_are_exposed(exposed: set[str]) -> None:
+    board = json.loads((DEPLOY / "grafana" / "agentd.json").read_text())
+    asked = figures((DEPLOY / "prometheus" / "alerts.yaml").read_text())
+    for panel in board["panels"]:
+        asked |= figures(" ".join(target["expr"] for target in panel["targets"]))
+    assert len(asked) > 12
+    assert asked <= exposed
+
+
+def test_the_dashboards_panels_do_not_lie_over_each_other_and_choose_their_source() -> None:
+    board = json.loads((DEPLOY / "grafana" / "agentd.json").read_text())
+    places = [tuple(panel["gridPos"].values()) for panel in board["panels"]]
+    assert len(set(places)) == len(places)
+    assert {panel["datasource"]["uid"] for panel in board["panels"]} == {"${datasource}"}
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_the_unit_passes_systemds_own_check(tmp_path: Path) -> None:
+    text = (DEPLOY / "agentd.service").read_text()
+    there = text.replace("/opt/agentd/bin/agentd", "/bin/true").replace("/etc/agentd/environment", "/dev/null")
+    (tmp_path / "agentd.service").write_text(there)
+    run("systemd-analyze", "verify", "--man=no", str(tmp_path / "agentd.service"))
+
+
+def test_the_unit_of_the_page_is_the_one_that_is_delivered() -> None:
+    unit = (DEPLOY / "agentd.service").read_text()
+    assert "Type=notify" in unit
+    assert "KillMode=mixed" in unit  # else the workers get the signal too, and calls do not come to their end
+    drain_s = int(re.search(r"TimeoutStopSec=(\d+)", unit)[1])  # type: ignore[index]
+    assert drain_s > float(DaemonConfig().drain_timeout)
+
+
+def test_compose_gives_calls_their_time_and_keeps_operators_out_of_the_network() -> None:
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    agentd = compose["services"]["agentd"]
+    assert agentd["stop_grace_period"] == "1h"
+    assert all(port.startswith("127.0.0.1:") for port in agentd["ports"])
+    assert "AGENTD_ADMIN_TOKEN" in agentd["environment"]
+    assert (DEPLOY / agentd["build"]["context"] / agentd["build"]["dockerfile"]).resolve() == ROOT / "Dockerfile"
+    scraped = yaml.safe_load(compose["configs"]["prometheus"]["content"])["scrape_configs"]
+    assert scraped[0]["static_configs"][0]["targets"] == ["agentd:8081"]
+    assert scraped[0]["authorization"] == {"credentials": "${AGENTD_ADMIN_TOKEN}"}  # its Host is a name
+    assert "state:/var/lib/agentd" in agentd["volumes"]
+    assert "state" in compose["volumes"]
+
+
+@pytest.mark.skipif(not HELM, reason="helm is not installed")
+def test_the_chart_passes_helms_check_and_refuses_what_cannot_work() -> None:
+    run(HELM, "lint", "--strict", str(CHART), "--set", VALUES[0])
+    for wrong in ("livekit.url=", "livekit.url=livekit.example.com", "config.drain_timeout=soon"):
+        command = [HELM, "template", "rel", str(CHART), "--set", VALUES[0], "--set", wrong]
+        assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode != 0, wrong
+
+
+def test_a_pod_of_the_chart_lets_calls_end_is_probed_and_may_do_nothing_else(chart: list[dict[str, Any]]) -> None:
+    (pods,) = [each for each in chart if each["kind"] == "StatefulSet"]
+    spec = pods["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert spec["terminationGracePeriodSeconds"] == 3660
+    assert [container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "liveness", "readiness")] == [
+        "/livez", "/livez", "/readyz",
+    ]  # fmt: skip
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert spec["securityContext"]["runAsUser"] == 10001  # the image's
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    there = {volume["name"] for volume in spec["volumes"]}
+    there |= {claim["metadata"]["name"] for claim in pods["spec"]["volumeClaimTemplates"]}
+    assert mounted == there
+    assert pods["spec"]["selector"]["matchLabels"].items() <= pods["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_the_charts_agentd_yaml_is_one_and_agents_are_not_part_of_what_restarts_pods(
+    chart: list[dict[str, Any]],
+) -> None:
+    maps = {each["metadata"]["name"]: each["data"] for each in chart if each["kind"] == "ConfigMap"}
+    known = {field.key for field in fields_of(DaemonConfig)}
+    assert yaml.safe_load(maps["rel"]["agentd.yaml"]).keys() <= known
+    assert maps["rel-agents"] == {"desk.yaml": "version: 1\n"} or maps["rel-agents"] == {"desk.yaml": "version: 1"}
+    (pods,) = [each for each in chart if each["kind"] == "StatefulSet"]
+    assert list(pods["spec"]["template"]["metadata"]["annotations"]) == ["checksum/config"]
+
+
+def test_pods_are_added_by_how_full_the_daemons_are(chart: list[dict[str, Any]], exposed: set[str]) -> None:
+    (scaled,) = [each for each in chart if each["kind"] == "ScaledObject"]
+    assert figures(scaled["spec"]["triggers"][0]["metadata"]["query"]) <= exposed
+    assert {each["kind"] for each in chart} >= {"PodMonitor", "PodDisruptionBudget", "Service", "ServiceAccount"}
