@@ -2,6 +2,7 @@
 # make test   every test, on real parts, installing what they need
 # make check  lint and strict types
 # make unit   the tests that need no server, browser or speech model
+# make deploy what deploy/ holds, by the tools of those who use it, helm among them
 # make fresh  both commands on a fresh Debian 12, in a directory (as root, with debootstrap; ten minutes)
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVE_FLAGS ?=
 
-.PHONY: run test unit fresh check format schemas bench clean
+.PHONY: run test unit fresh deploy check format schemas bench clean
 
 run: $(VENV)/.installed
 	@$(BIN)/agentd serve --dev $(SERVE_FLAGS)
@@ -23,6 +24,10 @@ unit: $(VENV)/.installed
 
 fresh: $(VENV)/.installed
 	@$(BIN)/python -m pytest -sv tests/fresh/two_commands.py
+
+deploy: $(VENV)/.installed
+	@bash tests/deploy/helm.sh
+	@$(BIN)/python -m pytest tests/deploy
 
 check: $(VENV)/.installed
 	@$(BIN)/ruff check .
