@@ -38,6 +38,7 @@ class Api:
             web.get("/v1/agents", self.agents),
             web.get("/v1/agents/{name}", self.agent),
             web.get("/v1/workers", self.workers),
+            web.get("/v1/sinks", self.sinks),
             web.get("/v1/sessions", self.sessions),
             web.get("/v1/sessions/{id}", self.session),
             web.get("/v1/sessions/{id}/journal", self.journal),
@@ -67,6 +68,9 @@ class Api:
 
     async def workers(self, _: web.Request) -> web.Response:
         return _json({"workers": self._daemon.workers()})
+
+    async def sinks(self, _: web.Request) -> web.Response:
+        return _json({"sinks": self._daemon.sinks()})
 
     async def sessions(self, _: web.Request) -> web.Response:
         return _json({"sessions": self._daemon.sessions()})

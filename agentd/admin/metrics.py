@@ -42,6 +42,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "interruptions_total": ("Replies that the caller cut.", ("agent",)),
     "event_deliveries_total": ("Events sent to webhooks, by outcome.", ("agent", "outcome")),
+    "session_requests_total": ("Questions before calls, by what came of them.", ("agent", "outcome")),
     "events_dropped_total": ("Events of calls that did not reach a reader, by where they were lost.", ("where",)),
     "worker_restarts_total": ("Workers that died or hung and were replaced.", ()),
 }
@@ -113,6 +114,7 @@ class DaemonCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         yield from self._of_agents()
         yield from self._of_workers()
+        yield self._of_sinks()
         yield _gauge("config_generation", "Number of the generation that new calls get.", self._daemon.generation())
 
     def _of_agents(self) -> Iterator[GaugeMetricFamily]:
@@ -125,6 +127,17 @@ class DaemonCollector(Collector):
             registered.add_metric([agent.name], float(agent.registered))
         yield active
         yield registered
+
+    def _of_sinks(self) -> GaugeMetricFamily:
+        waiting = GaugeMetricFamily(
+            PREFIX + "event_deliveries_waiting", "Events that are to be sent to webhooks.", labels=["agent"]
+        )
+        by_agent: dict[str, int] = {}
+        for sink in self._daemon.sinks():
+            by_agent[sink.agent] = by_agent.get(sink.agent, 0) + sink.waiting
+        for agent, number in by_agent.items():
+            waiting.add_metric([agent], number)
+        return waiting
 
     def _of_workers(self) -> Iterator[GaugeMetricFamily]:
         workers = self._daemon.workers()

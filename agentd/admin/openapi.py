@@ -72,6 +72,7 @@ OPENAPI: dict[str, Any] = {
             "get": _operation("One agent with its definition, secrets masked", {"200": "Agent", "404": "Unknown"}),
         },
         "/v1/workers": {"get": _operation("Session workers", {"200": "Workers"})},
+        "/v1/sinks": {"get": _operation("Where events are sent, and how that goes", {"200": "Event sinks"})},
         "/v1/sessions": {"get": _operation("Calls under way", {"200": "Sessions"})},
         "/v1/sessions/{id}": {
             "parameters": _SESSION_ID,

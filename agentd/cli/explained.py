@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from agentd.session.explanation import Attempt, Cause, Early, Explained, ReplyExplained, TurnExplained
 from agentd.session.timing import STAGES, TOTAL
@@ -33,7 +34,16 @@ def _head(call: Explained) -> str:
         f"session {call.session}: {began}, {ended}",
         f"agent {call.agent}{f' ({call.source})' if call.source else ''}, revision {call.revision[:8]}{who}",
     ]
+    if call.requested:
+        lines.append(_requested(call.requested))
     return "\n".join(line for each in lines for line in textwrap.wrap(each, WIDTH))
+
+
+def _requested(requested: Mapping[str, Any]) -> str:
+    """The question before the call."""
+    why = f" ({requested['message']})" if requested["message"] else ""
+    to = f", for {requested['agent']} to take" if requested["agent"] else ""
+    return f"asked before the call: {requested['outcome']} after {requested['duration_s'] * 1000:.0f} ms{why}{to}"
 
 
 def _turn(turn: TurnExplained) -> list[str]:

@@ -25,9 +25,10 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "agents": ("name", "state", "registered", "sessions", "generation", "revision", "source"),
     "workers": ("id", "pid", "state", "sessions", "capacity", "load", "lag", "memory", "restarts"),
+    "sinks": ("agent", "url", "state", "waiting", "delivered", "lost", "error"),
     "sessions": ("id", "agent", "state", "caller", "turns", "age", "room", "worker"),
 }
-NAMED_BY: Mapping[str, str] = {"agents": "name", "workers": "id", "sessions": "id"}
+NAMED_BY: Mapping[str, str] = {"agents": "name", "workers": "id", "sinks": "agent", "sessions": "id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,10 @@ def _token() -> str | None:
 @click.option("--type", "types", default="", help="Of events: only these types, with commas; * stands for anything.")
 @admin_options
 def get(client: AdminClient, kind: str, name: str | None, output: str, watch: bool, types: str) -> None:
-    """List a running daemon's agents, workers, sessions or events; NAME picks one, of events a session."""
+    """List a running daemon's agents, workers, sessions, event sinks, or events.
+
+    NAME picks one; of sinks an agent's, of events a session's.
+    """
     if kind == "events":
         from agentd.cli.events import show_events
 
@@ -222,6 +226,8 @@ def _cell(column: str, entry: Mapping[str, Any], now: float) -> str:
             return f"{entry['loop_lag_s'] * 1_000:.0f} ms"
         case "memory":
             return f"{entry['memory_bytes'] / 2**20:.0f} MiB"
+        case "error":
+            return str(entry["last_error"]) or "-"
         case "age":
             return _age(now - entry["started_at"])
         case "revision":

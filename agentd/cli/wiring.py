@@ -77,6 +77,7 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
         load_threshold=config.load_threshold,
         drain_timeout_s=config.drain_timeout,
         livekit_url=credentials.websocket_url,
+        events=config.events,
         require_livekit_s=REQUIRE_LIVEKIT_S if setting.require_livekit else None,
     )
 

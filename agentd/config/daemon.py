@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agentd.config.check import INVALID, Checker
+from agentd.config.events import EventSink
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.merge import overlay
 from agentd.config.shapes import Choice, Field, Leaf, Record, fields_of
@@ -168,6 +169,11 @@ class DaemonConfig:
     )
     tool_process: ToolProcessSection = setting(
         "Processes of Python tools.", default_factory=ToolProcessSection, reload="restart"
+    )
+    events: tuple[EventSink, ...] = setting(
+        "Who is told of what happens to the daemon and in every agent's calls, by webhook.",
+        default=(),
+        reload="restart",
     )
     http: HttpSection = setting("Outgoing HTTP.", default_factory=HttpSection, reload="restart")
     defaults: JsonObject = setting(

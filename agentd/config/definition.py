@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agentd.config.builtins import BuiltinDefinition
+from agentd.config.events import EventSink, OnRequest
 from agentd.config.hooks import Hook
-from agentd.config.patterns import URL_PATTERN
 from agentd.config.tools import ClientTool, McpTool, PythonTool, WebhookTool
 from agentd.config.turns import Turn
-from agentd.providers.fields import Duration, IncludedFile, JsonObject, Secret, setting
+from agentd.providers.fields import Duration, IncludedFile, JsonObject, setting
 from agentd.registry import Kind
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
@@ -133,13 +133,6 @@ class Handoff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventSink:
-    url: str = setting("Where to POST events.", pattern=URL_PATTERN)
-    secret: Secret | None = setting("Signing secret.", default=None)
-    types: tuple[str, ...] = setting("Event types, with * as wildcard.", default=("*",))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
     transcript: bool = setting("Keep the transcript.", default=True, planned=True)
     audio: bool = setting("Keep the sound.", default=False, planned=True)
@@ -248,7 +241,8 @@ class AgentDefinition:
     tools: tuple[ToolDefinition, ...] = setting("What the model may call.", default=())
     hooks: tuple[Hook, ...] = setting("What to do when something happens in a call.", default=())
     handoffs: tuple[Handoff, ...] = setting("Agents to hand over to.", default=(), planned=True)
-    events: tuple[EventSink, ...] = setting("Who is told of what happens.", default=(), planned=True)
+    events: tuple[EventSink, ...] = setting("Who is told of what happens, by webhook.", default=())
+    on_request: OnRequest | None = setting("Who is asked before a call is taken.", default=None)
     recording: Recording | None = setting("What is kept of a call.", default=None, planned=True)
     reload: Literal["next_session", "live"] = setting(
         "When an edit applies: to the next call, or to running ones at a turn's boundary (planned).",

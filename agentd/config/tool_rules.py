@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import jmespath
 
 from agentd.config.builtins import Destination, TransferTool
-from agentd.config.definition import EventSink
+from agentd.config.events import EVENT_TYPES, EventSink, OnRequest, types_of
 from agentd.config.finding import Finding
 from agentd.config.tools import BuiltinTool, ClientTool, McpTool, PythonTool, ToolOptions, WebhookTool
 from agentd.config.url_template import has_stray_brace, places
@@ -39,7 +39,11 @@ def _webhook(tool: WebhookTool) -> Iterable[Finding]:
     yield from _webhook_answer(tool)
     yield from _webhook_secret(tool.secret)
     yield from _parameters(tool.parameters)
-    for name in tool.headers:
+    yield from _headers(tool.headers)
+
+
+def _headers(headers: Mapping[str, Secret]) -> Iterable[Finding]:
+    for name in headers:
         if name.lower().startswith(("webhook-", "agentd-")) or name.lower() in (
             "content-type",
             "idempotency-key",
@@ -188,8 +192,17 @@ def _destination(place: Destination) -> Iterable[Finding]:
 
 
 def _event_sink(sink: EventSink) -> Iterable[Finding]:
-    yield from _url(sink.url, allow_http=False)
-    yield from _webhook_secret(sink.secret)
+    yield from _on_request(sink)
+    for pattern in sink.types:
+        if not types_of(pattern):
+            hint = _near(pattern, EVENT_TYPES) or "docs/webhooks.md lists them"
+            yield Finding("types", "unknown-event", f'there is no event "{pattern}"', hint)
+
+
+def _on_request(endpoint: EventSink | OnRequest) -> Iterable[Finding]:
+    yield from _url(endpoint.url, allow_http=endpoint.allow_http)
+    yield from _webhook_secret(endpoint.secret)
+    yield from _headers(endpoint.headers)
 
 
 def host_is_loopback(url: str) -> bool:
@@ -223,4 +236,5 @@ RULES: Mapping[type[Any], Callable[[Any], Iterable[Finding]]] = {
     TransferTool: _transfer,
     Destination: _destination,
     EventSink: _event_sink,
+    OnRequest: _on_request,
 }

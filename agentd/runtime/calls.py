@@ -10,14 +10,15 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from agentd.aio import now
 from agentd.config.definition import AgentDefinition
-from agentd.runtime.jobs import JobTable, Session
+from agentd.runtime.admission import Admission, failed
+from agentd.runtime.jobs import JobTable, Reservation, Session
 from agentd.runtime.journals import journal_path, mark_ended
 from agentd.runtime.messages import Control, JobEnded, JobRejoins, JobStarted, SessionChanged, StartJob
 from agentd.runtime.placement import Load, Place, choose, load_of
@@ -59,8 +60,11 @@ class Calls:
         cores: int,
         load_threshold: float,
         changed: Callable[[], None],
+        ask: Callable[[AgentDefinition, Job], Awaitable[Admission]],
+        began: Callable[[Session], None],
     ) -> None:
-        """`changed` is called when a place became free or was taken."""
+        """`changed` is called when a place became free or was taken. `ask`: the question of an agent that has an
+        `on_request`; `began` is called with each call that is taken."""
         self.table = JobTable()
         self.speeches = SpeechTable()
         self.accepting = True
@@ -74,6 +78,8 @@ class Calls:
         self._cores = cores
         self._load_threshold = load_threshold
         self._changed = changed
+        self._ask = ask
+        self._began = began
 
     # How full we are
 
@@ -111,29 +117,60 @@ class Calls:
     # What LiveKit says
 
     async def offered(self, agent: str, offer: JobOffer) -> Accept | Decline:
-        """Answers without waiting, and keeps a place until the assignment should have come."""
+        """Keeps a place until the assignment should have come. Waits for nothing but an agent's own question."""
+        answer = self._reserve(agent, offer.job, None)
+        definition = self._serving(agent)
+        if isinstance(answer, Decline) or definition is None or definition.on_request is None:
+            return answer
+        try:
+            admission = await self._ask(definition, offer.job)
+        finally:
+            self.table.take_reservation(offer.job.id)
+        return self._answered(definition, offer.job, self._directed(definition, admission))
+
+    def _reserve(self, agent: str, job: Job, admission: Admission | None) -> Accept | Decline:
         definition = self._serving(agent)
         refusal = self.load_of_agent(agent)
         worker = None if definition is None or refusal.full else choose(self.places((agent, definition.digest)))
         if worker is None:
-            logger.warning("job declined", extra={"agent": agent, "job": offer.job.id, "reason": refusal.why})
+            logger.warning("job declined", extra={"agent": agent, "job": job.id, "reason": refusal.why})
             return Decline()
-        self.table.reserve(offer.job.id, agent, worker, now())
+        self.table.reserve(job.id, agent, worker, now(), admission)
         self._changed()
         return Accept(participant_name=agent, participant_attributes=agent_attributes(agent))
+
+    def _directed(self, definition: AgentDefinition, admission: Admission) -> Admission:
+        """An answer that names an agent whom we do not have is none that can be used."""
+        if not admission.agent or self._serving(admission.agent) is not None or definition.on_request is None:
+            return admission
+        unknown = failed(definition.on_request, "error", f'it names "{admission.agent}", and no such agent is loaded')
+        return replace(unknown, duration_s=admission.duration_s)
+
+    def _answered(self, definition: AgentDefinition, job: Job, admission: Admission) -> Accept | Decline:
+        labels = {"agent": definition.name, "outcome": admission.outcome}
+        self._measures.apply(Measure(name="session_requests_total", labels=labels))
+        log = logger.info if admission.outcome in ("accepted", "refused") else logger.warning
+        extra = {**labels, "job": job.id, "room": job.room_name, "accept": admission.accept, "to": admission.agent}
+        log("session requested", extra={**extra, "duration_s": admission.duration_s, "reason": admission.message})
+        if admission.accept:
+            return self._reserve(admission.agent or definition.name, job, admission)
+        self._changed()
+        return Decline(terminate=admission.outcome == "refused")  # of an error another worker may know better
 
     def assigned(self, agent: str, assignment: Assignment) -> None:
         job = assignment.job
         reserved = self.table.take_reservation(job.id)
-        definition = self._serving(agent)
-        refusal = self.load_of_agent(agent) if reserved is None else None
-        if definition is None or (refusal is not None and refusal.full):
-            self._refuse(agent, job, "the agent was removed" if refusal is None else refusal.why)
+        taker = agent if reserved is None else reserved.agent
+        definition = self._serving(taker)
+        refusal = "the agent was removed" if definition is None else self._too_late(definition, reserved)
+        if definition is None or refusal:
+            self._refuse(agent, job, refusal)
             return
+        admission = reserved.admission if reserved else None
         session = Session(
             id=f"s-{secrets.token_hex(8)}",
             job=job.id,
-            agent=agent,
+            agent=taker,
             definition=definition,
             generation=self._generation(),
             room=job.room_name,
@@ -143,10 +180,21 @@ class Calls:
             worker="",
             started_at=time.time(),
             participant=job.participant_identity,
-            variables=variables_of(job),
+            variables={**variables_of(job), **(admission.variables if admission else {})},
+            registration="" if taker == agent else agent,
+            admission=admission,
             lost_at=now(),
         )
         self.adopt(session, token=assignment.token, preferred=reserved.worker if reserved else None)
+
+    def _too_late(self, definition: AgentDefinition, reserved: Reservation | None) -> str:
+        """Why a job whose place has lapsed cannot be taken any more; "": it can."""
+        if reserved is not None:
+            return ""
+        if definition.on_request is not None:
+            return "the place that was kept for it has lapsed, and with it what was said of the call"
+        load = self.load_of_agent(definition.name)
+        return load.why if load.full else ""
 
     def adopt(self, session: Session, *, token: str, preferred: str | None = None) -> None:
         """Takes a call: at once into the preferred worker or the emptiest, else into the first that gets ready."""
@@ -154,7 +202,9 @@ class Calls:
         places = self.places(revision)
         worker = preferred if preferred in {place.worker for place in places} else choose(places)
         journal = journal_path(self._state_dir, session.id)
-        self.table.add(replace(session, journal=journal, worker=worker or ""))
+        adopted = replace(session, journal=journal, worker=worker or "")
+        self.table.add(adopted)
+        self._began(adopted)
         if worker is None:
             logger.warning("session waits for a worker", extra={"session": session.id, "agent": session.agent})
         else:
@@ -272,7 +322,7 @@ class Calls:
 
     def _tell(self, session: Session, error: str | None) -> None:
         """`error` None: the job runs; "": it succeeded."""
-        link = self._link(session.agent)
+        link = self._link(session.registration or session.agent)
         if link is None or not session.job:
             return
         if error is None:
@@ -296,6 +346,7 @@ def start_job(session: Session, token: str, *, prepared: bool) -> StartJob:
         participant=session.participant,
         incarnation=session.incarnation,
         variables=session.variables,
+        requested=session.admission.record() if session.admission else None,
         definition=None if prepared else session.definition,
         places=session.definition.places,
     )

@@ -103,6 +103,7 @@ class Job:
             room_name=self.start.room,
             job_id=self.start.job,
             variables=self.start.variables,
+            requested=self.start.requested,
             observe=lambda record: self._observe(self.start, record),
             publish=self._publish,
             restored=restored,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd.config.definition import AgentDefinition
+from agentd.runtime.admission import Admission
 
 ASSIGNMENT_WAIT_S = 7.5
 """An accepted offer that is not assigned by then goes to nobody (the reference worker's wait)."""
@@ -15,17 +16,20 @@ ASSIGNMENT_WAIT_S = 7.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """A place kept for a job between our answer and its assignment."""
+    """A place kept for a job between our answer and its assignment. `agent`: who takes it; `admission`: what was
+    answered to the question about it, where there is one."""
 
     job: str
     agent: str
     worker: str
     until: float
+    admission: Admission | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A call of ours. `worker` "" while it waits for one after a rescue. `definition`: what it runs, to its end."""
+    """A call of ours. `worker` "" while it waits for one after a rescue. `definition`: what it runs, to its end.
+    `registration`: under whose name LiveKit knows its job, where that is another agent."""
 
     id: str
     job: str
@@ -40,6 +44,8 @@ class Session:
     started_at: float  # unix time
     participant: str = ""  # whom the job is about; "": whoever is there
     variables: Mapping[str, Any] = field(default_factory=dict)
+    registration: str = ""
+    admission: Admission | None = None
     incarnation: int = 1
     own_token: bool = False  # it joined with a token of ours, not with its job's
     state: str = "initializing"
@@ -57,8 +63,9 @@ class JobTable:
         self._reservations: dict[str, Reservation] = {}
         self._sessions: dict[str, Session] = {}
 
-    def reserve(self, job: str, agent: str, worker: str, now: float) -> None:
-        self._reservations[job] = Reservation(job=job, agent=agent, worker=worker, until=now + ASSIGNMENT_WAIT_S)
+    def reserve(self, job: str, agent: str, worker: str, now: float, admission: Admission | None = None) -> None:
+        until = now + ASSIGNMENT_WAIT_S
+        self._reservations[job] = Reservation(job=job, agent=agent, worker=worker, until=until, admission=admission)
 
     def take_reservation(self, job: str) -> Reservation | None:
         return self._reservations.pop(job, None)
@@ -104,6 +111,10 @@ class JobTable:
         """Sessions and promised places."""
         promised = sum(kept.agent == agent for kept in self._reservations.values())
         return promised + self.running_of_agent(agent)
+
+    def of_registration(self, agent: str) -> int:
+        """Sessions whose jobs LiveKit knows under this agent's name, and what the agent has itself."""
+        return self.load_of_agent(agent) + sum(session.registration == agent for session in self)
 
     def load_of_worker(self, worker: str) -> int:
         """Sessions and promised places."""

@@ -16,6 +16,7 @@ from agentd.runtime.rejoin import rejoin_token
 from agentd.session.room import Room
 from agentd.session.session import Session
 from agentd.tools.confinement import Limits
+from agentd.tools.endpoint import check_endpoint
 from agentd.tools.host import ToolHost
 from agentd.tools.http import WebhookClient
 from agentd.tools.memory import Memory
@@ -35,6 +36,11 @@ class ToolKit:
     memory: Memory | None
 
     async def open(self, definition: AgentDefinition) -> ToolRunner:
+        """Raises ToolError, also for where the supervisor will send: what is wrong is found before the agent serves."""
+        for sink in definition.events:
+            check_endpoint("events", sink, self.webhooks)
+        if definition.on_request is not None:
+            check_endpoint("on_request", definition.on_request, self.webhooks)
         return await open_tools(definition, host=self.host, webhooks=self.webhooks, memory=self.memory)
 
     async def aclose(self) -> None:

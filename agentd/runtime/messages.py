@@ -60,6 +60,7 @@ class StartJob:
 
     `definition` is given when the worker may not have prepared this revision: a call rescued from another worker.
     `incarnation` above 1: the call outlived its process, and `journal` says what was said in it.
+    `requested`: the record of what was asked and answered before the call.
     """
 
     session: str
@@ -75,6 +76,7 @@ class StartJob:
     participant: str = ""  # whom the job is about; "": whoever is there
     incarnation: int = 1
     variables: Mapping[str, Any] = field(default_factory=dict)
+    requested: Mapping[str, Any] | None = None
     definition: AgentDefinition | None = None
     places: Mapping[str, str] = field(default_factory=dict)
 

@@ -42,12 +42,15 @@ class Rollout:
         committed: Callable[[], None],
         measures: MeasureSink,
         notify: Callable[[Phase], None],
+        reloaded: Callable[[ReloadOutcome], None] = lambda outcome: None,
     ) -> None:
-        """`load` reads the files and may block; `committed` is called right after a new generation serves."""
+        """`load` reads the files and may block; `committed` is called right after a new generation serves, `reloaded`
+        after every reading."""
         self._notify = notify
         self._pool = pool
         self._load = load
         self._committed = committed
+        self._reloaded = reloaded
         self._measures = measures
         self._waiters: list[asyncio.Future[ReloadOutcome]] = []
         self._asked = asyncio.Event()
@@ -93,6 +96,7 @@ class Rollout:
             self._notify("reloading")
             outcome = await self._apply()
             self._report(outcome)
+            self._reloaded(outcome)
             self._notify("ready")
             for waiter in waiters:
                 if not waiter.done():

@@ -73,6 +73,24 @@ class SpeechStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SinkStatus:
+    """Where events are sent. `agent` "": the daemon's own. `url`: without what may be secret in it. `failed`: attempts,
+    `lost`: events that were given up; both, and `delivered`, since the daemon began."""
+
+    agent: str
+    url: str
+    types: tuple[str, ...]
+    state: Literal["ok", "failing", "disabled"]
+    waiting: int
+    delivered: int = 0
+    failed: int = 0
+    lost: int = 0
+    last_error: str = ""
+    last_error_at: float | None = None  # unix time
+    last_delivery_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadOutcome:
     """`applied` False: at least one agent kept its last good version or was refused; `problems` say why."""
 
@@ -119,6 +137,7 @@ class Daemon(Protocol):
     def definition(self, name: str) -> AgentDefinition | None: ...
     def workers(self) -> tuple[WorkerStatus, ...]: ...
     def sessions(self) -> tuple[SessionStatus, ...]: ...
+    def sinks(self) -> tuple[SinkStatus, ...]: ...
     def readiness(self) -> Readiness: ...
     def generation(self) -> int: ...
 

@@ -18,9 +18,12 @@ from typing import Any, Protocol
 from agentd import __version__
 from agentd.aio import every
 from agentd.config.definition import AgentDefinition
+from agentd.config.events import EventSink
 from agentd.config.load import Loaded
 from agentd.errors import AgentdError, Problem
 from agentd.runtime import views
+from agentd.runtime.admission import Admission, ask
+from agentd.runtime.announcements import Announcements
 from agentd.runtime.calls import Calls, JobLink, Mint
 from agentd.runtime.cold import recover_calls
 from agentd.runtime.event_ring import EventRing
@@ -46,11 +49,14 @@ from agentd.runtime.status import (
     Readiness,
     ReloadOutcome,
     SessionStatus,
+    SinkStatus,
     SpeechStatus,
     WorkerStatus,
 )
 from agentd.runtime.systemd import Phase
 from agentd.tools.acts import Act, EndSession
+from agentd.tools.http import WebhookClient
+from agentd.transport.protocol import Job
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +104,7 @@ class SupervisorSettings:
     load_threshold: float = 0.7
     drain_timeout_s: float = 3600.0
     livekit_url: str = ""
+    events: tuple[EventSink, ...] = ()  # the daemon's own; http.allow is the workers'
     require_livekit_s: float | None = None  # how long to wait for a registration before giving up; None: for ever
 
 
@@ -106,6 +113,7 @@ class _Registered:
     link: RegistrationLink
     task: asyncio.Task[None]
     last_failure: str = ""
+    was_there: bool = False  # until its loss was told
 
 
 @dataclass(slots=True)
@@ -155,8 +163,14 @@ class Supervisor:
             listener=self,
         )
         self.rollout = Rollout(
-            pool=self.pool, load=load, committed=self._sync_registrations, measures=measures, notify=self._notify_reload
+            pool=self.pool,
+            load=load,
+            committed=self._sync_registrations,
+            measures=measures,
+            notify=self._notify_reload,
+            reloaded=lambda outcome: self.announcements.reloaded(outcome, self.rollout),
         )
+        self._webhooks = WebhookClient(settings.worker.http_allow)
         self.calls = Calls(
             pool=self.pool,
             serving=lambda agent: self.rollout.agents.get(agent),
@@ -168,6 +182,16 @@ class Supervisor:
             cores=settings.cores,
             load_threshold=settings.load_threshold,
             changed=self._calls_changed,
+            ask=self._ask,
+            began=lambda session: self.announcements.began(session),
+        )
+        self.announcements = Announcements(
+            state_dir=settings.state_dir,
+            daemon_sinks=settings.events,
+            http=self._webhooks,
+            measures=measures,
+            serving=lambda: self.rollout.agents,
+            calls=lambda: self.calls.table,
         )
 
     async def run(self) -> bool:
@@ -181,6 +205,7 @@ class Supervisor:
             self._group = group
             pool = group.create_task(self.pool.run(), name="pool")
             others = [group.create_task(self.rollout.run(), name="rollout")]
+            others.append(group.create_task(self.announcements.run(), name="announcements"))
             try:
                 await self._start(group, others)
                 whole = await self._until_drained()
@@ -238,6 +263,7 @@ class Supervisor:
         """Takes no more calls; the daemon ends when the last call has, or at the deadline."""
         if not self._drain.asked.is_set():
             logger.info("draining", extra={"sessions": len(self.calls.table)})
+            self.announcements.draining(len(self.calls.table))
         self.calls.accepting = False
         for each in self._registrations.values():
             each.link.drain()
@@ -293,7 +319,7 @@ class Supervisor:
             if name not in self._registrations:
                 self._registrations[name] = self._open_registration(name, self._group)
         for name in [name for name in self._registrations if name not in self.rollout.agents]:
-            if not self.calls.table.load_of_agent(name):
+            if not self.calls.table.of_registration(name):
                 self._registrations.pop(name).task.cancel()
                 logger.info("agent unregistered", extra={"agent": name})
         for each in self._registrations.values():
@@ -303,8 +329,18 @@ class Supervisor:
         def failed(error: Exception) -> None:
             if found := self._registrations.get(name):
                 found.last_failure = str(error)
+                if found.was_there:
+                    self.announcements.registered(name, registered=False, reason=str(error))
+                found.was_there = False
 
-        link = self._register(name, self.calls, lambda registered: self._drain.stirred.set(), failed)
+        def changed(registered: bool) -> None:
+            self._drain.stirred.set()
+            found = self._registrations.get(name)
+            if registered and found is not None:
+                found.was_there = True
+                self.announcements.registered(name, registered=True)
+
+        link = self._register(name, self.calls, changed, failed)
         return _Registered(link, group.create_task(link.run(), name=f"registration {name}"))
 
     def _calls_changed(self) -> None:
@@ -344,6 +380,7 @@ class Supervisor:
                 self.calls.changed(message)
             case SessionEvents():
                 self._ring.add(message.events)
+                self.announcements.stir()
                 if message.dropped:
                     dropped = Measure(name="events_dropped_total", value=message.dropped, labels={"where": "worker"})
                     self._measures.apply(dropped)
@@ -358,6 +395,7 @@ class Supervisor:
             return
         logger.error("worker died", extra={"worker": worker.name, "worker_pid": worker.pid, "reason": reason})
         self._measures.apply(Measure(name="worker_restarts_total"))
+        self.announcements.process_lost(worker.name, reason, self.sessions_of(worker))
         self.calls.worker_died(worker.name)
 
     def sessions_of(self, worker: WorkerHandle) -> int:
@@ -380,6 +418,12 @@ class Supervisor:
 
     def generation(self) -> int:
         return self.rollout.number
+
+    def sinks(self) -> tuple[SinkStatus, ...]:
+        return self.announcements.statuses()
+
+    async def _ask(self, definition: AgentDefinition, job: Job) -> Admission:
+        return await ask(definition, job, self._webhooks)
 
     def readiness(self) -> Readiness:
         reasons = views.unready_reasons(

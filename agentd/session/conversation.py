@@ -81,6 +81,9 @@ class Conversation:
             self.variables.update(restored.variables)
             self.people.restore(restored.labels)
             self.tools.change(restored.tools)
+        self.instructions_append = str((setup.requested or {}).get("instructions_append", ""))
+        if restored is not None and restored.instructions_append:
+            self.instructions_append = restored.instructions_append
         self.history = History(restored.items, restored.ids) if restored else History()
         self.waiting = WaitingTurns(self.history)
         for turn in restored.unanswered if restored else ():
@@ -126,6 +129,8 @@ class Conversation:
                 job_id=setup.job_id,
                 variables=dict(self.variables),
             )
+            if setup.requested is not None:
+                self.record("session.requested", **setup.requested)
         else:
             gap_s = round(max(0.0, time.time() - setup.restored.last_record_at), 3)
             self.record("session.resumed", incarnation=setup.incarnation, gap_s=gap_s)
@@ -313,7 +318,7 @@ class Conversation:
         parts = [self.render(self.definition.prompt)]
         if self.definition.languages:
             parts += [self.render(self.in_language.instructions or ""), SPEAK.format(self.language)]
-        parts.append(self.people.instructions)
+        parts += [self.instructions_append, self.people.instructions]
         return "\n\n".join(part for part in parts if part)
 
     def tool_context(self, say: Any, voice: Voice = THE_CALLER) -> ToolContext:

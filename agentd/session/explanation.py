@@ -188,7 +188,8 @@ class Rescue:
 
 @dataclass(slots=True, kw_only=True)
 class Explained:
-    """One call. Moments (`at_s`) are seconds since its start. `replies` answer no turn: greeting, prompts, bridges."""
+    """One call. Moments (`at_s`) are seconds since its start. `replies` answer no turn: greeting, prompts, bridges.
+    `requested`: what came of the question before it (outcome, agent, duration_s, message)."""
 
     session: str
     agent: str = ""
@@ -199,6 +200,7 @@ class Explained:
     started_at: float = 0.0  # unix time
     duration_s: float | None = None
     ended: str | None = None
+    requested: Mapping[str, Any] | None = None
     turns: list[TurnExplained] = field(default_factory=list)
     replies: list[ReplyExplained] = field(default_factory=list)
     rescues: list[Rescue] = field(default_factory=list)
@@ -265,6 +267,9 @@ class _Explaining:
         call.agent, call.revision, call.room = data["agent"], data["revision"], data.get("room", "")
         call.source = data.get("source", "")
         self.places = data.get("places")
+
+    def on_session_requested(self, data: Mapping[str, Any]) -> None:
+        self.call.requested = {name: data[name] for name in ("outcome", "agent", "duration_s", "message")}
 
     def on_session_resumed(self, data: Mapping[str, Any]) -> None:
         self.call.rescues.append(Rescue(at_s=self.at_s, gap_s=data["gap_s"], incarnation=data["incarnation"]))

@@ -167,7 +167,7 @@ JOURNAL_ONLY = frozenset(
     {
         *("echo", "speech.started", "speech.ended", "turn.judged", "interruption.judged", "voice.unheard"),
         *("reply.started", "reply.written", "segment.started", "segment.heard", "turn.corrected"),
-        *("turn.held", "hook.entered", "hook.completed"),
+        *("turn.held", "hook.entered", "hook.completed", "session.requested"),
     }
 )
 """Kinds that make no event: the sound of a call in detail, for its recovery and its explanation."""

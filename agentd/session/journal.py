@@ -77,6 +77,42 @@ class Journal:
             self._fd = -1
 
 
+class JournalTail:
+    """Reads a journal that another process writes: each time what has come since the last."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._at = 0
+        self._next_seq = 0
+
+    def read(self) -> list[Record]:
+        """At most some MiB of it: whoever wants all reads until there is nothing. A record that is not whole yet comes
+        the next time; there is nothing while there is no file. Raises JournalError."""
+        try:
+            if self.path.stat().st_size <= self._at:
+                return []
+            with self.path.open("rb") as file:
+                file.seek(self._at)
+                data = file.read(2 * _LONGEST_RECORD_BYTES)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise JournalError(f"cannot read {self.path}: {error.strerror}") from error
+        at = 0
+        if self._at == 0:
+            if len(data) >= len(HEADER) and not data.startswith(HEADER):
+                raise JournalError(f"{self.path} is not a session journal of this version")
+            at = len(HEADER)
+        records: list[Record] = []
+        while (record_and_end := _record_at(data, at, self._next_seq)) is not None:
+            record, at = record_and_end
+            records.append(record)
+            self._next_seq += 1
+        if records:
+            self._at += at
+        return records
+
+
 def read_journal(path: Path) -> list[Record]:
     """Every intact record. Raises JournalError when it is no journal or cannot be read."""
     return _scan(path)[0]

@@ -67,6 +67,7 @@ class Restored:
     ended: bool = False
     end_reason: str = ""
     language: str = ""  # "": the agent's own
+    instructions_append: str = ""  # of whoever was asked about the call
     entered: frozenset[tuple[str, str]] = frozenset()
     transfer: str = ""  # the destination that the caller was being put through to
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -128,6 +129,7 @@ class _Restoring:
     ended: bool = False
     end_reason: str = ""
     language: str = ""
+    instructions_append: str = ""
     entered: set[tuple[str, str]] = field(default_factory=set)
     transfer: str = ""
     tools: dict[str, Any] = field(default_factory=dict)
@@ -146,6 +148,9 @@ class _Restoring:
     def on_session_started(self, data: Mapping[str, Any]) -> None:
         self.started_at = self.last_at
         self.variables.update(data.get("variables", {}))
+
+    def on_session_requested(self, data: Mapping[str, Any]) -> None:
+        self.instructions_append = data["instructions_append"]
 
     def on_session_resumed(self, data: Mapping[str, Any]) -> None:
         self._let_pass()
@@ -398,6 +403,7 @@ class _Restoring:
             ended=self.ended,
             end_reason=self.end_reason,
             language=self.language,
+            instructions_append=self.instructions_append,
             entered=frozenset(self.entered),
             transfer=self.transfer,
             labels=self.labels,

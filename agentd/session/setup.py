@@ -65,7 +65,8 @@ class SessionSetup:
     """One call. `observe` sees every record right after it was journaled, `publish` the events that it makes; neither
     may block.
 
-    `restored`: what an earlier incarnation's journal says, when the call outlived its process.
+    `restored`: what an earlier incarnation's journal says, when the call outlived its process. `requested`: the data of
+    the record session.requested, where somebody was asked about the call.
     """
 
     id: str
@@ -77,6 +78,7 @@ class SessionSetup:
     room_name: str = ""
     job_id: str = ""
     variables: Mapping[str, Any] = field(default_factory=dict)  # over the definition's
+    requested: Mapping[str, Any] | None = None
     observe: Callable[[Record], None] = _ignore
     publish: Callable[[Event], None] = _ignore
     restored: Restored | None = None

@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
-from email.utils import parsedate_to_datetime
 
-from agentd import __version__
 from agentd.aio import now
 from agentd.config.tools import WebhookTool
 from agentd.errors import ToolError, ToolTimeout
-from agentd.providers.fields import SecretMissing
 from agentd.providers.llm import ToolCall, ToolSchema
-from agentd.tools import replies, signing
+from agentd.tools import replies
 from agentd.tools.addresses import checked_url
 from agentd.tools.arguments import ArgumentsSchema
+from agentd.tools.headers import contract_headers, own_headers, retry_after_s, signing_keys
 from agentd.tools.http import Answer, AnswerLost, NotSent, WebhookClient
 from agentd.tools.replies import Reading
 from agentd.tools.request import Request, request_for
@@ -29,9 +26,6 @@ RETRY_DELAY_S = (0.2, 0.8)
 IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "DELETE"})  # by RFC 9110
 _RETRIED_STATUS = frozenset({429, 502, 503, 504})
 _DOWN_STATUS = frozenset({502, 503, 504})  # for the circuit breaker; a 500 may be one tool's own fault
-_OUR_HEADERS = {"content-type", "user-agent", "webhook-id", "webhook-timestamp", "webhook-signature", "idempotency-key"}
-_OUR_HEADERS |= {"agentd-contract", "agentd-attempt", "agentd-timeout-ms", "traceparent", "host", "content-length"}
-_OUR_HEADERS |= {"content-encoding", "accept-encoding", "connection", "transfer-encoding", "te", "trailer", "upgrade"}
 
 
 class Webhook:
@@ -46,8 +40,8 @@ class Webhook:
         self._arguments = ArgumentsSchema(tool.name, tool.parameters)
         self._reading = Reading.of(tool)
         self._repeatable = tool.idempotent or tool.method in IDEMPOTENT_METHODS
-        self._keys = _keys(tool)
-        self._headers = _own_headers(tool)
+        self._keys = signing_keys(tool.name, tool.secret)
+        self._headers = own_headers(tool.name, tool.headers)
         self.schema = ToolSchema(name=tool.name, description=tool.description, parameters=tool.parameters)
         self.options = tool
 
@@ -103,23 +97,15 @@ class Webhook:
         return result
 
     def _signed(self, request: Request, attempt: int, remaining_s: float) -> dict[str, str]:
-        timestamp = int(time.time())
-        headers = {
-            **self._headers,
-            **({"content-type": "application/json"} if request.body else {}),
-            "accept-encoding": "gzip",
-            "user-agent": f"agentd/{__version__}",
-            "webhook-id": request.id,
-            "webhook-timestamp": str(timestamp),
-            "idempotency-key": request.id,
-            "agentd-contract": "1",
-            "agentd-attempt": str(attempt),
-            "agentd-timeout-ms": str(max(0, round(remaining_s * 1000))),
-            "traceparent": request.traceparent,
-        }
-        if self._keys:
-            headers["webhook-signature"] = signing.signature(self._keys, request.id, timestamp, request.body)
-        return headers
+        return contract_headers(
+            self._keys,
+            self._headers,
+            message_id=request.id,
+            body=request.body,
+            attempt=attempt,
+            timeout_s=remaining_s,
+            traceparent=request.traceparent,
+        )
 
 
 def retry_delay(failure: Answer | NotSent | AnswerLost, attempt: int, *, idempotent: bool) -> float | None:
@@ -130,40 +116,6 @@ def retry_delay(failure: Answer | NotSent | AnswerLost, attempt: int, *, idempot
     if attempt > MAX_RETRIES or (not idempotent and not (isinstance(failure, NotSent) and attempt == 1)):
         return None
     jittered_s = random.uniform(*RETRY_DELAY_S)
-    if isinstance(failure, Answer) and (asked_s := _retry_after_s(failure.retry_after)) is not None:
+    if isinstance(failure, Answer) and (asked_s := retry_after_s(failure.retry_after)) is not None:
         return max(jittered_s, asked_s)
     return jittered_s
-
-
-def _retry_after_s(text: str) -> float | None:
-    """Seconds, or a date, as RFC 9110 has it."""
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        return parsedate_to_datetime(text).timestamp() - time.time()
-    except ValueError:
-        return None
-
-
-def _keys(tool: WebhookTool) -> tuple[bytes, ...]:
-    if tool.secret is None:
-        return ()
-    try:
-        return signing.keys(tool.secret.reveal())
-    except (SecretMissing, signing.SecretMalformed) as error:
-        raise ToolError(f"{tool.name}: secret: {error}") from error
-
-
-def _own_headers(tool: WebhookTool) -> dict[str, str]:
-    headers = {}
-    for name, secret in tool.headers.items():
-        if name.lower() in _OUR_HEADERS:
-            raise ToolError(f"{tool.name}: headers: {name} is set by agentd")
-        try:
-            value = secret.reveal()
-        except SecretMissing as error:
-            raise ToolError(f"{tool.name}: headers: {name}: {error}") from error
-        if any(each in name + value for each in "\r\n\0"):
-            raise ToolError(f"{tool.name}: headers: {name} holds a line break")
-        headers[name] = value
-    return headers

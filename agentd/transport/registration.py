@@ -23,7 +23,7 @@ STATUS_INTERVAL_S = 2.5  # the reference worker's cadence
 LOAD_INTERVAL_S = 0.5
 HEARTBEAT_S = 30.0
 ASSIGNMENT_WAIT_S = 7.5
-ANSWER_DEADLINE_S = 2.0  # the server gives up after 2.5 to 2.9 s, and then the dispatch is lost
+ANSWER_DEADLINE_S = 2.3  # the server gives up after 2.5 to 2.9 s, and then the dispatch is lost; a question takes 2
 CONNECT_TIMEOUT_S = 10.0
 REFUSED_RETRY_S = 30.0
 _ACCEPTED_KEPT_S = 60.0
@@ -39,7 +39,7 @@ class _LinkLost(TransportError):
 class Registration:
     """Keeps `agent_name` registered while `run` runs.
 
-    `offered` decides on a job and must answer at once: after 2 s the job is declined for it.
+    `offered` decides on a job and must answer at once: after 2.3 s the job is declined for it.
     `assigned` gets each accepted job once. `terminated` gets the id of a job that the server ends.
     `load` is asked every 0.5 s; a change of `full` is reported at once, the rest every 2.5 s.
     `changed` gets True and False as the registration comes and goes.

@@ -9,7 +9,15 @@ from typing import Any
 
 from agentd.config.definition import AgentDefinition
 from agentd.runtime.event_ring import EventRing
-from agentd.runtime.status import AgentStatus, Readiness, ReloadOutcome, SessionStatus, SpeechStatus, WorkerStatus
+from agentd.runtime.status import (
+    AgentStatus,
+    Readiness,
+    ReloadOutcome,
+    SessionStatus,
+    SinkStatus,
+    SpeechStatus,
+    WorkerStatus,
+)
 from agentd.tools.acts import Act, GenerateReply, SayText
 
 
@@ -64,6 +72,7 @@ class FakeDaemon:
         self.worker_list: tuple[WorkerStatus, ...] = (worker(),)
         self.session_list: tuple[SessionStatus, ...] = (session(),)
         self.definitions: dict[str, AgentDefinition] = {}
+        self.sink_list: tuple[SinkStatus, ...] = ()
         self.ready = Readiness(ready=True)
         self.outcome = ReloadOutcome(applied=True, changed=False, generation=3)
         self.drained = False
@@ -83,6 +92,9 @@ class FakeDaemon:
 
     def sessions(self) -> tuple[SessionStatus, ...]:
         return self.session_list
+
+    def sinks(self) -> tuple[SinkStatus, ...]:
+        return self.sink_list
 
     def readiness(self) -> Readiness:
         return self.ready
