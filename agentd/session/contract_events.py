@@ -7,6 +7,7 @@ so that whoever reads it again after a fault knows which were told already.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +47,6 @@ class ContractEvents:
     participant: dict[str, Any] = field(default_factory=dict)
     usage: dict[str, int] = field(default_factory=lambda: dict.fromkeys(USAGE, 0))
     transcript: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the turn's place in the history
-    calls: dict[str, str] = field(default_factory=dict)  # tools that were called, by the call's id
     seq: int = 0
 
     def take(self, record: Record) -> list[ContractEvent]:
@@ -107,8 +107,7 @@ class ContractEvents:
 
     def tool_called(self, record: Record) -> _Told:
         data = record.data
-        self.calls[data["id"]] = data["name"]
-        yield "tool.called", {"call_id": data["id"], "tool": data["name"], "arguments": data["arguments"]}
+        yield "tool.called", {"call_id": data["id"], "tool": data["name"], "arguments": _arguments(data["arguments"])}
 
     def tool_completed(self, record: Record) -> _Told:
         data = record.data
@@ -142,6 +141,14 @@ class ContractEvents:
     def turns(self) -> list[dict[str, Any]]:
         """The transcript so far: what was said and heard, in order."""
         return [dict(turn) for turn in self.transcript.values()]
+
+
+def _arguments(written: Any) -> Any:
+    """As tool.call has them; what the model wrote, where that is no JSON."""
+    try:
+        return json.loads(written) if isinstance(written, str) else written
+    except ValueError:
+        return written
 
 
 def _passed_on(kind: str) -> Callable[[ContractEvents, Record], _Told]:
