@@ -103,7 +103,8 @@ class Deliveries:
     def enable(self) -> None:
         """Sinks that were gone may have come back: a reload has been asked for."""
         for sink in self._sinks.values():
-            sink.disabled = False
+            if sink.disabled:
+                sink.disabled = sink.failing = False
         self.stir()
 
     def takes(self, agent: str, setting: EventSink) -> bool:
