@@ -19,12 +19,15 @@ from typing import Any
 import pytest
 
 from agentd.runtime.journals import locked
+from agentd.tools import signing
 from bench.daemon import free_port, zero_cost_agent
+from tests.fakes.webhook_server import hang, respond, webhook_server
 from tests.transport.fake_server import FakeServer, fake_server
 
 WITHOUT_LIVEKIT = {
     name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "AGENTD_", "NOTIFY_"))
 }
+SECRET = "whsec_" + "C" * 32
 SHORT_PATIENCE = "import agentd.cli.wiring as w; w.REQUIRE_LIVEKIT_S = 0.3; from agentd.cli.main import main; main()"
 
 
@@ -236,6 +239,37 @@ async def test_a_killed_daemon_leaves_no_worker_and_no_lock(place: Path) -> None
                     await asyncio.sleep(0.02)
         async with serving(place, livekit=livekit.url) as next_one:
             await next_one.until_logged("serving")
+
+
+async def test_events_that_wait_when_the_daemon_is_killed_are_delivered_by_the_next(place: Path) -> None:
+    async with fake_server() as livekit, webhook_server() as hooks:
+        hooks.default = hang()
+        (place / "agentd.yaml").write_text(f"events: [{{url: '{hooks.url}', secret: '${{EVENTS_WHSEC}}'}}]\n")
+        environment = {"EVENTS_WHSEC": SECRET}
+        async with serving(place, livekit=livekit.url, environment=environment) as serve:
+            await serve.until_logged("serving")
+            async with asyncio.timeout(15):
+                while len(hooks.received) < 2:
+                    await asyncio.sleep(0.02)
+            first = {received.headers["webhook-id"]: received for received in hooks.received}
+            serve.process.kill()
+            await serve.ended()
+        assert SECRET.encode() not in b"".join(path.read_bytes() for path in (place / "state").glob("outbox*"))
+        hooks.received.clear()
+        hooks.default = respond()
+        async with serving(place, livekit=livekit.url, environment=environment) as next_one:
+            await next_one.until_logged("serving")
+            async with asyncio.timeout(15):
+                while len(hooks.received) < 4:
+                    await asyncio.sleep(0.02)
+        assert SECRET not in "\n".join(next_one.lines)
+    again = {received.headers["webhook-id"]: received for received in hooks.received}
+    assert first.keys() < again.keys()
+    for received in again.values():
+        stamp = int(received.headers["webhook-timestamp"])
+        signing.verify(signing.keys(SECRET), received.headers, received.body, stamp)
+    told = sorted((received.json["data"]["seq"], received.json["type"]) for received in again.values())
+    assert told == [(seq, ("agent.loaded", "worker.registered")[(seq - 1) % 2]) for seq in range(1, 5)]
 
 
 # Without LiveKit, and its return

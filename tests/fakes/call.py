@@ -177,6 +177,7 @@ async def calling(
     fallback_tts: TTS | None = None,
     fallback_stt: STT | None = None,
     restored: Restored | None = None,
+    requested: Mapping[str, Any] | None = None,
     incarnation: int = 1,
     outbound: bool = True,
     link: bool = True,
@@ -225,6 +226,7 @@ async def calling(
             publish=events.append,
             observe=seen,
             restored=restored,
+            requested=requested,
             incarnation=incarnation,
         )
         session = Session(setup)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agentd.cli.explained import text_of
 from agentd.config.definition import AgentDefinition, Greeting
 from agentd.config.turns import Interruption, Preemptive, Turn
 from agentd.errors import ProviderUnavailable
@@ -192,7 +193,7 @@ def test_the_document_is_json_of_a_known_shape() -> None:
     shown = json.loads(json.dumps(document(call)))
     assert set(shown) == {
         "version", "session", "agent", "revision", "source", "room", "caller", "started_at", "duration_s", "ended",
-        "turns", "replies", "rescues",
+        "turns", "replies", "rescues", "requested",
     }  # fmt: skip
     assert set(shown["turns"][0]) == {
         "turn", "at_s", "text", "source", "language", "delay_s", "ended", "ignored", "early", "attempts", "errors",
@@ -216,3 +217,12 @@ def test_every_rule_that_the_turn_machine_knows_is_told_in_words() -> None:
 
 def _record(seq: int, kind: str, data: dict[str, object]) -> Record:
     return Record(seq=seq, at=1_700_000_000.0 + seq, kind=kind, data=data)
+
+
+def test_the_question_before_a_call_is_explained() -> None:
+    started = {"agent": "desk", "revision": "r", "room": "room"}
+    asked = {"outcome": "timeout", "agent": "", "duration_s": 2.0, "message": "no answer within 2 s"}
+    kinds = (("session.started", started), ("session.requested", {**asked, "accept": True, "instructions_append": ""}))
+    records = [Record(seq=seq, at=1000.0, kind=kind, data=data) for seq, (kind, data) in enumerate(kinds)]
+    assert explain("S1", records).requested == asked
+    assert "asked before the call: timeout after 2000 ms (no answer within 2 s)" in text_of(explain("S1", records))

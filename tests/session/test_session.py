@@ -13,7 +13,7 @@ from agentd.config.turns import Interruption, Turn
 from agentd.errors import ProviderRefused, ProviderUnavailable
 from agentd.providers.fields import Duration
 from agentd.providers.llm import TextDelta, ToolCall, ToolResult
-from agentd.session.restore import Restored
+from agentd.session.restore import Restored, restore
 from agentd.tools.spec import EndCall, SetVariables, ToolOutcome
 from tests.fakes.call import FakeTools, calling, definition
 from tests.fakes.clock import run_virtual
@@ -534,3 +534,29 @@ async def test_a_recogniser_that_fails_once_is_tried_again_within_the_turn() -> 
         call.stt.failures.append(ProviderUnavailable("fake", "reset", retry_after_s=0.1))
         await call.say("Hello.")
         assert call.user_texts == ["Hello."]
+
+
+REQUESTED = {
+    "outcome": "accepted",
+    "accept": True,
+    "agent": "",
+    "variables": {},
+    "duration_s": 0.2,
+    "message": "",
+    "instructions_append": "The caller is called {{ Ann }}.",
+}
+
+
+@story
+async def test_what_was_said_of_the_call_before_it_is_added_to_the_instructions_as_it_stands() -> None:
+    async with calling(requested=REQUESTED) as call:
+        await call.say("Hello.")
+        assert call.last_request()[0] == ("system", "Be brief.\n\nThe caller is called {{ Ann }}.")
+        assert [record.kind for record in call.records][:2] == ["session.started", "session.requested"]
+        assert call.of("session.requested") == [REQUESTED]
+        restored = restore(call.records)
+    assert restored.instructions_append == REQUESTED["instructions_append"]
+    async with calling(restored=restored, incarnation=2) as call:
+        await call.say("Hello again.")
+        assert call.last_request()[0] == ("system", "Be brief.\n\nThe caller is called {{ Ann }}.")
+        assert call.of("session.requested") == []
