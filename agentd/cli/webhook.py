@@ -16,6 +16,7 @@ import click
 
 from agentd.cli.files import agent_named, config_options
 from agentd.config.definition import AgentDefinition
+from agentd.config.events import EVENT_TYPES
 from agentd.config.tools import WebhookTool
 from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall
@@ -109,16 +110,16 @@ def verify(
 
 @webhook.command()
 @click.argument("agent")
-@click.argument("tool")
+@click.argument("what")
 @click.option("--arguments", default="{}", help="JSON, as the model would write it.")
 @click.option("--variables", default="{}", help="The session's variables, JSON; the agent's own are there already.")
-@click.option("--url", help="Another address than the tool's, such as that of `agentd webhook listen`.")
+@click.option("--url", help="Another address than the file's, such as that of `agentd webhook listen`.")
 @config_options
 @click.pass_context
 def send(
     ctx: click.Context,
     agent: str,
-    tool: str,
+    what: str,
     arguments: str,
     variables: str,
     url: str | None,
@@ -126,11 +127,18 @@ def send(
     config: Path | None,
     env_file: Path | None,
 ) -> None:
-    """Call the webhook tool TOOL of AGENT once, as a call would, and show what comes of its answer.
+    """Send one webhook of AGENT, as a call would, and show what comes of its answer.
 
-    Exits with 1 when the tool fails.
+    WHAT is a webhook tool of the agent; a type of event, which goes to every sink of the agent and of agentd.yaml that
+    wants it; or session.request. Exits with 1 when it fails.
     """
     definition, daemon = agent_named(ctx, agent, directory, config, env_file)
+    tools = {each.name for each in definition.tools if isinstance(each, WebhookTool)}
+    if what not in tools and ("." in what or what in EVENT_TYPES):
+        from agentd.cli.webhook_events import send_of_agentds
+
+        ctx.exit(send_of_agentds(definition, daemon, what, _object(variables, "--variables"), url))
+    tool = what
     hook = _tool_of(definition, tool)
     context = _sample_context(definition, _object(variables, "--variables"))
     call = ToolCall(id="call_1", name=tool, arguments=arguments)

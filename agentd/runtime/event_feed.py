@@ -161,12 +161,9 @@ class EventFeed:
 
     def _deliveries_of(self, call: _Call, event: ContractEvent) -> Iterable[Delivery]:
         events = call.events
-        data = {"seq": event.seq, **events.common(), **event.data}
-        data["session"] = {**data["session"], "started_at": rfc3339(events.started_at or event.at)}
         sinks = self._sinks_of(events.agent) if call.sinks is None else call.sinks
         for owner, sink in self._wanting(event.type, sinks):
-            with_transcript = sink.transcript and event.type in FINAL
-            told = {**data, "transcript": _timed(events.turns())} if with_transcript else data
+            told = data_of(events, event, transcript=sink.transcript)
             yield self._delivery(owner, sink, event.type, event.at, told, events.session)
 
     def _take_daemon_event(self, event: _DaemonEvent) -> None:
@@ -211,8 +208,13 @@ def _events(events: ContractEvents, record: Record) -> Sequence[ContractEvent]:
         return ()
 
 
-def _timed(turns: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [{**turn, "at": rfc3339(turn["at"])} for turn in turns]
+def data_of(events: ContractEvents, event: ContractEvent, *, transcript: bool) -> dict[str, Any]:
+    """What is sent of an event of a call. `transcript`: the sink wants it, where the call is over. Pure."""
+    data = {"seq": event.seq, **events.common(), **event.data}
+    data["session"] = {**data["session"], "started_at": rfc3339(events.started_at or event.at)}
+    if transcript and event.type in FINAL:
+        data["transcript"] = [{**turn, "at": rfc3339(turn["at"])} for turn in events.turns()]
+    return data
 
 
 def bounded(kind: str, at: float, data: Mapping[str, Any]) -> bytes:

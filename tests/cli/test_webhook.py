@@ -17,6 +17,7 @@ import standardwebhooks
 from click.testing import CliRunner, Result
 
 from agentd.cli.main import main
+from agentd.config.events import DAEMON_EVENTS
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OTHER = "whsec_" + base64.b64encode(bytes(range(50, 90))).decode()
@@ -37,6 +38,9 @@ tools:
     parameters: {type: object, properties: {day: {type: string}}, required: [day]}
     assign: {slot: "slots[0]"}
   - {type: builtin, name: end_call}
+events:
+  - {url: "https://app.example.com/events", secret: "${TOOLS_WHSEC}", types: ["session.*", "tool.*"], transcript: true}
+on_request: {url: "https://app.example.com/calls", secret: "${TOOLS_WHSEC}"}
 """
 
 
@@ -145,3 +149,57 @@ def test_what_cannot_be_sent_is_said(agents_dir: Path) -> None:
     assert "there are: find_slot" in agentd("send", "front-desk", "end_call", *where).output
     assert "day is missing" in agentd("send", "front-desk", "find_slot", *where).output
     assert "--variables must be" in agentd("send", "front-desk", "find_slot", "--variables", "[]", *where).output
+
+
+def test_an_event_goes_to_the_sinks_that_want_it(agents_dir: Path) -> None:
+    with listening() as (url, process):
+        result = agentd("send", "front-desk", "session.ended", "--url", url, "-d", str(agents_dir))
+        received, _ = process.communicate(timeout=15)
+    assert (result.exit_code, result.output) == (0, f"{url} answered 200\n")
+    assert "  signature: valid\n" in received
+    body = json.loads(received[received.index("{") :])
+    assert (body["type"], body["data"]["reason"]) == ("session.ended", "caller_left")
+    assert body["data"]["variables"]["clinic"] == "Hill Street"
+    assert body["data"]["transcript"][0]["role"] == "assistant"
+
+
+def test_a_sink_that_fails_is_told_by_the_exit_code(agents_dir: Path) -> None:
+    with listening("--status", "410") as (url, _):
+        result = agentd("send", "front-desk", "tool.failed", "--url", url, "-d", str(agents_dir))
+    assert (result.exit_code, result.output) == (1, f"{url} answered 410\n")
+    gone = agentd("send", "front-desk", "tool.failed", "--url", "http://127.0.0.1:9/", "-d", str(agents_dir))
+    assert (gone.exit_code, "was not reached" in gone.output) == (1, True)
+
+
+def test_the_question_before_a_call_is_asked_and_what_follows_is_shown(agents_dir: Path) -> None:
+    where = ["-d", str(agents_dir)]
+    answer = {"variables": {"name": "Ann"}, "instructions_append": "Be brief.", "agent": "billing"}
+    with listening("--answer", json.dumps(answer)) as (url, process):
+        result = agentd("send", "front-desk", "session.request", "--url", url, *where)
+        received, _ = process.communicate(timeout=15)
+    assert result.exit_code == 0
+    assert result.output.splitlines()[1:] == [
+        "the call is taken", "by: billing", "variables: {'name': 'Ann'}", "added to the instructions: Be brief.",
+    ]  # fmt: skip
+    assert "  signature: valid\n" in received
+    with listening("--answer", '{"accept": false}') as (url, _):
+        result = agentd("send", "front-desk", "session.request", "--url", url, *where)
+    assert (result.exit_code, result.output.splitlines()[1]) == (0, "the call is refused")
+    with listening("--status", "500") as (url, _):
+        result = agentd("send", "front-desk", "session.request", "--url", url, *where)
+    assert (result.exit_code, "it answered 500" in result.output) == (1, True)
+
+
+def test_an_event_that_there_is_not_or_that_nobody_wants_is_said(agents_dir: Path) -> None:
+    where = ["-d", str(agents_dir)]
+    assert "did you mean session.ended?" in agentd("send", "front-desk", "session.end", *where).output
+    assert "no sink of front-desk or of agentd.yaml wants agent.loaded" in (
+        agentd("send", "front-desk", "agent.loaded", *where).output
+    )
+    (agents_dir / "agentd.yaml").write_text("events: [{url: 'http://127.0.0.1:9/', types: ['agent.*', 'worker.*']}]\n")
+    config = ["-c", str(agents_dir / "agentd.yaml")]
+    for kind in DAEMON_EVENTS:
+        with listening() as (url, process):
+            assert agentd("send", "front-desk", kind, "--url", url, *where, *config).exit_code == 0
+            received, _ = process.communicate(timeout=15)
+        assert f'"type": "{kind}"' in received
