@@ -94,6 +94,12 @@ async def test_an_example_server_serves_the_shop_and_nobody_else(server: object,
             "webhook", "send", "shop", "cancel_order", "--arguments", '{"order": 17}', *where, secret=OTHER
         )
         assert (stranger.returncode, stranger.stdout) == (1, "the model reads: The tool failed.\n")
+        asked = agentd("webhook", "send", "shop", "session.request", *where)
+        assert asked.stdout.splitlines()[1:4] == ["the call is taken", "by: shop", "variables: {'customer': ''}"]
+        told = agentd("webhook", "send", "shop", "session.ended", *where)
+        assert told.returncode == 0, told.stdout
+        unknown = agentd("webhook", "send", "shop", "session.ended", *where, secret=OTHER)
+        assert (unknown.returncode, unknown.stdout.strip()[-12:]) == (1, "answered 401")
         call = agentd("console", "shop", "--text", *where, stdin="order seventeen\nyes please\nno thanks\n")
         said = [line.strip() for line in call.stdout.splitlines() if "agent:" in line]
         assert any("Order 17 is cancelled." in line for line in said), call.stdout  # typed ahead: answers are cut short

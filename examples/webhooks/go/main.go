@@ -1,4 +1,5 @@
-// The shop's orders as webhook tools, with Go's own HTTP server and the official Standard Webhooks library.
+// The shop's orders as webhook tools, what it is told of its calls, and what it says before one, with Go's own HTTP
+// server and the official Standard Webhooks library.
 package main
 
 import (
@@ -19,6 +20,22 @@ type call struct {
 		Arguments struct {
 			Order int `json:"order"`
 		} `json:"arguments"`
+	} `json:"data"`
+}
+
+type event struct {
+	Type string `json:"type"`
+	Data struct {
+		Reason   string  `json:"reason"`
+		Duration float64 `json:"duration"`
+	} `json:"data"`
+}
+
+type request struct {
+	Data struct {
+		Job struct {
+			Metadata string `json:"metadata"`
+		} `json:"job"`
 	} `json:"data"`
 }
 
@@ -54,19 +71,47 @@ func cancelOrder(number int) (int, answer) {
 	return http.StatusOK, answer{"text": fmt.Sprintf("Order %d is cancelled.", number)}
 }
 
-func main() {
-	webhook, err := standardwebhooks.NewWebhook(os.Getenv("SHOP_WHSEC"))
-	if err != nil {
-		log.Fatal(err)
+var (
+	customers = map[string]string{"+15550100": "Zoë"}
+	blocked   = map[string]bool{"+15550199": true}
+	seen      = map[string]bool{}
+)
+
+func told(id string, happened event) (int, answer) {
+	if !seen[id] { // an event may come twice, and in any order
+		if len(seen) > 10_000 {
+			seen = map[string]bool{}
+		}
+		seen[id] = true
+		if happened.Type == "session.ended" || happened.Type == "session.failed" {
+			log.Printf("a call of %.1f s: %s", happened.Data.Duration, happened.Data.Reason)
+		}
 	}
-	http.HandleFunc("POST /tools", func(w http.ResponseWriter, r *http.Request) {
+	return http.StatusOK, answer{}
+}
+
+// Asked before each call, with the dispatch's metadata: answer within two seconds.
+func before(asked request) (int, answer) {
+	var metadata struct {
+		From string `json:"from"`
+	}
+	_ = json.Unmarshal([]byte(asked.Data.Job.Metadata), &metadata) // none: nobody that we know
+	if blocked[metadata.From] {
+		return http.StatusOK, answer{"accept": false}
+	}
+	return http.StatusOK, answer{"variables": answer{"customer": customers[metadata.From]}}
+}
+
+// Verifies a request, reads its body into message, and answers what reply makes of it, one at a time.
+func serve(webhook *standardwebhooks.Webhook, path string, message func() any, reply func(string, any) (int, answer)) {
+	http.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err == nil {
 			err = webhook.Verify(body, r.Header)
 		}
-		var asked call
+		read := message()
 		if err == nil {
-			err = json.Unmarshal(body, &asked)
+			err = json.Unmarshal(body, read)
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusUnauthorized)
@@ -74,8 +119,7 @@ func main() {
 		}
 		lock.Lock()
 		defer lock.Unlock()
-		tools := map[string]func(int) (int, answer){"find_order": findOrder, "cancel_order": cancelOrder}
-		status, content := tools[asked.Data.Tool](asked.Data.Arguments.Order)
+		status, content := reply(r.Header.Get("webhook-id"), read)
 		kind := "application/json"
 		if status >= 300 {
 			kind = "application/problem+json"
@@ -83,6 +127,24 @@ func main() {
 		w.Header().Set("content-type", kind)
 		w.WriteHeader(status)
 		_ = json.NewEncoder(w).Encode(content)
+	})
+}
+
+func main() {
+	webhook, err := standardwebhooks.NewWebhook(os.Getenv("SHOP_WHSEC"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	serve(webhook, "/tools", func() any { return &call{} }, func(_ string, read any) (int, answer) {
+		tools := map[string]func(int) (int, answer){"find_order": findOrder, "cancel_order": cancelOrder}
+		asked := read.(*call)
+		return tools[asked.Data.Tool](asked.Data.Arguments.Order)
+	})
+	serve(webhook, "/events", func() any { return &event{} }, func(id string, read any) (int, answer) {
+		return told(id, *read.(*event))
+	})
+	serve(webhook, "/calls", func() any { return &request{} }, func(_ string, read any) (int, answer) {
+		return before(*read.(*request))
 	})
 	port := os.Getenv("PORT")
 	if port == "" {

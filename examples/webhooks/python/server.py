@@ -1,11 +1,18 @@
-"""The shop's orders as webhook tools, with aiohttp and the official Standard Webhooks library."""
+"""The shop's orders as webhook tools, what it is told of its calls, and what it says before one, with aiohttp and the
+official Standard Webhooks library."""
 
+import json
+import logging
 import os
 
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
 ORDERS = {17: "packed", 18: "sent"}
+CUSTOMERS = {"+15550100": "Zoë"}
+BLOCKED = {"+15550199"}
+seen = {}
+log = logging.getLogger("shop")
 webhook = Webhook(os.environ["SHOP_WHSEC"])
 
 
@@ -33,17 +40,41 @@ def cancel_order(arguments):
 TOOLS = {"find_order": find_order, "cancel_order": cancel_order}
 
 
-async def tools(request):
-    body = await request.read()
+async def verified(request):
     try:
-        call = webhook.verify(body, dict(request.headers))["data"]
+        return webhook.verify(await request.read(), dict(request.headers))
     except WebhookVerificationError as error:
         raise web.HTTPUnauthorized(text=str(error)) from error
+
+
+async def tools(request):
+    call = (await verified(request))["data"]
     return web.json_response(TOOLS[call["tool"]](call["arguments"]))
 
 
+async def events(request):
+    event = await verified(request)
+    if request.headers["webhook-id"] not in seen:  # an event may come twice, and in any order
+        seen[request.headers["webhook-id"]] = None
+        if event["type"] in ("session.ended", "session.failed"):
+            log.info("a call of %s s: %s", event["data"]["duration"], event["data"]["reason"])
+        if len(seen) > 10_000:
+            del seen[next(iter(seen))]
+    return web.Response(status=204)
+
+
+async def calls(request):
+    """Asked before each call, with the dispatch's metadata: answer within two seconds."""
+    asked = (await verified(request))["data"]
+    number = json.loads(asked["job"]["metadata"] or "{}").get("from", "")
+    if number in BLOCKED:
+        return web.json_response({"accept": False})
+    return web.json_response({"variables": {"customer": CUSTOMERS.get(number, "")}})
+
+
 app = web.Application()
-app.add_routes([web.post("/tools", tools)])
+app.add_routes([web.post("/tools", tools), web.post("/events", events), web.post("/calls", calls)])
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
     web.run_app(app, host="127.0.0.1", port=int(os.environ.get("PORT", "8090")))

@@ -1,9 +1,12 @@
-// The shop's orders as webhook tools, with Node's own HTTP server and the official Standard Webhooks library.
+// The shop's orders as webhook tools, what it is told of its calls, and what it says before one, with Node's own HTTP
+// server and the official Standard Webhooks library.
 import { createServer, type IncomingMessage } from "node:http";
 import { Webhook } from "standardwebhooks";
 
 type Arguments = { order: number };
 type Call = { tool: string; arguments: Arguments };
+type Event = { type: string; data: { reason?: string; duration?: number } };
+type Request = { data: { job: { metadata: string } } };
 type Answer = { status: number; body: object };
 
 const orders = new Map<number, string>([[17, "packed"], [18, "sent"]]);
@@ -31,6 +34,35 @@ function cancelOrder({ order }: Arguments): Answer {
 
 const tools: Record<string, (args: Arguments) => Answer> = { find_order: findOrder, cancel_order: cancelOrder };
 
+const customers: Record<string, string> = { "+15550100": "Zoë" };
+const blocked = new Set(["+15550199"]);
+const seen = new Set<string>();
+
+function told(id: string, event: Event): Answer {
+  if (!seen.has(id)) { // an event may come twice, and in any order
+    seen.add(id);
+    if (seen.size > 10_000) seen.delete(seen.values().next().value as string);
+    if (event.type === "session.ended" || event.type === "session.failed") {
+      console.log(`a call of ${event.data.duration} s: ${event.data.reason}`);
+    }
+  }
+  return { status: 200, body: {} };
+}
+
+// Asked before each call, with the dispatch's metadata: answer within two seconds.
+function asked({ data }: Request): Answer {
+  const number: string = JSON.parse(data.job.metadata || "{}").from ?? "";
+  if (blocked.has(number)) return { status: 200, body: { accept: false } };
+  return { status: 200, body: { variables: { customer: customers[number] ?? "" } } };
+}
+
+function answerTo(path: string, id: string, message: unknown): Answer {
+  if (path === "/events") return told(id, message as Event);
+  if (path === "/calls") return asked(message as Request);
+  const { data } = message as { data: Call };
+  return tools[data.tool](data.arguments);
+}
+
 async function bytesOf(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
@@ -40,8 +72,8 @@ async function bytesOf(request: IncomingMessage): Promise<Buffer> {
 createServer(async (request, response) => {
   const body = await bytesOf(request);
   try {
-    const { data } = webhook.verify(body, request.headers as Record<string, string>) as { data: Call };
-    const answer = tools[data.tool](data.arguments);
+    const headers = request.headers as Record<string, string>;
+    const answer = answerTo(request.url ?? "", headers["webhook-id"], webhook.verify(body, headers));
     const type = answer.status < 300 ? "application/json" : "application/problem+json";
     response.writeHead(answer.status, { "content-type": type }).end(JSON.stringify(answer.body));
   } catch (error) {
