@@ -346,10 +346,16 @@ def start_job(session: Session, token: str, *, prepared: bool) -> StartJob:
         participant=session.participant,
         incarnation=session.incarnation,
         variables=session.variables,
-        requested=session.admission.record() if session.admission else None,
+        requested=_requested(session),
         definition=None if prepared else session.definition,
         places=session.definition.places,
     )
+
+
+def _requested(session: Session) -> Mapping[str, Any] | None:
+    """The record of the question about it, with the agent who was asked for."""
+    asked = session.registration or session.agent
+    return {**session.admission.record(), "asked": asked} if session.admission else None
 
 
 def variables_of(job: Job) -> Mapping[str, Any]:

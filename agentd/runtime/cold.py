@@ -38,6 +38,7 @@ async def recover_calls(
 
 def left_behind(found: Unfinished, definition: AgentDefinition, url: str) -> Session:
     data = found.started.data
+    asked = str(found.requested.data.get("asked", "")) if found.requested else ""
     return Session(
         id=found.session,
         job=str(data.get("job_id", "")),
@@ -51,6 +52,7 @@ def left_behind(found: Unfinished, definition: AgentDefinition, url: str) -> Ses
         worker="",
         started_at=found.started.at,
         variables=data.get("variables") or {},
+        registration="" if asked == definition.name else asked,
         incarnation=found.incarnations + 1,
         own_token=True,
         lost_at=now(),

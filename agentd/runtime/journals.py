@@ -82,6 +82,7 @@ class Unfinished:
     session: str
     path: Path
     started: Record
+    requested: Record | None
     last_at: float  # unix time
     incarnations: int
 
@@ -103,6 +104,7 @@ def unfinished(directory: Path) -> list[Unfinished]:
                 session=path.name.removesuffix(SUFFIX),
                 path=path,
                 started=started,
+                requested=next((record for record in records if record.kind == "session.requested"), None),
                 last_at=records[-1].at,
                 incarnations=1 + resumed,
             )

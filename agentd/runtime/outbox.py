@@ -26,7 +26,7 @@ EVENTS_KEPT = 10_000
 BYTES_KEPT = 32 * 1024 * 1024
 """For each sink; one that is down for a day gets the newest of what it missed."""
 
-_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=4194304", "wal_autocheckpoint=250")
+_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=4194304")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS delivery (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL, sink TEXT NOT NULL, type TEXT NOT NULL, trace TEXT NOT NULL,

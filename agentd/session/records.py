@@ -5,9 +5,9 @@ rebuilds a conversation from them. Kinds and the fields of their `data`:
 
 session.started    agent, revision, source, places (file:line of each setting that is written and may be behind a
                    decision), room, job_id, caller (identity, name, kind), variables
-session.requested  outcome (accepted, timeout, unreachable, error), accept, agent (who was named to take the call),
-                   variables (that were given, and are in session.started), instructions_append (to the agent's),
-                   duration_s, message: what was answered to the question before the call
+session.requested  asked (the agent whose call it was), outcome (accepted, timeout, unreachable, error), accept, agent
+                   (who was named to take it), variables (that were given, and are in session.started),
+                   instructions_append (to the agent's), duration_s, message: the question before the call
 session.resumed    incarnation, gap_s
 session.ended      reason, duration_s
 caller.linked      identity, name, kind, returned; where the agent talks with several people: label (what the model

@@ -13,7 +13,9 @@ from agentd.config.definition import AgentDefinition
 from agentd.config.events import OnRequest
 from agentd.providers.fields import Duration, Secret
 from agentd.runtime.admission import APPEND_CHARACTERS, AnswerUnusable, ask, reading
-from agentd.session.journal import read_journal
+from agentd.runtime.cold import left_behind
+from agentd.runtime.journals import journal_path, unfinished
+from agentd.session.journal import Journal, read_journal
 from agentd.tools import signing
 from agentd.tools.http import Answer, WebhookClient
 from agentd.transport.protocol import Accept, Decline, Job
@@ -223,3 +225,13 @@ async def test_the_answer_survives_the_death_of_the_calls_worker(tmp_path: Path)
             assert (setup.definition.name, setup.variables) == ("billing", {"a": 1})
             assert setup.requested["instructions_append"] == "Be brief."
             assert [record.kind for record in read_journal(held.journal)].count("session.started") == 1
+
+
+async def test_the_next_daemon_knows_under_whose_name_a_call_came(tmp_path: Path) -> None:
+    journal = Journal.create(journal_path(tmp_path, "s-1"))
+    journal.append("session.started", {"agent": "billing", "room": "room", "job_id": "AJ_1", "variables": {"a": 1}})
+    admission = reading(answered({"agent": "billing"}))
+    journal.append("session.requested", {**admission.record(), "asked": "desk"})
+    (found,) = unfinished(tmp_path)
+    session = left_behind(found, definition("billing"), "ws://here")
+    assert (session.agent, session.registration, session.variables) == ("billing", "desk", {"a": 1})
