@@ -169,7 +169,7 @@ def get(client: AdminClient, kind: str, name: str | None, output: str, watch: bo
         click.echo(table(kind, entries, now=time.time()), nl=False)
         _show_problems(problem for entry in entries for problem in entry.get("problems", ()))
     else:
-        click.echo(_serialised(entries if name is None else entries[0], output), nl=False)
+        click.echo(_serialised(entries if name is None or kind == "sinks" else entries[0], output), nl=False)
 
 
 @click.command()

@@ -171,7 +171,7 @@ class Announcements:
                 await feed.run()
             finally:
                 try:
-                    feed.look()
+                    await feed.look()
                     await deliveries.drained(LAST_WORDS_S)
                 except OutboxFailed as error:
                     logger.error("outbox failed", extra={"error": str(error)})  # noqa: TRY400 -- expected, one line

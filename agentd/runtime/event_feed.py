@@ -121,13 +121,13 @@ class EventFeed:
                 pass
             self._stirred.clear()
             try:
-                self.look()
+                await self.look()
             except OutboxFailed as error:
                 logger.error("outbox failed", extra={"error": str(error)})  # noqa: TRY400 -- expected, one line
                 await asyncio.sleep(DISK_RETRY_S)
 
-    def look(self) -> None:
-        """Takes all that there is. Raises OutboxFailed; then the rest is taken the next time."""
+    async def look(self) -> None:
+        """Takes all that there is, one call after the other. Raises OutboxFailed; the rest is taken the next time."""
         while self._daemon_events:
             self._take_daemon_event(self._daemon_events[0])
             self._daemon_events.popleft()
@@ -135,6 +135,7 @@ class EventFeed:
             self._read(session, call)
             if call.ended:
                 del self._calls[session]
+            await asyncio.sleep(0)  # a long call that is read from its beginning delays nobody's answer but once
 
     def _read(self, session: str, call: _Call) -> None:
         """What is read is taken, or the call is read from its beginning again: the fold knows no way back."""

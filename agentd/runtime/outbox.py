@@ -86,23 +86,27 @@ class Outbox:
 
     def __post_init__(self) -> None:
         try:
-            self._database = _opened(self.path)
+            self._database = self._found()
+            rows = self._database.execute("SELECT sink, count(*), sum(length(body)) FROM delivery GROUP BY sink")
+            self._held = {sink: _Held(events, size) for sink, events, size in rows}
+        except (sqlite3.Error, OSError) as error:
+            raise OutboxFailed(f"the outbox {self.path} cannot be opened: {error}") from error
+
+    def _found(self) -> sqlite3.Connection:
+        """The file's, or a new one's where it is damaged. Raises sqlite3.Error, OSError."""
+        try:
+            return _opened(self.path)
+        except sqlite3.OperationalError:  # of the disk or of its permissions, not of what is in the file
+            raise
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise OutboxFailed(f"the outbox {self.path} cannot be opened: {error}") from error
             aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
             logger.error("outbox damaged", extra={"path": str(aside), "error": str(error)})  # noqa: TRY400 -- one line
             _move(self.path, aside)
-            self._database = _opened(self.path)
-        self._count()
+            return _opened(self.path)
 
     def close(self) -> None:
         with suppress(sqlite3.Error):
             self._database.close()
-
-    def _count(self) -> None:
-        rows = self._database.execute("SELECT sink, count(*), sum(length(body)) FROM delivery GROUP BY sink")
-        self._held = {sink: _Held(events, size) for sink, events, size in rows}
 
     # What is to be sent.
 

@@ -3,11 +3,12 @@ from __future__ import annotations
 import logging
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from agentd.admin.metrics import COUNTERS, GAUGES, HISTOGRAMS, Metrics
-from agentd.runtime.status import Measure
+from agentd.runtime.status import Measure, SinkStatus
 from tests.admin.conftest import Serve
 from tests.fakes.daemon import FakeDaemon, agent
 
@@ -73,6 +74,10 @@ def test_a_deleted_agent_leaves_no_series_behind() -> None:
     daemon.agent_list = (agent("a"),)
     assert not [line for line in lines(metrics) if 'agent="b"' in line]
     assert "agentd_worker_load_ratio 0.25" in lines(metrics)
+    sink = SinkStatus(agent="a", url="https://x.example/", types=("*",), state="ok", waiting=2)
+    daemon.sink_list = (sink, replace(sink, waiting=3), replace(sink, agent="", waiting=0))
+    assert 'agentd_event_deliveries_waiting{agent="a"} 5.0' in lines(metrics)
+    assert 'agentd_event_deliveries_waiting{agent=""} 0.0' in lines(metrics)
     assert "agentd_event_loop_lag_seconds 0.004" in lines(metrics)
 
 

@@ -17,7 +17,7 @@ from agentd.admin.settings import AdminSettings
 from agentd.cli.main import main
 from agentd.cli.remote import outcome_line, table
 from agentd.errors import Problem
-from agentd.runtime.status import ReloadOutcome
+from agentd.runtime.status import ReloadOutcome, SinkStatus
 from tests.fakes.daemon import FakeDaemon, agent
 
 PROBLEM = Problem(file="a.yaml", line=4, column=3, pointer="/x", code="unknown-key", message="no such key", hint="y?")
@@ -66,6 +66,21 @@ async def test_get_writes_json_yaml_and_names(remote: Remote) -> None:
     assert [entry["id"] for entry in workers] == ["w1"]
     session = yaml.safe_load((await remote("get", "sessions", "s-1", "-o", "yaml")).stdout)
     assert session["room"] == "call-1"
+
+
+async def test_get_sinks_shows_how_each_does(remote: Remote, daemon: FakeDaemon) -> None:
+    same = {"types": ("*",), "url": "https://x.example/e"}
+    daemon.sink_list = (
+        SinkStatus(agent="front-desk", state="failing", waiting=3, lost=1, last_error="it answered 500", **same),
+        SinkStatus(agent="", state="ok", waiting=0, delivered=9, **same),
+    )
+    assert (await remote("get", "sinks")).stdout.splitlines() == [
+        "AGENT        URL                   STATE     WAITING   DELIVERED   LOST   ERROR",
+        "front-desk   https://x.example/e   failing   3         0           1      it answered 500",
+        "             https://x.example/e   ok        0         9           0      -",
+    ]
+    (sink,) = json.loads((await remote("get", "sinks", "front-desk", "-o", "json")).stdout)
+    assert (sink["state"], sink["last_error_at"]) == ("failing", None)
 
 
 async def test_get_of_an_unknown_name_fails(remote: Remote) -> None:

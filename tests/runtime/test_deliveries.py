@@ -168,6 +168,7 @@ def test_it_is_tried_six_times_over_two_and_a_half_hours_and_given_up(desk: Desk
         assert desk.counts() == Counter(failed=5, given_up=1)
         assert (status.state, status.failed, status.lost, status.last_error) == ("failing", 6, 1, "it answered 500")
         assert status.url == "https://hooks.example.com/events"  # what may be a secret in it is not shown
+        assert b"hidden" not in desk.path.read_bytes()
 
     virtual(main())
 

@@ -67,7 +67,7 @@ async def test_each_sink_gets_what_it_wants(desk: Desk) -> None:
     linked(journal)
     journal.append("turn.user", {"turn": 1, "text": "hello", "language": "en", "source": "speech", "speaker": "ann"})
     journal.append("session.ended", {"reason": "caller_left", "duration_s": 2.0})
-    desk.feed.look()
+    await desk.feed.look()
     every = ["session.started", "participant.linked", "turn.user", "session.usage", "session.ended"]
     assert desk.types(ALL) == every
     assert desk.types(SOME) == ["session.started", "session.usage", "session.ended"]
@@ -84,16 +84,16 @@ async def test_each_sink_gets_what_it_wants(desk: Desk) -> None:
 async def test_after_a_kill_a_call_is_told_from_where_it_was(desk: Desk) -> None:
     journal = desk.follow()
     journal.append("session.started", STARTED)
-    desk.feed.look()
+    await desk.feed.look()
     linked(journal)  # nobody has looked when the daemon is killed
     desk.restart()
-    desk.feed.look()
+    await desk.feed.look()
     journal.append("session.ended", {"reason": "caller_left", "duration_s": 2.0})
-    desk.feed.look()
+    await desk.feed.look()
     assert desk.types() == ["session.started", "participant.linked", "session.usage", "session.ended"]
     assert [told["data"]["seq"] for told in desk.told()] == [1, 2, 3, 4]
     desk.restart()
-    desk.feed.look()
+    await desk.feed.look()
     assert len(desk.types()) == 4
     assert desk.outbox.followed() == ()
 
@@ -103,7 +103,7 @@ async def test_the_end_that_the_next_daemon_writes_is_told(desk: Desk) -> None:
     journal.append("session.started", STARTED)
     desk.restart()
     journal.append("session.ended", {"reason": "daemon_lost", "duration_s": 2.0})
-    desk.feed.look()
+    await desk.feed.look()
     assert [told["data"].get("reason") for told in desk.told()] == [None, None, "daemon_lost"]
 
 
@@ -113,10 +113,10 @@ async def test_a_record_that_is_half_written_comes_when_it_is_whole(desk: Desk) 
     whole = journal.path.read_bytes()
     for cut in (4, len(HEADER), len(HEADER) + 5, len(whole) - 1):
         journal.path.write_bytes(whole[:cut])
-        desk.feed.look()
+        await desk.feed.look()
         assert desk.types() == []
     journal.path.write_bytes(whole)
-    desk.feed.look()
+    await desk.feed.look()
     assert desk.types() == ["session.started"]
 
 
@@ -128,8 +128,8 @@ async def test_a_journal_that_cannot_be_read_and_a_record_of_another_version_har
     journal_path(desk.state, "s-none").write_bytes(b"something else altogether")
     desk.feed.follow("s-none", "desk", desk.sinks)
     good.append("session.started", STARTED)
-    desk.feed.look()
-    desk.feed.look()
+    await desk.feed.look()
+    await desk.feed.look()
     assert sorted(desk.types()) == ["participant.linked", "session.started"]
     assert {each.session for each in desk.outbox.followed()} == {"s-odd", "s-good"}
 
@@ -137,7 +137,7 @@ async def test_a_journal_that_cannot_be_read_and_a_record_of_another_version_har
 async def test_with_a_full_disk_nothing_is_lost_or_told_twice(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = desk.follow()
     journal.append("session.started", STARTED)
-    desk.feed.look()
+    await desk.feed.look()
     linked(journal)
     full = True
     put = Outbox.put
@@ -151,12 +151,12 @@ async def test_with_a_full_disk_nothing_is_lost_or_told_twice(desk: Desk, monkey
     desk.feed.tell("worker.draining", "", {"calls": 1})
     for _ in range(3):
         with pytest.raises(OutboxFailed):
-            desk.feed.look()
+            await desk.feed.look()
     for _ in range(DAEMON_EVENTS_WAITING + 5):
         desk.feed.tell("worker.draining", "", {"calls": 2})
     full = False
-    desk.feed.look()
-    desk.feed.look()
+    await desk.feed.look()
+    await desk.feed.look()
     calls = [kind for kind in desk.types() if kind != "worker.draining"]
     assert calls == ["session.started", "participant.linked"]
     assert desk.types(DAEMON, "").count("worker.draining") == DAEMON_EVENTS_WAITING
@@ -165,10 +165,10 @@ async def test_with_a_full_disk_nothing_is_lost_or_told_twice(desk: Desk, monkey
 
 async def test_the_daemons_own_events_count_over_restarts(desk: Desk) -> None:
     desk.feed.tell("agent.loaded", "desk", {"agent": {"name": "desk"}})
-    desk.feed.look()
+    await desk.feed.look()
     desk.restart()
     desk.feed.tell("worker.draining", "", {"calls": 0})
-    desk.feed.look()
+    await desk.feed.look()
     assert [(told["type"], told["data"]["seq"]) for told in desk.told(DAEMON, "")] == [
         ("agent.loaded", 1),
         ("worker.draining", 2),

@@ -107,6 +107,15 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path, damage: bytes | None) -> No
     assert [each.name.partition("-")[0] for each in tmp_path.glob("*damaged*")] == ["outbox.db.damaged"]
 
 
+def test_a_directory_that_takes_no_file_is_a_failure_of_the_outbox(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the directory should be")
+    with pytest.raises(OutboxFailed, match="cannot be opened"):
+        Outbox(tmp_path / "state" / "outbox.db")
+    (tmp_path / "outbox.db").mkdir()
+    with pytest.raises(OutboxFailed, match="cannot be opened"):
+        Outbox(tmp_path / "outbox.db")
+
+
 WRITER = """
 import sys
 from contextlib import closing

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from agentd.tools import signing
 from agentd.transport.tokens import LiveKitCredentials
 from bench.caller import Caller, Server
 from bench.daemon import running_daemon, zero_cost_agent
-from tests.fakes.webhook_server import Received, WebhookServer, respond, webhook_server
+from tests.fakes.webhook_server import Behaviour, Received, WebhookServer, respond, webhook_server
 from tests.system.caller import ended_journal, server_of, spoken
 from tests.system.test_daemon import asked
 
@@ -37,6 +39,14 @@ def files(hooks: WebhookServer) -> dict[str, str]:
     }
 
 
+def slow(answer: Any, seconds: float) -> Behaviour:
+    async def behaviour(received: Received, request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(seconds)
+        return await respond(answer)(received, request)
+
+    return behaviour
+
+
 def of(hooks: WebhookServer, path: str) -> list[Received]:
     return [received for received in hooks.received if received.path.endswith(path)]
 
@@ -45,7 +55,7 @@ async def test_the_question_directs_a_call_that_is_told_from_its_start_to_its_en
     server: Server, tmp_path: Path
 ) -> None:
     async with webhook_server() as hooks:
-        hooks.default = respond(TAKEN)
+        hooks.then(slow(TAKEN, 1.7))  # LiveKit waits that long
         environment = {"AGENTD_STORE": str(tmp_path)}
         async with running_daemon(server, files(hooks), workers=1, environment=environment) as daemon:
             async with Caller.join(server, agent="desk") as caller:
