@@ -20,6 +20,7 @@ from agentd.transport.tokens import LiveKitCredentials
 from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
 from tests.documents import ROOT, shell_lines
+from tests.fakes.webhook_server import WebhookServer, hang, respond, webhook_server
 from tests.speech import utterance
 from tests.system.caller import ended_journal, server_of, speak, spoken
 
@@ -145,23 +146,36 @@ llm:
 async def test_a_killed_daemons_calls_go_on_in_the_next(server: Server, tmp_path: Path) -> None:
     options = {"workers": 2, "environment": {"AGENTD_STORE": str(tmp_path)}}
     async with (
-        running_daemon(server, {"counter.yaml": COUNTER}, **options) as first,
+        webhook_server() as hooks,
+        running_daemon(server, {"counter.yaml": COUNTER + told_to(hooks)}, **options) as first,
         Caller.join(server, agent="counter") as caller,
     ):
         await spoken(caller, 0)
+        taken = [received.json for received in hooks.received]
+        hooks.default = hang()  # what follows is on its way, or waits, when the daemon is killed
         assert await asked(caller, "4 people") == "You said 4 people, is that right?"
         await caller.agent_state("listening", 15)
         processes = first.pids()
         killed_at = time.monotonic()
         await first.kill()
-        async with running_daemon(server, {"counter.yaml": COUNTER}, **options) as second:
+        hooks.default = respond()
+        hooks.received.clear()
+        async with running_daemon(server, {"counter.yaml": COUNTER + told_to(hooks)}, **options) as second:
             await caller.hears_after(killed_at + 0.1, 30)
             await spoken(caller, killed_at)
             assert await asked(caller, "what did I say") == "You said 4 people, is that right?"
             await caller.agent_state("listening", 15)
             (session,) = await second.sessions()
             await caller.leave()
-        records = await ended_journal(tmp_path, caller.room)
+            records = await ended_journal(tmp_path, caller.room)
+            async with asyncio.timeout(15):
+                while not any(received.json["type"] == "session.ended" for received in hooks.received):
+                    await asyncio.sleep(0.05)
+    told = {event["data"]["seq"]: event for event in (*taken, *(received.json for received in hooks.received))}
+    assert sorted(told) == list(range(1, len(told) + 1))
+    words = [told[seq]["data"]["text"] for seq in sorted(told) if told[seq]["type"] == "turn.user"]
+    assert words == ["4 people", "what did I say"]
+    assert told[len(told)]["type"] == "session.ended"
     assert len(processes) >= 3, "a supervisor and two workers"
     assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
     assert session["room"] == caller.room
@@ -195,6 +209,11 @@ async def test_tool_code_reloads_and_a_call_under_way_keeps_the_old(server: Serv
             await new.agent_state("listening", 20)
             assert await asked(new, "what time is it") == "It is late."
         assert await asked(old, "what time is it") == "It is early."
+
+
+def told_to(hooks: WebhookServer) -> str:
+    types = '["session.*", "turn.*", "participant.*", "tool.*"]'
+    return f"events: [{{url: '{hooks.url}', types: {types}}}]\n"
 
 
 async def asked(caller: Caller, words: str) -> str:
