@@ -93,7 +93,8 @@ async def run(setting: Setting) -> int:
     from agentd.admin.settings import UnsafeBind
     from agentd.cli.wiring import admin_settings, supervisor_of, token_endpoint_settings
     from agentd.runtime.journals import StateDirectoryBusy, locked
-    from agentd.runtime.supervisor import LiveKitUnreachable, NoValidAgent
+    from agentd.runtime.registrations import LiveKitUnreachable
+    from agentd.runtime.supervisor import NoValidAgent
 
     state_dir = state_directory(setting.config, setting.environment)
     async with AsyncExitStack() as stack:

@@ -16,9 +16,10 @@ from agentd.config.load import load
 from agentd.runtime.calls import Calls
 from agentd.runtime.messages import WorkerSettings
 from agentd.runtime.pool import launch_inside, launch_process
+from agentd.runtime.registrations import RegistrationLink
 from agentd.runtime.rejoin import rejoin_token
 from agentd.runtime.status import MeasureSink
-from agentd.runtime.supervisor import RegistrationLink, Supervisor, SupervisorSettings
+from agentd.runtime.supervisor import Supervisor, SupervisorSettings
 from agentd.runtime.systemd import notify
 from agentd.transport.protocol import LoadReport
 from agentd.transport.registration import Registration

@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from agentd import __version__
 from agentd.aio import every
@@ -24,7 +24,7 @@ from agentd.errors import AgentdError, Problem
 from agentd.runtime import views
 from agentd.runtime.admission import Admission, ask
 from agentd.runtime.announcements import Announcements
-from agentd.runtime.calls import Calls, JobLink, Mint
+from agentd.runtime.calls import Calls, Mint
 from agentd.runtime.cold import recover_calls
 from agentd.runtime.event_ring import EventRing
 from agentd.runtime.journals import unfinished
@@ -41,6 +41,7 @@ from agentd.runtime.messages import (
     WorkerSettings,
 )
 from agentd.runtime.pool import Launch, Pool, WorkerHandle
+from agentd.runtime.registrations import LiveKitUnreachable, Register, Registrations
 from agentd.runtime.rollout import Rollout
 from agentd.runtime.status import (
     AgentStatus,
@@ -73,25 +74,6 @@ class NoValidAgent(AgentdError):
         super().__init__("\n".join(map(str, problems)) or "there are no agent files")
 
 
-class LiveKitUnreachable(AgentdError):
-    """No registration came about in the time that was allowed for it."""
-
-
-class RegistrationLink(JobLink, Protocol):
-    """`agentd.transport.registration.Registration`, or a test's."""
-
-    @property
-    def registered(self) -> bool: ...
-
-    async def run(self) -> None: ...
-    def drain(self) -> None: ...
-    def load_changed(self) -> None: ...
-
-
-Register = Callable[[str, Calls, Callable[[bool], None], Callable[[Exception], None]], RegistrationLink]
-"""(agent name, its calls, called when the registration comes and goes, called when an attempt fails)."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorSettings:
     """`workers` 0: one inside this process. `worker`: what all workers are told; the name is filled in."""
@@ -106,14 +88,6 @@ class SupervisorSettings:
     livekit_url: str = ""
     events: tuple[EventSink, ...] = ()  # the daemon's own; http.allow is the workers'
     require_livekit_s: float | None = None  # how long to wait for a registration before giving up; None: for ever
-
-
-@dataclass(slots=True)
-class _Registered:
-    link: RegistrationLink
-    task: asyncio.Task[None]
-    last_failure: str = ""
-    was_there: bool = False  # until its loss was told
 
 
 @dataclass(slots=True)
@@ -145,13 +119,12 @@ class Supervisor:
         recovery of calls that an earlier daemon left. `notify`: tells the service manager."""
         self._notify = notify
         self._settings = settings
-        self._register = register
         self._mint = mint
         self._measures = measures
         self._changes = changes
         self._room_exists = room_exists
         self._ring = EventRing()
-        self._registrations: dict[str, _Registered] = {}
+        self._registrations = Registrations(register, self._stir, self._registered)
         self._drain = _Drain()
         self._started = False
         self._group: asyncio.TaskGroup | None = None
@@ -175,7 +148,7 @@ class Supervisor:
             pool=self.pool,
             serving=lambda agent: self.rollout.agents.get(agent),
             generation=lambda: self.rollout.number,
-            link=self._link_of,
+            link=self._registrations.link,
             mint=mint,
             state_dir=settings.state_dir,
             measures=measures,
@@ -216,7 +189,8 @@ class Supervisor:
                 failure = error
             finally:
                 self._group = None
-                for task in (pool, *others, *(each.task for each in self._registrations.values())):
+                self._registrations.cancel()
+                for task in (pool, *others):
                     task.cancel()
         if failure is not None:
             raise failure
@@ -231,7 +205,7 @@ class Supervisor:
         if not self.rollout.agents:
             raise NoValidAgent(self.rollout.problems)
         if self._settings.require_livekit_s is not None:
-            await self._registered_within(self._settings.require_livekit_s)
+            await self._registrations.within(self._settings.require_livekit_s)
         if self._room_exists is not None:
             url = self._settings.livekit_url
             recovery = recover_calls(left, self.calls, self.rollout.agents, url, self._mint, self._room_exists)
@@ -265,8 +239,7 @@ class Supervisor:
             logger.info("draining", extra={"sessions": len(self.calls.table)})
             self.announcements.draining(len(self.calls.table))
         self.calls.accepting = False
-        for each in self._registrations.values():
-            each.link.drain()
+        self._registrations.drain()
         self._drain.asked.set()
 
     def cut(self) -> None:
@@ -307,55 +280,19 @@ class Supervisor:
 
     # Registrations
 
-    def _link_of(self, agent: str) -> RegistrationLink | None:
-        found = self._registrations.get(agent)
-        return found.link if found else None
-
     def _sync_registrations(self) -> None:
-        """One registration for each agent that serves, and for one that was removed until its last call has ended."""
-        if self._group is None:
-            return
-        for name in self.rollout.agents:
-            if name not in self._registrations:
-                self._registrations[name] = self._open_registration(name, self._group)
-        for name in [name for name in self._registrations if name not in self.rollout.agents]:
-            if not self.calls.table.of_registration(name):
-                self._registrations.pop(name).task.cancel()
-                logger.info("agent unregistered", extra={"agent": name})
-        for each in self._registrations.values():
-            each.link.load_changed()
+        if self._group is not None:
+            self._registrations.sync(self.rollout.agents, self.calls, self._group)
 
-    def _open_registration(self, name: str, group: asyncio.TaskGroup) -> _Registered:
-        def failed(error: Exception) -> None:
-            if found := self._registrations.get(name):
-                found.last_failure = str(error)
-                if found.was_there:
-                    self.announcements.registered(name, registered=False, reason=str(error))
-                found.was_there = False
+    def _registered(self, agent: str, registered: bool, reason: str) -> None:
+        self.announcements.registered(agent, registered=registered, reason=reason)
 
-        def changed(registered: bool) -> None:
-            self._drain.stirred.set()
-            found = self._registrations.get(name)
-            if registered and found is not None:
-                found.was_there = True
-                self.announcements.registered(name, registered=True)
-
-        link = self._register(name, self.calls, changed, failed)
-        return _Registered(link, group.create_task(link.run(), name=f"registration {name}"))
+    def _stir(self) -> None:
+        self._drain.stirred.set()
 
     def _calls_changed(self) -> None:
-        self._drain.stirred.set()
+        self._stir()
         self._sync_registrations()
-
-    async def _registered_within(self, limit_s: float) -> None:
-        try:
-            async with asyncio.timeout(limit_s):
-                while not all(each.link.registered for each in self._registrations.values()):
-                    self._drain.stirred.clear()
-                    await self._drain.stirred.wait()
-        except TimeoutError as error:
-            reasons = {each.last_failure for each in self._registrations.values()} - {""}
-            raise LiveKitUnreachable("; ".join(sorted(reasons)) or "no registration in time") from error
 
     # The pool's listener
 
@@ -404,8 +341,7 @@ class Supervisor:
     # The operator's side: agentd.runtime.status.Daemon
 
     def agents(self) -> tuple[AgentStatus, ...]:
-        registered = {name for name, each in self._registrations.items() if each.link.registered}
-        return views.agents(self.rollout, self.calls.table, registered)
+        return views.agents(self.rollout, self.calls.table, self._registrations.registered)
 
     def definition(self, name: str) -> AgentDefinition | None:
         return self.rollout.agents.get(name)
@@ -430,7 +366,7 @@ class Supervisor:
             started=self._started,
             draining=self._drain.asked.is_set(),
             workers_ready=len(self.pool.ready),
-            unregistered=[name for name, each in self._registrations.items() if not each.link.registered],
+            unregistered=self._registrations.unregistered,
             problems=self.rollout.problems,
         )
         return Readiness(ready=not reasons, reasons=reasons)
