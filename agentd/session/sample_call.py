@@ -43,6 +43,7 @@ def _records(agent: str, revision: str, variables: dict[str, Any]) -> list[tuple
         (14.0, "turn.agent", {**answer, "text": "On Friday there is half past nine."}),
         (14.1, "usage", _USAGE),
         (14.5, "variables", {"values": {"slot": "2030-02-01T09:30"}}),
+        (14.9, "transfer", {"destination": "billing", "mode": "cold", "state": "failed", "reason": "no answer"}),
         (16.0, "caller.left", {"identity": "caller-1", "reason": "CLIENT_INITIATED", "final": True}),
         (16.1, "session.ended", {"reason": "caller_left", "duration_s": 16.1}),
     ]
