@@ -13,6 +13,7 @@ AgentdError
 │   ├── ToolTimeout
 │   ├── ToolCrashed
 │   └── ToolArgumentsInvalid
+├── RpcRefused                        told to the front end that called; the call goes on
 ├── TransportError
 │   ├── RegistrationRefused
 │   ├── RoomLost
@@ -129,6 +130,10 @@ class ToolCrashed(ToolError):
 
 class ToolArgumentsInvalid(ToolError):
     """The model's arguments do not fit the tool's schema."""
+
+
+class RpcRefused(AgentdError):
+    """A front end may not call this, or not so; the message is for its author."""
 
 
 class TransportError(AgentdError):

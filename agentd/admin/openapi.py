@@ -92,6 +92,16 @@ OPENAPI: dict[str, Any] = {
             },
             "post": _operation("Add to it, replace it, or cut it to its end", _TAKEN, body=_EDIT),
         },
+        "/v1/sessions/{id}/approvals": {
+            "parameters": _SESSION_ID,
+            "get": _operation("Calls of tools that wait for an operator", {"200": "Approvals", "404": "Unknown"}),
+        },
+        "/v1/sessions/{id}/approvals/{approval}": {
+            "parameters": [*_SESSION_ID, {"name": "approval", "in": "path", "required": True, "schema": _TEXT}],
+            "post": _operation(
+                "Approve or decline one", {**_TAKEN, "409": "Decided already"}, body=_object("approve", approve=_FLAG)
+            ),
+        },
         "/v1/sessions/{id}/say": {
             "parameters": [*_SESSION_ID, _WAIT],
             "post": _operation("Make the agent say a text", _SPOKEN, body=_SAY),

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from agentd.admin.api import Api
+from agentd.admin.approvals import ApprovalsApi
 from agentd.admin.events import EventStream
 from agentd.admin.guards import bearer_matches, host_allowed, origin_allowed
 from agentd.admin.health import Health
@@ -68,6 +69,7 @@ def admin_application(
     application.add_routes(Health(daemon, metrics).routes())
     application.add_routes(Api(daemon, tells_content=settings.token is not None).routes())
     application.add_routes(HistoryApi(daemon, tells_content=settings.token is not None).routes())
+    application.add_routes(ApprovalsApi(daemon, tells_content=settings.token is not None).routes())
     application.add_routes(EventStream(daemon.events(), metrics, tells_content=settings.token is not None).routes())
     application.on_shutdown.append(_end_streams(daemon.events()))
     if token_endpoint:

@@ -4,13 +4,13 @@ and the terminal for text."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from agentd.aio import Channel, now
 from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame, silence
 from agentd.session.room import AgentState, CallerLeft, CallerLinked, RoomEvent, TextReceived
-from agentd.tools.spec import Caller
+from agentd.tools.spec import Caller, NoFrontEnd
 
 FRAME_S = 0.032  # the VAD's window
 QUEUE_S = 0.1
@@ -96,6 +96,13 @@ class ConsoleRoom:
 
     def events(self) -> AsyncIterator[RoomEvent]:
         return aiter(self._events)
+
+    def offer(self, methods: Sequence[str], answer: Callable[[str, str, str], str]) -> None:
+        """Nobody here could call them."""
+
+    @property
+    def front_end(self) -> NoFrontEnd:
+        return NoFrontEnd()
 
     async def set_state(self, state: AgentState) -> None:
         self.state = state

@@ -59,6 +59,8 @@ def _turn(turn: TurnExplained) -> list[str]:
     lines += _told("ended", f"{turn.delay_s:.3f} s after the last speech: {_caused(turn.ended)}")
     for early in turn.early:
         lines += _told("early", _early(early))
+    for consent in turn.consents:
+        lines += _told("consent", f"{consent.tool}, {consent.at_s:.1f} s: {consent.outcome} ({_caused(consent.cause)})")
     return lines + (_reply(turn.reply) if turn.reply else _told("agent", "no answer was begun"))
 
 

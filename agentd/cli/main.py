@@ -26,6 +26,8 @@ VERBS: Mapping[str, Verb] = {
     "reload": Verb("agentd.cli.remote:reload", "Make a running daemon read its files again."),
     "drain": Verb("agentd.cli.remote:drain", "Let a running daemon end after its last call."),
     "get": Verb("agentd.cli.remote:get", "List a running daemon's agents, workers, sessions or events."),
+    "approve": Verb("agentd.cli.approve:approve", "Approve or decline a call of a tool that waits for an operator."),
+    "audit": Verb("agentd.cli.audit:audit", "Verify and read the log of calls of tools."),
     "explain": Verb("agentd.cli.explain:explain_session", "Tell why a call went as it did."),
     "token": Verb("agentd.cli.token:token", "Mint a caller's token."),
     "mcp": Verb("agentd.cli.mcp:mcp", "Show what an agent's MCP servers offer, and pin it."),

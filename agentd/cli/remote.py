@@ -48,11 +48,13 @@ class AdminClient:
     def base(self) -> str:
         return (self.addr if "://" in self.addr else f"http://{self.addr}").rstrip("/")
 
-    def call(self, method: str, path: str) -> Answer:
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
         """Raises click.ClickException with one line that says what to do."""
         base = self.base
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        request = urllib.request.Request(f"{base}{path}", method=method, headers=headers)
+        data = None if body is None else json.dumps(body).encode()
+        headers |= {} if data is None else {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{base}{path}", method=method, headers=headers, data=data)
         try:
             with _opener().open(request, timeout=TIMEOUT_S) as reply:
                 return Answer(reply.status, json.load(reply))
@@ -79,8 +81,8 @@ class AdminClient:
             reason = getattr(error, "reason", error)
             raise Unavailable(f"no agentd answers at {self.base} ({reason}): is it running?") from error
 
-    def expect(self, method: str, path: str) -> dict[str, Any]:
-        answer = self.call(method, path)
+    def expect(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        answer = self.call(method, path, body)
         if answer.status < 400:
             return answer.body
         raise _refused(answer)

@@ -12,9 +12,10 @@ from livekit.api import ListRoomsRequest, LiveKitAPI, TwirpError
 
 from agentd.admin.settings import AdminSettings, TokenEndpointSettings
 from agentd.cli.setting import Setting
+from agentd.config.daemon import AuditSection
 from agentd.config.load import load
 from agentd.runtime.calls import Calls
-from agentd.runtime.messages import WorkerSettings
+from agentd.runtime.messages import AuditSettings, WorkerSettings
 from agentd.runtime.pool import launch_inside, launch_process
 from agentd.runtime.registrations import RegistrationLink
 from agentd.runtime.rejoin import rejoin_token
@@ -71,6 +72,7 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
             log_style=config.log.format,
             log_level=config.log.level,
             log_content=config.log.content,
+            audit=_audit_settings(config.audit, state_dir.absolute()),
         ),
         workers=cores if config.workers is None else config.workers,
         cores=cores,
@@ -80,6 +82,18 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
         livekit_url=credentials.websocket_url,
         events=config.events,
         require_livekit_s=REQUIRE_LIVEKIT_S if setting.require_livekit else None,
+    )
+
+
+def _audit_settings(section: AuditSection, state_dir: Path) -> AuditSettings | None:
+    """Raises SecretMissing."""
+    if not section.enabled:
+        return None
+    return AuditSettings(
+        path=state_dir / section.path,
+        arguments=section.arguments,
+        key=section.key.reveal() if section.key else "",
+        max_bytes=section.max_mib * 2**20,
     )
 
 

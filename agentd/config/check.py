@@ -165,7 +165,7 @@ class Checker:
             case MapOf():
                 return self._map(node, shape, setting, pointer)
             case Record():
-                return self.record(node, shape.cls, pointer)
+                return self.record(_written_out(node, setting), shape.cls, pointer)
             case Union():
                 return self._union(node, shape, pointer)
             case ProviderBlock():
@@ -457,3 +457,10 @@ class Checker:
     def _wrong_type(self, node: Node, pointer: str, wanted: str, hint: str = "") -> Any:
         subject = f'"{name_of(pointer)}"' if pointer else "the document"
         return self.say(node.mark, pointer, "wrong-type", f"{subject} must be {wanted}, not {found_there(node)}", hint)
+
+
+def _written_out(node: Node, setting: Setting) -> Node:
+    """A word alone, where it stands for a block."""
+    if setting.short is None or not isinstance(node, Scalar) or node.is_null:
+        return node
+    return MappingNode(node.mark, (Entry(setting.short, node.mark, node),))

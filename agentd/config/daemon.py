@@ -120,6 +120,31 @@ class ToolProcessSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSection:
+    """The log of every call of a tool: append-only, each record bound to the one before. See `agentd audit`."""
+
+    enabled: bool = setting("Write it.", default=True, reload="restart")
+    path: str = setting("Its file; under the state directory unless absolute.", default="audit.jsonl", reload="restart")
+    arguments: Literal["hash", "redacted", "full"] = setting(
+        "What of the arguments is written beside their hash: nothing, their names, or all.",
+        default="hash",
+        reload="restart",
+    )
+    key: Secret | None = setting(
+        "Then the records are bound by HMAC with this key: nobody without it can make an edited log look whole.",
+        default=None,
+        reload="restart",
+    )
+    max_mib: int = setting(
+        "A larger file is put aside under the number of its last record; 0 never.",
+        default=64,
+        minimum=0,
+        maximum=65536,
+        reload="restart",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEndpoint:
     """LiveKit's standard token endpoint, for front ends without a server of their own."""
 
@@ -160,6 +185,7 @@ class DaemonConfig:
         reload="restart",
     )
     log: LogSection = setting("Logs.", default_factory=LogSection, reload="restart")
+    audit: AuditSection = setting("The log of calls of tools.", default_factory=AuditSection, reload="restart")
     tools_allow: tuple[str, ...] = setting(
         "Python modules that agents may name as tools; the first name may not be a wildcard.",
         default=("tools.*",),
@@ -244,6 +270,11 @@ def state_directory(config: DaemonConfig, environment: Mapping[str, str]) -> Pat
         return Path(systemd.partition(":")[0])
     home = environment.get("XDG_STATE_HOME") or os.path.join(environment.get("HOME") or ".", ".local", "state")
     return Path(home) / "agentd"
+
+
+def audit_path(config: DaemonConfig, environment: Mapping[str, str]) -> Path:
+    """Where the audit log is."""
+    return state_directory(config, environment) / config.audit.path
 
 
 def select_plugins(registry: Registry, config: DaemonConfig) -> tuple[Registry, tuple[Problem, ...]]:

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from agentd.config.builtins import BuiltinDefinition
 from agentd.config.events import EventSink, OnRequest
 from agentd.config.hooks import Hook
-from agentd.config.tools import ClientTool, McpTool, PythonTool, WebhookTool
+from agentd.config.rpc import RpcMethod
+from agentd.config.tools import ClientTool, McpTool, ProviderTool, PythonTool, WebhookTool
 from agentd.config.turns import Turn
 from agentd.providers.fields import Duration, IncludedFile, JsonObject, setting
 from agentd.registry import Kind
@@ -22,7 +23,7 @@ from agentd.registry import Kind
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 LANGUAGE_PATTERN = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 
-ToolDefinition = PythonTool | WebhookTool | McpTool | ClientTool | BuiltinDefinition
+ToolDefinition = PythonTool | WebhookTool | McpTool | ClientTool | ProviderTool | BuiltinDefinition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +240,13 @@ class AgentDefinition:
     context: Context = setting("Long conversations.", default_factory=Context)
     room: RoomOptions = setting("How the agent behaves in a room.", default_factory=RoomOptions)
     tools: tuple[ToolDefinition, ...] = setting("What the model may call.", default=())
+    tool_choice: str = setting(
+        "What the model does first in each answer to the caller: auto (as it likes), required (calls some tool), none "
+        "(calls none), or the name of a tool that it calls. After that it is as auto.",
+        default="auto",
+        min_length=1,
+    )
+    rpc: tuple[RpcMethod, ...] = setting("What front ends may call.", default=())
     hooks: tuple[Hook, ...] = setting("What to do when something happens in a call.", default=())
     handoffs: tuple[Handoff, ...] = setting("Agents to hand over to.", default=(), planned=True)
     events: tuple[EventSink, ...] = setting("Who is told of what happens, by webhook.", default=())

@@ -38,6 +38,8 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "variables_changed": ("values",),
     "tools_changed": ("added", "removed"),
     "user_speech_limit": ("taken", "rule", "value"),
+    "rpc_received": ("method", "identity", "payload"),
+    "consent_updated": ("id", "tool", "by", "status", "rule", "arguments", "text"),
 }
 HOOK_FIELDS: Mapping[str, tuple[str, ...]] = {
     **EVENT_FIELDS,

@@ -24,8 +24,8 @@ from agentd.config.hook_lint import hook_problems
 from agentd.config.realtime_lint import realtime_problems
 from agentd.config.rules import looks_like_secret
 from agentd.config.source import ListNode, MappingNode, Mark, Node, Scalar, pointer_to
-from agentd.config.tool_names import tool_names
-from agentd.config.tools import PythonTool
+from agentd.config.tool_names import ToolNames, tool_names
+from agentd.config.tools import ProviderTool, PythonTool
 from agentd.errors import Problem
 from agentd.providers.fields import IncludedFile
 from agentd.providers.language_id import primary
@@ -44,6 +44,9 @@ def lint(root: MappingNode, values: Mapping[str, Any], folder: Folder, tools_all
     yield from _templates(root, values, folder)
     names = tool_names(node_at(root, "tools"), folder)
     yield from _tool_names(root, tools, names.known)
+    yield from _read_backs(root, values, tools)
+    yield from _tool_choice(root, values, names)
+    yield from _provider_tools(root, values, tools)
     yield from _python_tools(root, tools, folder, tools_allow)
     yield from hook_problems(
         root,
@@ -104,6 +107,62 @@ def _templates(root: MappingNode, values: Mapping[str, Any], folder: Folder) -> 
             for step in path:
                 pointer = pointer_to(pointer, step)
             yield from template_problems(node.mark, pointer, text, first, variables)
+
+
+def _tool_choice(root: MappingNode, values: Mapping[str, Any], found: ToolNames) -> Iterator[Problem]:
+    """A tool that it names is one of the agent's, as far as their names are known here."""
+    choice, node = values.get("tool_choice"), root.get("tool_choice")
+    if not isinstance(choice, str) or choice in ("auto", "none") or not isinstance(node, Scalar):
+        return
+    names = list(dict.fromkeys(name for _, name in found.known))
+    if found.more or (choice == "required" and names) or choice in names:
+        return
+    near = get_close_matches(choice, [*names, "auto", "required", "none"], 1)
+    hint = f'did you mean "{near[0]}"?' if near else f"auto, required, none or one of {', '.join(names) or 'none'}"
+    message = '"required" needs a tool' if choice == "required" else f'there is no tool "{choice}"'
+    yield node.mark.problem("/tool_choice", "unknown-tool", message, hint if choice != "required" else "")
+
+
+def _provider_tools(root: MappingNode, values: Mapping[str, Any], tools: Sequence[ToolDefinition]) -> Iterator[Problem]:
+    """Whoever may be asked, fallbacks too, has them."""
+    wanted = {tool.name for tool in tools if isinstance(tool, ProviderTool)}
+    llm, realtime = values.get("llm"), values.get("realtime")
+    asked = [llm, *llm.fallback] if isinstance(llm, ProviderChoice) else []
+    asked += [realtime] if isinstance(realtime, ProviderChoice) else []
+    written = root.get("tools")
+    for number, item in enumerate(written.items if isinstance(written, ListNode) else ()):
+        kind, name = (item.get("type"), item.get("name")) if isinstance(item, MappingNode) else (None, None)
+        if not isinstance(kind, Scalar) or kind.text != "provider" or not isinstance(name, Scalar):
+            continue
+        for model in asked if name.text in wanted else ():
+            known = sorted(getattr(model.settings, "provider_tools", ()))
+            if name.text not in known:
+                message = f'the model of "{model.provider}" has no tool "{name.text}" of its own'
+                near = get_close_matches(name.text, known, 1)
+                hint = f'did you mean "{near[0]}"?' if near else f"it has: {', '.join(known) or 'none'}"
+                yield name.mark.problem(f"/tools/{number}/name", "unknown-tool", message, hint)
+
+
+def _read_backs(root: MappingNode, values: Mapping[str, Any], tools: Sequence[ToolDefinition]) -> Iterator[Problem]:
+    """Templates over the arguments, of which only those of some kinds of tools are known here."""
+    variables = values.get("variables", {})
+    variables = variables if isinstance(variables, Mapping) else {}
+    for number, tool in enumerate(tools):
+        node = node_at(root, "tools", number, "confirm", "read_back")
+        if isinstance(tool, ProviderTool) or not isinstance(node, Scalar):
+            continue
+        if tool.confirm is None or tool.confirm.read_back is None:
+            continue
+        if node.text != tool.confirm.read_back:  # a tool before it could not be read, which was said
+            continue
+        parameters = getattr(tool, "parameters", None)
+        known = {*variables, *(parameters or {}).get("properties", {})}
+        first = node.mark.line + (1 if node.block else 0)
+        for problem in template_problems(
+            node.mark, f"/tools/{number}/confirm/read_back", tool.confirm.read_back, first, known
+        ):
+            if parameters is not None or problem.code != "undefined-variable":
+                yield problem
 
 
 def _texts(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from agentd.config.source import ListNode, MappingNode, Node
+from agentd.config.source import ListNode, MappingNode, Node, Scalar
 
 DECIDING = frozenset(
     {
@@ -17,7 +17,19 @@ DECIDING = frozenset(
 
 def places_of(root: MappingNode) -> Mapping[str, str]:
     """By setting ("turn.endpointing.min_delay") its file:line; a default is written nowhere."""
-    return dict(pair for entry in root.entries if entry.key in DECIDING for pair in _places(entry.value, entry.key))
+    settings = (pair for entry in root.entries if entry.key in DECIDING for pair in _places(entry.value, entry.key))
+    return {**dict(settings), **dict(_tools(root.get("tools")))}
+
+
+def _tools(node: Node | None) -> Iterator[tuple[str, str]]:
+    """By the name that the model calls them by, as far as the file tells it."""
+    for item in node.items if isinstance(node, ListNode) else ():
+        if not isinstance(item, MappingNode):
+            continue
+        name, ref = item.get("name"), item.get("ref")
+        written = name if isinstance(name, Scalar) else ref
+        if isinstance(written, Scalar):
+            yield from _places(item, f"tools.{written.text.rpartition(':')[2]}")
 
 
 def _places(node: Node, path: str) -> Iterator[tuple[str, str]]:

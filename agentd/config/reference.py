@@ -110,7 +110,7 @@ def _row(field: Field) -> str:
     elif isinstance(field.shape, ProviderBlock):
         default = ""
     doc = field.setting.doc + (" *Planned.*" if field.setting.planned else "") + _bounds(field)
-    cells = (f"`{field.key}`", _type(field.shape), default, doc, field.setting.reload.replace("_", " "))
+    cells = (f"`{field.key}`", _type_of(field), default, doc, field.setting.reload.replace("_", " "))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -129,6 +129,13 @@ def _bounds(field: Field) -> str:
     if low is None:
         return f" At most {high:g}{unit}."
     return f" At least {low:g}{unit}." if high is None else f" {low:g} to {high:g}{unit}."
+
+
+def _type_of(field: Field) -> str:
+    if field.setting.short is None or not isinstance(field.shape, Record):
+        return _type(field.shape)
+    word = next(inner for inner in fields_of(field.shape.cls) if inner.key == field.setting.short)
+    return f"{_type(word.shape)}, or block"
 
 
 def _type(shape: Shape) -> str:

@@ -110,6 +110,10 @@ def _agent(definition: AgentDefinition) -> Iterable[Finding]:
         yield Finding("turn", "missing-key", message)
     if not definition.languages and any(isinstance(tool, SetLanguageTool) for tool in definition.tools):
         yield Finding("tools", "no-languages", '"set_language" has nothing to change to', 'write "languages"')
+    methods = [each.method for each in definition.rpc]
+    for name in dict.fromkeys(methods):
+        if methods.count(name) > 1:
+            yield Finding("rpc", "name-clash", f'the method "{name}" is there {methods.count(name)} times')
     if definition.reload == "live":
         message = '"reload: live" has no effect in this version of agentd'
         yield Finding("reload", "no-effect-yet", message, "edits apply to the next call", warning=True)

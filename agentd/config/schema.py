@@ -113,7 +113,7 @@ class _Schemas:
             case MapOf():
                 return {"type": "object", "additionalProperties": self.shape(shape.value, setting)}
             case Record():
-                return self._shared(shape.cls)
+                return self._shared(shape.cls) if setting.short is None else self._or_word(shape.cls, setting.short)
             case Union():
                 return self._union(shape)
             case ProviderBlock():
@@ -125,6 +125,12 @@ class _Schemas:
             self._definitions[name] = {}  # it may hold itself
             self._definitions[name] = self.record(cls)
         return {"allOf": [{"$ref": f"#/definitions/{name}"}]}  # draft-07 ignores what stands beside a bare $ref
+
+    def _or_word(self, cls: type[Any], key: str) -> Json:
+        """A word alone stands for the block with this key."""
+        field = next(field for field in fields_of(cls) if field.key == key)
+        word = self.shape(field.shape, field.setting)
+        return {"allOf": [{"if": {"type": "object"}, "then": self._shared(cls)["allOf"][0], "else": word}]}
 
     def _union(self, shape: Union) -> Json:
         words = [word for word, _ in shape.variants]

@@ -42,6 +42,14 @@ def faults(template: str, variables: Collection[str]) -> list[TemplateFault]:
     ]  # fmt: skip
 
 
+def names_in(template: str) -> set[str] | None:
+    """The variables that it uses; None for one that cannot be read."""
+    try:
+        return set(meta.find_undeclared_variables(_environment.parse(template)))
+    except (TemplateSyntaxError, RecursionError):
+        return None
+
+
 def _guarded(tree: nodes.Template) -> set[str]:
     """Names that the template itself asks about (`is defined`) or gives a default for."""
     tests = [test.node for test in tree.find_all(nodes.Test) if test.name in _GUARDS]

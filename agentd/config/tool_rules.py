@@ -16,6 +16,8 @@ import jmespath
 from agentd.config.builtins import Destination, TransferTool
 from agentd.config.events import EVENT_TYPES, EventSink, OnRequest, types_of
 from agentd.config.finding import Finding
+from agentd.config.rpc import OWN_METHODS, RpcMethod
+from agentd.config.templates import names_in
 from agentd.config.tools import BuiltinTool, ClientTool, McpTool, PythonTool, ToolOptions, WebhookTool
 from agentd.config.url_template import has_stray_brace, places
 from agentd.config.values import format_duration
@@ -29,6 +31,26 @@ def _options(tool: ToolOptions) -> Iterable[Finding]:
         shown = format_duration(filler.after), format_duration(timeout)
         message = f"the filler comes after {shown[0]}, when the tool has timed out ({shown[1]})"
         yield Finding("while_waiting", "filler-late", message)
+    allow = tool.allow_callers
+    if allow is not None and not (allow.attributes or allow.identities or allow.kinds):
+        message = '"allow_callers" names nobody, and so lets everybody'
+        yield Finding("allow_callers", "missing-key", message, 'write "attributes", "identities" or "kinds"')
+    consent = tool.confirm
+    if consent is not None and consent.read_back is not None:
+        yield from _read_back(consent.read_back, getattr(tool, "parameters", None))
+
+
+def _read_back(template: str, parameters: Mapping[str, Any] | None) -> Iterable[Finding]:
+    """A caller agrees to what they hear: an argument that is not read back is one that they do not know of."""
+    named = names_in(template)
+    if parameters is None or named is None:
+        return
+    silent = [name for name in parameters.get("properties", {}) if name not in named]
+    if silent:
+        message = f'"read_back" does not say {", ".join(silent)}, which the caller then agrees to unheard'
+        yield Finding(
+            "confirm", "unheard-argument", message, "name every argument, or leave read_back out", warning=True
+        )
 
 
 def _webhook(tool: WebhookTool) -> Iterable[Finding]:
@@ -191,6 +213,17 @@ def _destination(place: Destination) -> Iterable[Finding]:
             yield Finding(key, "conflict", f'"{key}" is about whoever is rung, and "mode: cold" rings nobody')
 
 
+def _rpc(method: RpcMethod) -> Iterable[Finding]:
+    yield from _parameters(method.parameters)
+    if method.method in OWN_METHODS:
+        yield Finding("method", "reserved-name", f'"{method.method}" is push to talk\'s, and every agent has it')
+    known = method.parameters.get("properties", {})
+    for name in method.set:
+        if name not in known:
+            message = f'"set" names {name}, which the payload does not have'
+            yield Finding("set", "unknown-argument", message, _near(name, known) or 'describe it in "parameters"')
+
+
 def _event_sink(sink: EventSink) -> Iterable[Finding]:
     yield from _on_request(sink)
     for pattern in sink.types:
@@ -235,6 +268,7 @@ RULES: Mapping[type[Any], Callable[[Any], Iterable[Finding]]] = {
     ClientTool: _client,
     TransferTool: _transfer,
     Destination: _destination,
+    RpcMethod: _rpc,
     EventSink: _event_sink,
     OnRequest: _on_request,
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from agentd.config.consent import AllowCallers, Consent
 from agentd.config.patterns import REFERENCE_PATTERN, TOOL_NAME_PATTERN, URL_PATTERN
 from agentd.providers.fields import Duration, JsonObject, Secret, setting
 
@@ -24,6 +25,14 @@ class ToolOptions:
 
     while_waiting: Filler | None = setting("What to say meanwhile.", default=None)
     cancel_on_interrupt: bool = setting("Abort the call when the caller interrupts.", default=False)
+    confirm: Consent | None = setting(
+        "Ask before every call: the arguments are read back, and the call is made once after a yes to exactly these.",
+        default=None,
+        short="by",
+    )
+    allow_callers: AllowCallers | None = setting(
+        "Callers for whom the tool may be called; from others it is kept. Anybody by default.", default=None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +49,9 @@ class PythonTool(ToolOptions):
     )
     description: str | None = setting("Instead of the docstring's.", default=None)
     timeout: Duration = setting("Then the tool's process is killed.", default=Duration(8.0), minimum=0.1, maximum=120)
+    secrets: Mapping[str, Secret] = setting(
+        "What this function finds in ctx.secrets, by name, and no other tool does.", default_factory=dict
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +128,7 @@ class McpTool(ToolOptions):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientTool(ToolOptions):
     type: Literal["client"] = setting("A method of the caller's front end, called by RPC.")
-    name: str = setting("The RPC method.", pattern=TOOL_NAME_PATTERN, planned=True)
+    name: str = setting("The RPC method.", pattern=TOOL_NAME_PATTERN)
     description: str = setting("What it does, for the model.", default="")
     parameters: JsonObject = setting(
         "JSON Schema of the arguments.",
@@ -124,6 +136,16 @@ class ClientTool(ToolOptions):
         interpolate=False,
     )
     timeout: Duration = setting("Wait for the answer.", default=Duration(8.0), minimum=0.1, maximum=120)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderTool:
+    """What the model's provider does on its own side, such as a search of the web. agentd sees no call of it, so that
+    it cannot be confirmed, kept from a caller or audited."""
+
+    type: Literal["provider"] = setting("A tool of the model's provider.")
+    name: str = setting("Its name; `agentd providers` and the model's own page tell what there is.", min_length=1)
+    settings: JsonObject = setting("The provider's own, sent as they are.", default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

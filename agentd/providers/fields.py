@@ -114,6 +114,7 @@ class Setting:
     examples: tuple[Any, ...] = ()
     planned: bool = False  # read and checked, but without effect in this version: using it is a warning
     key: str | None = None  # the YAML key, where it is no Python name ("while")
+    short: str | None = None  # of a block: the key that a word alone stands for
 
 
 def setting(

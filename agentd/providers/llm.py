@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from agentd.providers.speakers import Speaker
 
-ToolChoice = Literal["auto", "none", "required"]
+
+@dataclass(frozen=True, slots=True)
+class NamedTool:
+    """The model is to call this tool."""
+
+    name: str
+
+
+ToolChoice = Literal["auto", "none", "required"] | NamedTool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LLMSettings:
-    """Common to every model; a plugin's own settings extend it."""
+    """Common to every model; a plugin's own settings extend it. `provider_tools`: what it can do on its own side, by
+    the names that agent files use."""
+
+    provider_tools: ClassVar[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +78,21 @@ class ToolSchema:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSideTool:
+    """What the model's provider does by itself: nobody here is asked. `settings`: the provider's own."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
     """`items`: the conversation, instructions first. Parallel ToolCalls stand side by side, then their results."""
 
     items: tuple[ChatItem, ...]
     tools: tuple[ToolSchema, ...] = ()
     tool_choice: ToolChoice = "auto"
+    provider_tools: tuple[ProviderSideTool, ...] = ()
     session_id: str = ""  # for providers that cache or bill by conversation; never needed for an answer
     language: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from agentd.session.journal import Journal
 from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.room import Room
-from agentd.session.setup import SessionSetup
+from agentd.session.setup import Audit, SessionSetup, unaudited
 from agentd.tools.acts import Act, EndSession
 from agentd.tools.spec import Event
 
@@ -46,11 +46,19 @@ Publisher = Callable[[Event], None]
 class Job:
     """One call in this worker. `do` may come at any time, also while the room is being joined."""
 
-    def __init__(self, start: StartJob, agent: PreparedAgent, observe: Observer, publish: Publisher) -> None:
+    def __init__(
+        self,
+        start: StartJob,
+        agent: PreparedAgent,
+        observe: Observer,
+        publish: Publisher,
+        audit: Audit = unaudited,
+    ) -> None:
         self.start = start
         self.agent = agent
         self._observe = observe
         self._publish = publish
+        self._audit = audit
         self._session: RunningSession | None = None
         self._end_reason: str | None = None
 
@@ -108,6 +116,7 @@ class Job:
             publish=self._publish,
             restored=restored,
             incarnation=self.start.incarnation,
+            audit=self._audit,
         )
 
 

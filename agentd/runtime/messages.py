@@ -35,6 +35,17 @@ class WorkerSettings:
     log_style: Literal["json", "text"] = "json"
     log_level: str = "INFO"
     log_content: bool = False
+    audit: AuditSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """The audit log to which workers append; see `agentd.runtime.audit_log`."""
+
+    path: Path
+    arguments: Literal["hash", "redacted", "full"] = "hash"
+    key: str = field(default="", repr=False)
+    max_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,8 @@ from agentd import logs
 from agentd.aio import Channel, cancel_and_wait
 from agentd.errors import AgentdError
 from agentd.ipc import FrameLink, LinkClosed, parent_link, receive_object, send_object
+from agentd.runtime.audit_entries import Auditor
+from agentd.runtime.audit_log import AuditLog
 from agentd.runtime.job import Job, Rooms, Sessions, failure_reason
 from agentd.runtime.journals import mark_ended
 from agentd.runtime.measures import measures
@@ -45,6 +47,7 @@ from agentd.runtime.speeches import speech_change
 from agentd.runtime.status import Measure
 from agentd.runtime.vitals import Vitals
 from agentd.session.records import Record
+from agentd.session.setup import Audit, unaudited
 from agentd.session.timing import TOTAL
 from agentd.tools.acts import EndSession, GenerateReply, SayText
 from agentd.tools.spec import Event
@@ -70,10 +73,13 @@ class Worker:
         rooms: Rooms,
         sessions: Sessions,
         orphaned: Callable[[], None] = lambda: None,
+        auditor: Callable[[StartJob], Audit] = lambda start: unaudited,
     ) -> None:
-        """`orphaned` is called when the supervisor is gone, before anything is torn down."""
+        """`orphaned` is called when the supervisor is gone, before anything is torn down. `auditor`: what keeps a
+        call's part of the audit log."""
         self._link = link
         self._orphaned = orphaned
+        self._auditor = auditor
         self._agents = agents
         self._rooms = rooms
         self._sessions = sessions
@@ -151,7 +157,9 @@ class Worker:
             agent: PreparedAgent | None = None
             try:
                 agent = await self._agents.lease(start.agent, start.revision, start.definition, start.generation)
-                job = self._jobs[start.session] = Job(start, agent, self._observe, self._events.force)
+                job = self._jobs[start.session] = Job(
+                    start, agent, self._observe, self._events.force, self._auditor(start)
+                )
                 reason = await job.run(
                     self._rooms,
                     self._sessions,
@@ -286,7 +294,19 @@ def worker_of(settings: WorkerSettings, link: FrameLink, orphaned: Callable[[], 
     from agentd.runtime.live import live_parts
 
     parts = live_parts(settings)
-    return Worker(link, parts.agents, parts.rooms, parts.sessions, orphaned)
+    return Worker(link, parts.agents, parts.rooms, parts.sessions, orphaned, _auditor_of(settings))
+
+
+def _auditor_of(settings: WorkerSettings) -> Callable[[StartJob], Audit]:
+    wanted = settings.audit
+    if wanted is None:
+        return lambda start: unaudited
+    log = AuditLog(wanted.path, key=wanted.key.encode() or None, max_bytes=wanted.max_bytes)
+
+    def auditor(start: StartJob) -> Audit:
+        return Auditor(log, wanted.arguments, start.session, start.agent, start.revision).take
+
+    return auditor
 
 
 async def run_inside(link: FrameLink) -> None:

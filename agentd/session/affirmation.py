@@ -23,14 +23,32 @@ _Kind = Literal["yes", "no", "unsure", "hedges", "courtesies", ""]
 _Found = tuple[_Kind, int, int]  # of the words from the first up to the second number
 
 
-def affirmation(text: str, language: str) -> Affirmation:
-    """What the words answer to a question like "is that right?", in the language of the BCP 47 tag."""
+_POINTING = frozenset(
+    {
+        *("it", "this", "that", "them", "me", "us", "for", "the", "a", "an"),
+        *("es", "das", "ihn", "sie", "mir", "mich", "uns", "für", "den", "die", "dem"),
+        *("le", "la", "les", "ça", "cela", "moi", "nous", "pour", "lo", "los", "las", "eso", "esto", "mí", "para"),
+    }
+)
+"""Words that add nothing to what a question was about."""
+
+
+def affirmation(text: str, language: str, about: str | None = None) -> Affirmation:
+    """What the words answer to a question like "is that right?", in the language of the BCP 47 tag.
+
+    `about`: the question itself; then a yes may have only its words beside it: "yes, at eight" agrees to something else
+    than "a table at six?".
+    """
     words, answers = bare_words(text), phrasebook(language).answers
     found = list(_scan(words, answers))
     kinds = [_weighed(each, words, answers) for each in found]
     if "no" in kinds:
         return "unclear" if "yes" in kinds else "no"
     beside = sum(end - start for kind, start, end in found if not kind)
+    if about is not None:
+        known = {*bare_words(about), *_POINTING}
+        if any(word not in known for kind, start, end in found if not kind for word in words[start:end]):
+            return "unclear"
     doubtful = "unsure" in kinds or "hedges" in kinds or text.rstrip().endswith("?")
     return "yes" if "yes" in kinds and not doubtful and beside <= MOST_BESIDE else "unclear"
 

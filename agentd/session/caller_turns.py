@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agentd.aio import now
+from agentd.session.consent import Consents
 from agentd.session.conversation import Conversation
 from agentd.session.early import EarlyAnswer
 from agentd.session.events import CommitTurn
@@ -31,12 +32,14 @@ class CallerTurns:
         conversation: Conversation,
         speeches: Speeches,
         hooks: TurnHooks,
+        consents: Consents,
         added: Callable[[CommitTurn, int, str | None], None] | None = None,
     ) -> None:
         self._told = added or _nobody
         self._conversation = conversation
         self._speeches = speeches
         self._hooks = hooks
+        self._consents = consents
 
     def __len__(self) -> int:
         """How many turns hooks still look at."""
@@ -82,11 +85,17 @@ class CallerTurns:
         if conversation.people.take_turns:
             self._speeches.supersede(turn.voice)
         self._told(turn, number, text)
+        answered = self._consents.answered(turn, held.language)  # as it was said, not as hooks want it
+        if answered is not None and held.early is not None:
+            held.early.drop("consent")
+            held = replace(held, early=None)
+        instructions = (literal(change.context), answered.instruction if answered else "")
         self._speeches.add(
             Plan(
                 purpose="answer",
                 generate=True,
-                instruction=literal(change.context) or None,
+                calls=answered.calls if answered else (),
+                instruction="\n\n".join(text for text in instructions if text) or None,
                 turn=turn,
                 timing=held.timing,
                 early=held.early,

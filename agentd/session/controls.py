@@ -17,6 +17,7 @@ from agentd.tools.acts import (
     CancelSpeech,
     ClearUserTurn,
     CommitUserTurn,
+    DecideApproval,
     EditHistory,
     EndSession,
     GenerateReply,
@@ -54,7 +55,7 @@ class Controls:
                 self._post(TurnDropped())
             case EndSession(reason=reason, goodbye=goodbye):
                 self._post(End(reason, goodbye))
-            case EditHistory() | TransferCall() | LetBeQuiet():
+            case EditHistory() | TransferCall() | LetBeQuiet() | DecideApproval():
                 self._post(act)
         return None
 

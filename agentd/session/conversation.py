@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,9 +15,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from agentd.aio import now
 from agentd.config.definition import IdlePrompt, LanguageOverride
+from agentd.config.tools import ProviderTool
 from agentd.config.turns import Turn
 from agentd.errors import JournalError
-from agentd.providers.llm import ChatRequest, Message, ToolChoice
+from agentd.providers.llm import ChatRequest, Message, NamedTool, ProviderSideTool, ToolChoice, ToolSchema
 from agentd.providers.realtime import RealtimeSettings
 from agentd.providers.speakers import labelled
 from agentd.providers.tts import TTSSettings
@@ -28,6 +29,7 @@ from agentd.session.happenings import Happenings
 from agentd.session.history import History
 from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLanguage, evidence_of, match
 from agentd.session.people import People
+from agentd.session.permission import objection
 from agentd.session.room import CallerLeft, CallerLinked
 from agentd.session.session_tools import SessionTools
 from agentd.session.setup import Providers, SessionSetup
@@ -56,6 +58,11 @@ def _unheard(act: Act) -> None:
     """Nobody carries out what tools ask for."""
 
 
+def _undone(work: Coroutine[Any, Any, None]) -> None:
+    """There is no session that could do it."""
+    work.close()
+
+
 def _unseen(event: Event) -> None:
     """Nobody follows the events."""
 
@@ -68,6 +75,11 @@ class Conversation:
         self.definition = setup.definition
         self.tools = SessionTools(setup.tools)
         self.gates = Gates()
+        self.provider_tools = tuple(
+            ProviderSideTool(name=tool.name, settings=tool.settings)
+            for tool in setup.definition.tools
+            if isinstance(tool, ProviderTool)
+        )
         self.people = People(setup.definition.room.participants != "linked", setup.definition.name)
         restored = setup.restored
         self.languages = LanguageTracker(
@@ -99,10 +111,12 @@ class Conversation:
         self._happenings = Happenings(setup.id, setup.definition.name, usage)
         self.follow: Callable[[Event], None] = _unseen
         self.act: Callable[[Act], object] = _unheard
+        self.background: Callable[[Coroutine[Any, Any, None]], object] = _undone
         self._fillers = random.Random(setup.id)
 
     def record(self, kind: str, /, **data: Any) -> None:
         """Journals what happened and tells the observer. A journal that cannot be written never stops a call."""
+        self.setup.audit(kind, data)
         try:
             record = self.setup.journal.append(kind, data)
         except JournalError:
@@ -281,11 +295,21 @@ class Conversation:
 
     def render(self, template: str, **more: Any) -> str:
         """A text of the agent file over the session's variables, and `more`; as it stands when one is missing."""
+        filled = self.filled(template, more)
+        return template if filled is None else filled
+
+    def filled(self, template: str, more: Mapping[str, Any]) -> str | None:
+        """The same; None when one is missing."""
         try:
             return _templates.from_string(template).render({**self.variables, **more})
         except TemplateError as error:
             self.record("error", where="template", message=str(error))
-            return template
+            return None
+
+    def offered(self, voice: Voice) -> tuple[ToolSchema, ...]:
+        """The tools that may be called for whoever speaks."""
+        caller, options = self.people.participant(voice), self.tools.options
+        return tuple(each for each in self.tools.schemas if objection(options(each.name).allow_callers, caller) is None)
 
     def request(
         self,
@@ -295,8 +319,8 @@ class Conversation:
         next_turn: str | None = None,
         voice: Voice = THE_CALLER,
     ) -> ChatRequest:
-        """What the model is asked now. `instruction`: one more for this answer only. `next_turn`: as if the turn of
-        this voice had ended with this text."""
+        """What the model is asked now. `instruction`: one more for this answer only. `voice`: whose turn is answered;
+        `next_turn`: as if it had ended with this text."""
         prompt = self.system_prompt()
         head = (Message(role="system", text=prompt),) if prompt else ()
         tail = (Message(role="system", text=self.render(instruction)),) if instruction else ()
@@ -306,12 +330,22 @@ class Conversation:
             following = (Message(role="user", text=labelled(speaker, next_turn), speaker=speaker),)
         return ChatRequest(
             items=(*head, *fitted(self.history, following, self.definition.limits.history_tokens, self.record), *tail),
-            tools=self.tools.schemas,
+            tools=self.offered(voice),
             tool_choice=tool_choice,
+            provider_tools=self.provider_tools,
             session_id=self.setup.id,
             language=self.language,
             variables=dict(self.variables),
         )
+
+    def first_choice(self, voice: Voice) -> ToolChoice:
+        """Which tools the model is to call first in its answer to a turn of this voice."""
+        choice = self.definition.tool_choice
+        if not self.definition.limits.max_tool_steps or choice == "none":
+            return "none"
+        if choice == "required":
+            return "required"
+        return NamedTool(choice) if any(each.name == choice for each in self.offered(voice)) else "auto"
 
     def system_prompt(self) -> str:
         """The agent's instructions as they read now."""
@@ -336,6 +370,7 @@ class Conversation:
             say=say,
             act=self.act,
             history=self.history.context,
+            front_end=self.setup.room.front_end,
         )
 
     def filler(self, tool: str) -> tuple[float, str] | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from agentd.aio import Channel, now
 from agentd.errors import ProviderError
-from agentd.providers.llm import ChatRequest, LLMDelta, TextDelta, ToolChoice, Usage
+from agentd.providers.llm import ChatRequest, LLMDelta, TextDelta, Usage
 from agentd.providers.tts import SpeechChunk
 from agentd.session import resilience
 from agentd.session.conversation import Conversation
@@ -35,6 +35,7 @@ class EarlyAnswer:
     def __init__(self, conversation: Conversation, attempt: int, text: str, voice: Voice = THE_CALLER) -> None:
         self.attempt = attempt
         self.request = early_request(conversation, text, voice)
+        self.voice = voice
         self.began = now()
         self.voiced = conversation.definition.turn.preemptive.tts
         self.segments: Segments = Channel(SEGMENTS_CAPACITY)
@@ -158,7 +159,7 @@ def usable(early: EarlyAnswer | None, conversation: Conversation) -> EarlyAnswer
     """The attempt, if the model would be asked the same now; else it is dropped."""
     if early is None:
         return None
-    same = early.request == conversation.request(tool_choice=early.request.tool_choice)
+    same = early.request == conversation.request(tool_choice=early.request.tool_choice, voice=early.voice)
     if same and not early.failed:
         return early
     early.drop("failed" if early.failed else "context_changed")
@@ -167,8 +168,7 @@ def usable(early: EarlyAnswer | None, conversation: Conversation) -> EarlyAnswer
 
 def early_request(conversation: Conversation, text: str, voice: Voice = THE_CALLER) -> ChatRequest:
     """What the model would be asked if the turn of this voice ended now with this text."""
-    choice: ToolChoice = "auto" if conversation.definition.limits.max_tool_steps else "none"
-    return conversation.request(tool_choice=choice, next_turn=text, voice=voice)
+    return conversation.request(tool_choice=conversation.first_choice(voice), next_turn=text, voice=voice)
 
 
 class EarlyAnswers:

@@ -66,6 +66,12 @@ RULES: Mapping[str, str] = {
     "context_changed": "what the model is told had changed",
     "failed": "the provider failed",
     "session_ended": "the call ended",
+    "consent": "it answered a question of agentd's",
+    "other_voice": "somebody else said it",
+    "before_heard": "it began before the question had been heard",
+    "caller_attribute": "the caller has not the attribute that the tool wants",
+    "caller_identity": "the tool is not for this caller",
+    "caller_kind": "the tool is not for callers of this kind",
     "long_speech": "the caller had spoken for long",
     "hook": "a hook wanted it so",
     "speaker_left": "whoever had held it has left",
@@ -132,6 +138,16 @@ class Early:
     cause: Cause | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentExplained:
+    """What became of a call that somebody must agree to; `outcome` as in the record, or "refused"."""
+
+    tool: str
+    outcome: str
+    at_s: float
+    cause: Cause
+
+
 @dataclass(slots=True, kw_only=True)
 class ReplyExplained:
     """`text` was heard, `unheard` was to follow. `tool_changes`: "+name", "-name" of what the model may call since;
@@ -175,6 +191,7 @@ class TurnExplained:
     reply: ReplyExplained | None = None
     heard: str = ""
     hook: str = ""
+    consents: list[ConsentExplained] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +332,10 @@ class _Explaining:
         match data["action"]:
             case "Ignore" | "DropTurn":
                 self.pending.ignored.append(cause)
+            case "RefuseTool":
+                tool = str(data["value"]).split(".")[1]
+                for turn in self.call.turns[-1:]:
+                    turn.consents.append(ConsentExplained(tool=tool, outcome="refused", at_s=self.at_s, cause=cause))
             case "SkipEarly":
                 self._begun_early().append(Early(attempt=None, outcome="skipped", ran_s=0, characters=0, cause=cause))
             case "AnswerWithoutTools" if reply is not None:
@@ -326,6 +347,11 @@ class _Explaining:
             case "ResumeSpeech" if reply is not None and reply.pauses:
                 pause = reply.pauses[-1]
                 pause.resumed, pause.lasted_s = cause, round(self.at_s - pause.at_s, 3)
+
+    def on_consent(self, data: Mapping[str, Any]) -> None:
+        told = ConsentExplained(tool=data["tool"], outcome=data["outcome"], at_s=self.at_s, cause=self._cause(data))
+        for turn in self.call.turns[-1:]:
+            turn.consents.append(told)
 
     def on_preemption(self, data: Mapping[str, Any]) -> None:
         cause = self._cause(data) if "rule" in data else None

@@ -160,6 +160,20 @@ EVENT_TYPES: Mapping[str, EventType] = {
             ("decision",),
             ("taken", "rule", "value"),
         ),
+        EventType(
+            "rpc_received",
+            "A front end called one of the agent's `rpc` methods.",
+            ("rpc.received",),
+            ("method", "identity", "payload"),
+            ("identity", "payload"),
+        ),
+        EventType(
+            "consent_updated",
+            "A call that somebody must agree to first: they are asked, have answered, or it is made.",
+            ("consent",),
+            ("id", "tool", "by", "status", "rule", "arguments", "text"),
+            ("arguments", "text"),
+        ),
     )
 }
 
@@ -348,6 +362,11 @@ def _hooks_dropped(_: Happenings, data: Mapping[str, Any]) -> _Told:
     yield "error", {"where": "hooks", "message": f"{data['events']} events came too fast for the hooks: {types}"}
 
 
+def _consent(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    told = {name: data.get(name) for name in ("id", "tool", "by", "rule", "arguments", "text")}
+    yield "consent_updated", {**told, "status": data["outcome"]}
+
+
 def _same(event: str) -> Callable[[Happenings, Mapping[str, Any]], _Told]:
     """The record's fields are the event's."""
 
@@ -390,6 +409,8 @@ _HANDLERS: Mapping[str, Callable[[Happenings, Mapping[str, Any]], _Told]] = {
     "preemption": _metrics("preemption"),
     "usage": Happenings.used,
     "provider": _metrics("provider"),
+    "consent": _consent,
+    "rpc.received": _same("rpc_received"),
     "error": _same("error"),
 }
 

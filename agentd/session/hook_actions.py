@@ -83,6 +83,8 @@ class HookActions:
     async def _tool(self, name: str, arguments: Mapping[str, Any], event: Event, timeout_s: float) -> HookOutcome:
         given = json.dumps(self._filled(arguments, event), ensure_ascii=False, default=str)
         call = ToolCall(id=f"hook-{event.type}", name=name, arguments=given)
+        audit = self._conversation.setup.audit  # the model is not told of it, so that it is no tool.called
+        audit("tool.hooked", {"name": name, "id": call.id, "arguments": given, "rule": event.type})
         try:
             async with asyncio.timeout(timeout_s):
                 ran = await self._conversation.tools.run(call, self._context())

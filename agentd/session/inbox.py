@@ -10,7 +10,7 @@ from agentd.session.plan import Plan
 from agentd.session.reply import Reply
 from agentd.session.room import RoomEvent
 from agentd.session.turn_hooks import TurnChecked
-from agentd.tools.acts import EditHistory, LetBeQuiet, TransferCall
+from agentd.tools.acts import DecideApproval, EditHistory, LetBeQuiet, TransferCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ SessionEvent = (
     | EditHistory
     | LetBeQuiet
     | TransferCall
+    | DecideApproval
     | TurnChecked
     | Caused
 )

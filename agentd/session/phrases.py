@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-Phrase = Literal["bridge", "bridge_say_again", "trouble", "goodbye_time", "goodbye_idle", "warning_time", "transfer"]
+Phrase = Literal[
+    "bridge",
+    "bridge_say_again",
+    "trouble",
+    "goodbye_time",
+    "goodbye_idle",
+    "warning_time",
+    "transfer",
+    "consent",
+    "consent_spoken",
+    "consent_keys",
+    "yes",
+    "no",
+]
 
 _PHRASES: dict[str, dict[Phrase, str]] = {
     "en": {
@@ -15,6 +28,11 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "goodbye_time": "I'm sorry, our time is up. Goodbye.",
         "transfer": "One moment, I'll put you through.",
         "goodbye_idle": "I can't hear anybody, so I'll hang up. Goodbye.",
+        "consent": "Please confirm: {what}.",
+        "consent_spoken": "Is that right?",
+        "consent_keys": "Press 1 for yes, or 2 for no.",
+        "yes": "yes",
+        "no": "no",
     },
     "de": {
         "bridge": "Entschuldigung, Sie waren kurz weg.",
@@ -24,6 +42,11 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "goodbye_time": "Es tut mir leid, unsere Zeit ist um. Auf Wiederhören.",
         "transfer": "Einen Moment, ich verbinde Sie.",
         "goodbye_idle": "Ich höre niemanden und lege jetzt auf. Auf Wiederhören.",
+        "consent": "Bitte bestätigen Sie: {what}.",
+        "consent_spoken": "Ist das richtig?",
+        "consent_keys": "Drücken Sie 1 für ja oder 2 für nein.",
+        "yes": "ja",
+        "no": "nein",
     },
     "fr": {
         "bridge": "Excusez-moi, la ligne a été coupée un instant.",
@@ -33,6 +56,11 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "goodbye_time": "Je suis désolé, notre temps est écoulé. Au revoir.",
         "transfer": "Un instant, je vous mets en relation.",
         "goodbye_idle": "Je n'entends personne, je vais raccrocher. Au revoir.",
+        "consent": "Merci de confirmer : {what}.",
+        "consent_spoken": "Est-ce exact ?",
+        "consent_keys": "Appuyez sur 1 pour oui, ou sur 2 pour non.",
+        "yes": "oui",
+        "no": "non",
     },
     "es": {
         "bridge": "Perdone, se ha cortado un momento.",
@@ -42,6 +70,11 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "goodbye_time": "Lo siento, se nos ha acabado el tiempo. Adiós.",
         "transfer": "Un momento, le paso.",
         "goodbye_idle": "No oigo a nadie, así que voy a colgar. Adiós.",
+        "consent": "Confirme, por favor: {what}.",
+        "consent_spoken": "¿Es correcto?",
+        "consent_keys": "Pulse 1 para sí o 2 para no.",
+        "yes": "sí",
+        "no": "no",
     },
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from agentd.providers.llm import ToolCall
 from agentd.providers.speakers import Speaker
 from agentd.session.causes import NOBODY, Causes
 from agentd.session.conversation import Conversation
@@ -16,7 +17,7 @@ from agentd.session.speech import FIRST, NORMAL
 from agentd.session.timing import TurnTiming
 from agentd.session.waiting import WaitingTurn
 
-Purpose = Literal["answer", "greeting", "say", "reply", "idle", "warning", "bridge", "goodbye"]
+Purpose = Literal["answer", "greeting", "say", "reply", "idle", "warning", "bridge", "goodbye", "consent"]
 
 GO_ON = (
     "A technical fault cut your last answer off after the words that stand last in this conversation. "
@@ -34,7 +35,7 @@ class Plan:
     `end_call`: the reason for which the call ends after it.
     `speech`: its name, given when it is queued. `requested`: from outside the session. `in_history`: whether the model
     learns of it. `user_input`: words that stand before it as the caller's. `causes`: the hooks that brought it about.
-    `number`: of the turn that it answers, and `voice`: whose that is.
+    `number`: of the turn that it answers, and `voice`: whose that is. `calls`: made before the model is asked.
     """
 
     purpose: Purpose
@@ -56,6 +57,7 @@ class Plan:
     causes: Causes = NOBODY
     number: int | None = None
     voice: Voice = THE_CALLER
+    calls: tuple[ToolCall, ...] = ()
 
 
 def greeting(conversation: Conversation) -> Plan | None:

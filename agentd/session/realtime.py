@@ -38,6 +38,7 @@ from agentd.providers.realtime import (
 from agentd.session import resilience
 from agentd.session.context import fitted
 from agentd.session.conversation import Conversation
+from agentd.session.events import THE_CALLER
 from agentd.session.realtime_answer import Answer, Part, Question, ResponseEvent
 from agentd.session.realtime_mirror import Mirror
 
@@ -246,7 +247,7 @@ class RealtimeLink:
     def _wanted(self) -> Configuration:
         return Configuration(
             instructions=self._conversation.system_prompt(),
-            tools=self._conversation.tools.schemas,
+            tools=self._conversation.offered(THE_CALLER),
             language=self._conversation.language,
             detects_turns=self._detects_turns,
             speaks=self._speaks,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from agentd.aio import now
 from agentd.session.conversation import Conversation
+from agentd.session.events import THE_CALLER
 from agentd.session.floor import Floor
 from agentd.session.history import agent_id, tools_id
 from agentd.session.realtime import RealtimeLink
@@ -72,10 +73,8 @@ class RealtimeEarly:
 
     def _begin(self) -> None:
         number = self._conversation.replies + 1
-        steps = self._conversation.definition.limits.max_tool_steps
-        question = Question(
-            entry=agent_id(number, 0), tool_round=tools_id(number), tool_choice="auto" if steps else "none"
-        )
+        choice = self._conversation.first_choice(THE_CALLER)
+        question = Question(entry=agent_id(number, 0), tool_round=tools_id(number), tool_choice=choice)
         self._answer = self._link.ask_now(question)
         if self._answer is not None:
             self._began = now()

@@ -125,7 +125,7 @@ class SpokenReply(Reply):
             entry=draft.id,
             tool_round=tools_id(self.number),
             instruction=instruction,
-            tool_choice="none" if last or self.end_call else "auto",
+            tool_choice=self._choice(last=last),
         )
         take = self._begin_take(draft.id)
         try:

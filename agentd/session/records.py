@@ -44,8 +44,8 @@ speech.created     speech (its name), purpose (as below), source (say, generate_
                    it about), turn (that it answers), again (it was cut by somebody else before anything of it was
                    heard): it waits to be said
 speech.finished    speech, requested, interrupted: it was said, or will not be
-reply.started      reply, turn, purpose (answer, greeting, say, reply, idle, warning, bridge, goodbye), generate
-                   (whether the model is asked), speech, in_history (whether the model learns of it)
+reply.started      reply, turn, purpose (answer, greeting, say, reply, idle, warning, bridge, goodbye, consent),
+                   generate (whether the model is asked), speech, in_history (whether the model learns of it)
 reply.written      reply (the model has finished: what is not heard yet stands in the segments)
 segment.started    reply, segment, text (handed to synthesis), draft (number of the message in the reply that it
                    belongs to), before_calls (that message stands ahead of the calls under way), opening (not said
@@ -59,6 +59,14 @@ tool.completed     reply, id, name, content, is_error, outcome, duration_s
 tool.progress      reply, id, name, text: how far a tool has come that runs
 tools.changed      changes (by name: null for a tool that goes, true for one of the agent file that comes back, or ref,
                    name, description, parameters, timeout_s of Python code that the model may call from now on)
+consent            id (of the question, and of the call once it is agreed to), tool, digest (of the tool and its
+                   arguments), by (spoken, dtmf, operator), identity (whose answer counts), turn (the last when it was
+                   asked), outcome, rule, value; outcome asked: arguments, text (what is read back), expires_s; heard,
+                   unheard (the question was put, or cut before its end); ignored, unclear (an answer that does not
+                   count, or says neither yes nor no: it is put again); granted, denied, expired, replaced (by a call
+                   with other arguments), unclear_twice, not_heard; used (the call is made), withdrawn (something else
+                   was said before it was), refused (nobody is asked)
+rpc.received       method, identity, payload: a front end called what the agent offers
 context.truncated  items (the oldest, forgotten for good; system messages are not counted and stay), later (of the
                    caller's current turn, left out of one request), tokens_before, tokens, rule, value
 context.summarized items (the oldest, replaced), text (the system message that stands for them), tokens_before, tokens,

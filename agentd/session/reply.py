@@ -14,7 +14,7 @@ from contextlib import aclosing
 from agentd.aio import Channel, now
 from agentd.audio import AudioFrame
 from agentd.errors import ProviderError
-from agentd.providers.llm import LLM, ChatRequest, LLMDelta, TextDelta, ToolCall, Usage
+from agentd.providers.llm import LLM, ChatRequest, LLMDelta, TextDelta, ToolCall, ToolChoice, Usage
 from agentd.providers.tts import SpeechChunk
 from agentd.session import resilience
 from agentd.session.captions import Captions
@@ -32,6 +32,7 @@ from agentd.session.setup import Candidate
 from agentd.session.synthesis import Segments, at_rate, voiced
 from agentd.session.timing import ReplyMarks
 from agentd.session.tool_calls import ToolCalls
+from agentd.session.words import same_phrase
 
 
 class Reply:
@@ -65,6 +66,7 @@ class Reply:
         self._texts: list[str] = []  # by segment
         self._heard: list[str] = []
         self._asked = False
+        self._called = False  # a tool was
         self._running: ToolRound | None = None  # the calls whose results are awaited
         self._marks = ReplyMarks(now(), conversation.agent_silent)
         self._playback = Playback(conversation.voice, self, pace=conversation.pace)
@@ -120,6 +122,11 @@ class Reply:
         """Nothing of it was heard."""
         return not any(self._heard)
 
+    @property
+    def heard_as_planned(self) -> bool:
+        """Every word of its given text was heard and no other: a model that was to say it may have its own."""
+        return not self.failed and same_phrase(" ".join(self._heard), self.plan.text)
+
     # What the playout reports.
 
     def audible(self, sounding: bool) -> None:
@@ -172,6 +179,8 @@ class Reply:
             await self._add_segments(plan.unsaid, draft)
 
     async def _generate(self) -> None:
+        if self.plan.calls and not await self._run_tools(list(self.plan.calls)):
+            return
         steps = self._conversation.definition.limits.max_tool_steps
         for step in range(steps + 1):
             calls = await self._answer(last=step == steps or self._calls.beyond_repair)
@@ -199,7 +208,7 @@ class Reply:
     ) -> list[ToolCall]:
         """One request: the answer's words become segments, its calls are returned."""
         conversation = self._conversation
-        request = conversation.request(instruction=instruction, tool_choice="none" if last or self.end_call else "auto")
+        request = conversation.request(instruction=instruction, tool_choice=self._choice(last=last), voice=self.voice)
         segmenter, calls = Segmenter(), list[ToolCall]()
         async with aclosing(self._deltas(models, request, draft, instruction)) as deltas:
             async for delta in deltas:
@@ -213,6 +222,13 @@ class Reply:
                         self._record_usage(delta)
         await self._add_segments(segmenter.flush(), draft)
         return calls
+
+    def _choice(self, *, last: bool) -> ToolChoice:
+        """What the file wants holds until the model has called something, in an answer to the caller."""
+        if last or self.end_call:
+            return "none"
+        begins = self.plan.purpose == "answer" and not self._called
+        return self._conversation.first_choice(self.voice) if begins else "auto"
 
     def _deltas(
         self, models: tuple[Candidate[LLM], ...], request: ChatRequest, draft: Draft, instruction: str | None
@@ -305,6 +321,7 @@ class Reply:
 
     async def _run_tools(self, calls: list[ToolCall]) -> bool:
         """Answers whether the model is to be asked for words about the results."""
+        self._called = True
         self._running = self._calls.begin(calls)
         began = now()
         more = await self._calls.run(self._running)

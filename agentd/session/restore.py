@@ -14,6 +14,7 @@ from agentd.providers.chat import ChatContext
 from agentd.providers.llm import ChatItem, ToolCall, ToolResult
 from agentd.providers.speakers import Speaker
 from agentd.session.history import Draft, History, ToolRound, agent_id, tools_id, user_id
+from agentd.session.question import Question
 from agentd.session.records import Record
 from agentd.session.waiting import WaitingTurn, WaitingTurns
 
@@ -47,7 +48,8 @@ class Restored:
     `entered`: which hooks (by their key) were given which of the events that a call begins with.
     `waiting`: what was asked to be said and had not begun. `warned`: the caller knows that time is running out.
     `labels`: of several people, by identity. `speaker`: whose turn was answered last. `unanswered`: turns that waited
-    for the floor. `tools`: what tools and hooks have changed in what the model may call.
+    for the floor. `tools`: what tools and hooks have changed in what the model may call. `question`: a call that waits
+    for consent, or (`granted`) has it and was not made.
     """
 
     items: tuple[ChatItem, ...] = ()
@@ -74,6 +76,8 @@ class Restored:
     speaker: Speaker | None = None
     unanswered: tuple[WaitingTurn, ...] = ()
     tools: Mapping[str, Any] = field(default_factory=dict)
+    question: Question | None = None
+    granted: bool = False
 
 
 def restore(records: Iterable[Record]) -> Restored:
@@ -133,6 +137,9 @@ class _Restoring:
     entered: set[tuple[str, str]] = field(default_factory=set)
     transfer: str = ""
     tools: dict[str, Any] = field(default_factory=dict)
+    question: Question | None = None
+    granted: bool = False
+    read_back: set[int] = field(default_factory=set)  # replies that put a question: it is put again as a whole
     held: list[Mapping[str, Any]] = field(default_factory=list)  # turns of the caller that hooks had not let pass yet
 
     def __post_init__(self) -> None:
@@ -276,6 +283,8 @@ class _Restoring:
             self._admit(data["turn"])
         self._over(data.get("speech", ""))
         self.replies = data["reply"]
+        if data["purpose"] == "consent":
+            self.read_back.add(self.replies)
         asked_for = self.waiting.pop(data.get("speech", ""), None)
         if asked_for is not None and not asked_for.in_history:
             self.apart[self.replies] = asked_for
@@ -301,7 +310,7 @@ class _Restoring:
         self.draft_of[reply, segment] = self._draft(
             reply, data.get("draft", 0), before_calls=data.get("before_calls", False)
         )
-        if data.get("opening", False):
+        if data.get("opening", False) or reply in self.read_back:
             return
         if self.carried and self.carried[0] == text:
             self.carried.pop(0)
@@ -343,6 +352,8 @@ class _Restoring:
         else:
             self.tool_round = self.history.begin_tools([call], tools_id(data["reply"]))
         self.open_calls[data["reply"], call.id] = (self.tool_round, call.name)
+        if self.question is not None and call.id == self.question.id:
+            self.question, self.granted = None, False  # whether it was made or not is not known: never twice
 
     def on_tool_completed(self, data: Mapping[str, Any]) -> None:
         open_call = self.open_calls.pop((data["reply"], data["id"]), None)
@@ -355,6 +366,17 @@ class _Restoring:
 
     def on_tools_changed(self, data: Mapping[str, Any]) -> None:
         self.tools |= data["changes"]
+
+    # Consent.
+
+    def on_consent(self, data: Mapping[str, Any]) -> None:
+        match data["outcome"]:
+            case "asked":
+                self.question, self.granted = Question.of(data), False
+            case "granted":
+                self.granted = True
+            case "used" | "withdrawn" | "denied" | "replaced" | "expired" | "unclear_twice" | "not_heard":
+                self.question, self.granted = None, False
 
     # Hooks.
 
@@ -410,6 +432,8 @@ class _Restoring:
             speaker=self.turn_of.get(self.again[1]) if self.again else self.speaker,
             unanswered=self.waiting_turns.all(),
             tools=self.tools,
+            question=self.question,
+            granted=self.granted,
         )
 
 

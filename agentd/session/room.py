@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from agentd.audio import AudioFrame
-from agentd.tools.spec import Caller
+from agentd.tools.spec import Caller, FrontEnd
 
 HandAction = Literal["begin", "end", "cancel"]
 AgentState = Literal["initializing", "idle", "listening", "thinking", "speaking"]
@@ -178,6 +178,15 @@ class Room(Protocol):
 
     def events(self) -> AsyncIterator[RoomEvent]:
         """What happens in the room, in order, from the beginning; ends after RoomClosed. Read by one task."""
+        ...
+
+    def offer(self, methods: Sequence[str], answer: Callable[[str, str, str], str]) -> None:
+        """Lets front ends call these: `answer` gets identity, method and payload, and may raise RpcRefused."""
+        ...
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """The programs of those who are here, for tools that they offer."""
         ...
 
     async def set_state(self, state: AgentState) -> None: ...

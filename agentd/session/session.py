@@ -19,6 +19,7 @@ from agentd.session.call_time import CallTime
 from agentd.session.caller_turns import CallerTurns
 from agentd.session.causes import NOBODY, caused_by
 from agentd.session.compaction import Compaction
+from agentd.session.consent import Consents
 from agentd.session.controls import Controls
 from agentd.session.conversation import Conversation
 from agentd.session.early import EarlyAnswers
@@ -68,9 +69,11 @@ from agentd.session.inbox import (
     with_causes,
 )
 from agentd.session.listening import Listening
+from agentd.session.permission_gate import PermissionGate
 from agentd.session.plan import Plan, answer_owed, bridge, greeting, waiting
 from agentd.session.realtime_side import RealtimeSide
 from agentd.session.reply import Reply
+from agentd.session.restore import Restored
 from agentd.session.room import (
     AgentState,
     CallerLeft,
@@ -85,15 +88,17 @@ from agentd.session.room import (
     VoiceUnheard,
 )
 from agentd.session.room_writer import RoomWriter
+from agentd.session.rpc_methods import RpcMethods
 from agentd.session.setup import SessionSetup
 from agentd.session.speaking import Speaking
 from agentd.session.speech import AGAIN, HIGH
 from agentd.session.speeches import Speeches
+from agentd.session.tool_gates import Gates
 from agentd.session.transfers import Transfers
 from agentd.session.turn_hooks import TurnChecked, TurnHooks
 from agentd.session.turns import Agent
 from agentd.session.waiting import to_answer
-from agentd.tools.acts import EditHistory, LetBeQuiet, TransferCall
+from agentd.tools.acts import DecideApproval, EditHistory, LetBeQuiet, TransferCall
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +135,9 @@ class Session(Controls):
         self._hooks = Hooks(self._conversation, actions)
         turn_hooks = TurnHooks(self._conversation, actions, self._inbox.force)
         added = self._realtime.added if self._realtime else None
-        self._turns = CallerTurns(self._conversation, self._speeches, turn_hooks, added)
+        self._consents = Consents(self._conversation, self._speeches)
+        self._conversation.gates = Gates((PermissionGate(self._conversation), self._consents))
+        self._turns = CallerTurns(self._conversation, self._speeches, turn_hooks, self._consents, added)
         self._conversation.follow = self._hooks.take
         self._speech_ended: float | None = None
         self._failures = 0
@@ -162,6 +169,7 @@ class Session(Controls):
         async with asyncio.TaskGroup() as hooks:
             self._hooks.start(hooks)
             self._conversation.record_start()
+            RpcMethods(self._conversation).offer()
             reason = "cancelled"
             try:
                 reason = await self._run_tasks()
@@ -178,6 +186,7 @@ class Session(Controls):
         try:
             async with asyncio.TaskGroup() as group:
                 self._tasks = group
+                self._conversation.background = group.create_task
                 self._early = EarlyAnswers(self._conversation, group)
                 self._speaking = Speaking(
                     self._conversation,
@@ -232,7 +241,8 @@ class Session(Controls):
             await self._other_event(event)
 
     async def _next_event(self) -> InboxEvent:
-        times = (self._machine.deadline, self._time.deadline(silent=self._silent()), self._attendance.until)
+        silence = self._time.deadline(silent=self._silent())
+        times = (self._machine.deadline, silence, self._attendance.until, self._consents.deadline)
         deadline = min((t for t in times if t is not None), default=None)
         try:
             async with asyncio.timeout_at(deadline):
@@ -250,6 +260,8 @@ class Session(Controls):
                 self._writer.show_user(text, final=True, voice=voice)
         self._machine.streaming = self._listening.streaming
         decisions = self._machine.step(event, now(), voice)
+        if isinstance(event, SpeechStarted):
+            self._consents.sounds(voice.identity, event.since)
         if isinstance(event, SpeechStarted | SpeechEnded):
             self._time.speaks(speaking=self._machine.user_speaking)
             self._speech_ended = now()
@@ -313,6 +325,7 @@ class Session(Controls):
             self._time.touched(prompt=reply.plan.purpose == "idle")
         await self._speaking.cut()
         if reply is not None:
+            self._question_put(reply, heard=False)
             self._compaction.consider(self._tasks)
             if voice not in (None, reply.plan.voice) and reply.plan.number is not None and reply.unheard_of:
                 self._speeches.add(replace(reply.plan, early=None, speech="", priority=AGAIN))
@@ -350,6 +363,8 @@ class Session(Controls):
                 await self._interrupt_now(rule, force=force)
             case EditHistory():
                 edit_history(self._conversation, event, "operator")
+            case DecideApproval():
+                self._consents.decided(event)
             case TurnChecked():
                 self._turn_checked(event)
             case End(reason, text, stay):
@@ -392,6 +407,7 @@ class Session(Controls):
     async def _reply_done(self, reply: Reply) -> None:
         self._speaking.finish(reply)
         self._time.touched(prompt=reply.plan.purpose == "idle")
+        self._question_put(reply, heard=reply.heard_as_planned)
         self._failures = self._failures + 1 if reply.failed else 0
         if reply.end_call is not None:
             await asyncio.sleep(PLAYED_OUT_S)
@@ -401,6 +417,10 @@ class Session(Controls):
         self._writer.set_state("listening")
         self._compaction.consider(self._tasks)
         await self._turn_event(ReplyEnded())
+
+    def _question_put(self, reply: Reply, *, heard: bool) -> None:
+        if reply.plan.purpose == "consent":
+            self._consents.said(reply.plan.speech, heard=heard, caller_has_turn=self._machine.caller_has_turn)
 
     async def _interrupt_now(self, rule: str, *, force: bool) -> None:
         """Somebody cuts what is being said; where the call was to end with it, it ends."""
@@ -446,7 +466,7 @@ class Session(Controls):
     def _begin_to_talk(self) -> None:
         """With the greeting, or with what an earlier incarnation owes."""
         restored, conversation = self._setup.restored, self._conversation
-        plan = bridge(restored, conversation.language) if restored else greeting(conversation)
+        plan = self._bridge(restored) if restored else greeting(conversation)
         if plan is not None:
             self._speeches.add(plan)
         self._transfers.resume()
@@ -454,6 +474,10 @@ class Session(Controls):
             self._speeches.restore(waiting(speech))
         for turn in to_answer(restored.unanswered) if restored else ():
             self._speeches.add(answer_owed(turn))
+
+    def _bridge(self, restored: Restored) -> Plan:
+        plan = bridge(restored, self._conversation.language)
+        return self._consents.resume(restored.question, plan, granted=restored.granted)
 
     async def _caller_left(self, event: CallerLeft) -> None:
         people = self._conversation.people
@@ -481,6 +505,7 @@ class Session(Controls):
     async def _check_time(self) -> None:
         if self._attendance.over is not None:
             raise _Ended(self._attendance.over)
+        self._consents.pass_by()
         reason = self._time.pass_by(silent=self._silent())
         if reason is not None:
             await self._finish(reason)

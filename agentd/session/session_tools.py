@@ -45,6 +45,9 @@ class SessionTools:
     def options(self, name: str) -> ToolOptions:
         return self._added[name].options if name in self._added else self._shared.options(name)
 
+    def arguments(self, call: ToolCall) -> Mapping[str, Any]:
+        return self._shared.arguments(call)
+
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         if call.name in self._added:
             return await self._added[call.name].run(call, context)

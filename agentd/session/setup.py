@@ -56,6 +56,14 @@ class Providers:
         return self.languages.get(tag, self)
 
 
+Audit = Callable[[str, Mapping[str, Any]], None]
+"""Is given a record's kind and data."""
+
+
+def unaudited(kind: str, data: Mapping[str, Any]) -> None:
+    """Nobody keeps an audit log."""
+
+
 def _ignore(what: Record | Event) -> None:
     """Nobody watches."""
 
@@ -63,7 +71,7 @@ def _ignore(what: Record | Event) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSetup:
     """One call. `observe` sees every record right after it was journaled, `publish` the events that it makes; neither
-    may block.
+    may block. `audit` is given the same before it is journaled, also when it cannot be; it never raises.
 
     `restored`: what an earlier incarnation's journal says, when the call outlived its process. `requested`: the data of
     the record session.requested, where somebody was asked about the call.
@@ -81,5 +89,6 @@ class SessionSetup:
     requested: Mapping[str, Any] | None = None
     observe: Callable[[Record], None] = _ignore
     publish: Callable[[Event], None] = _ignore
+    audit: Audit = unaudited
     restored: Restored | None = None
     incarnation: int = 1

@@ -40,4 +40,11 @@ class SpeechQueue:
 
 def _can_wait(plan: Plan, answers_wait: bool) -> bool:
     """What answers nobody and may be interrupted is not begun over the caller."""
-    return plan.interruptible and plan.purpose in ("say", "reply", "idle", "warning", *(["answer"] * answers_wait))
+    return plan.interruptible and plan.purpose in (
+        "say",
+        "reply",
+        "idle",
+        "warning",
+        "consent",
+        *(["answer"] * answers_wait),
+    )

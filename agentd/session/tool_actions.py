@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agentd.errors import ToolError
 from agentd.session.conversation import Conversation
 from agentd.tools.acts import Act, EndSession, LetBeQuiet, SayText, TransferCall
 from agentd.tools.spec import (
     Action,
+    CallFrontEnd,
     ChangeTools,
     EndCall,
     LeaveMessage,
     Say,
+    SendData,
     SetLanguage,
     SetVariables,
     Transfer,
     Wait,
 )
+
+FRONT_END_S = 8.0
+"""How long a method of a front end that nobody waits for may take."""
 
 
 def carry_out(action: Action, conversation: Conversation, do: Callable[[Act], object]) -> None:
@@ -38,3 +44,18 @@ def carry_out(action: Action, conversation: Conversation, do: Callable[[Act], ob
             do(TransferCall(destination=destination, summary=summary))
         case Wait(seconds=seconds):
             do(LetBeQuiet(seconds=seconds))
+        case SendData() | CallFrontEnd():
+            conversation.background(_reach_front_end(action, conversation))
+
+
+async def _reach_front_end(action: SendData | CallFrontEnd, conversation: Conversation) -> None:
+    people, front_end = conversation.people, conversation.setup.room.front_end
+    try:
+        if isinstance(action, SendData):
+            here = [identity for identity in people.known if identity in people.here]
+            await front_end.send(action.data.encode(), action.topic, here)
+        else:
+            await front_end.call(people.caller.identity, action.method, action.payload, FRONT_END_S)
+    except ToolError as error:
+        where = action.topic if isinstance(action, SendData) else action.method
+        conversation.record("error", where=f"front end {where}", message=str(error))

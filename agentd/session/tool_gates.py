@@ -6,8 +6,14 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from agentd.config.tools import ToolOptions
-from agentd.providers.llm import ToolCall
+from agentd.providers.llm import ToolCall, ToolResult
 from agentd.tools.spec import ToolContext, ToolOutcome
+
+
+def refused(call: ToolCall, text: str, outcome: str) -> ToolOutcome:
+    """The call was not made, and the model is told so. `outcome`: a label of metrics."""
+    result = ToolResult(call_id=call.id, name=call.name, content=text, is_error=True)
+    return ToolOutcome(result=result, outcome=outcome)
 
 
 class Gate(Protocol):

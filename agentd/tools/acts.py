@@ -91,6 +91,14 @@ class EditHistory:
     keep: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecideApproval:
+    """An operator's answer to whether a tool may be called. `approval`: the name of the question."""
+
+    approval: str
+    approve: bool
+
+
 Act = (
     SayText
     | GenerateReply
@@ -102,4 +110,5 @@ Act = (
     | EditHistory
     | TransferCall
     | LetBeQuiet
+    | DecideApproval
 )

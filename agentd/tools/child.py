@@ -29,6 +29,7 @@ from agentd.tools.confinement import Limits, begin_call, confine, worn
 from agentd.tools.context import Participant, RunContext, Session, ToolChanges
 from agentd.tools.hook_signature import HookFunction, change_of, describe_hook, event_of
 from agentd.tools.loading import allowed_by, function_at, reference_to, tools_at
+from agentd.tools.secrets import Secrets
 from agentd.tools.signature import SignatureRefused, ToolFunction
 from agentd.tools.text import for_model
 
@@ -210,6 +211,7 @@ def _context(data: Mapping[str, Any], tell: Callable[[str, dict[str, Any]], None
         variables=data["variables"],
         tell=tell,
         tools=tools,
+        secrets=Secrets(data["secrets"]),
         history=ChatContext.from_dict(data["history"]) if data["history"] else None,
     )
 

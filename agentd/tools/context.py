@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agentd.providers.chat import ChatContext
+from agentd.tools.secrets import Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +80,11 @@ class RunContext:
 
     `history` is the conversation as it was when the function was called, its newest part where it is long.
     `variables` are the session's: what the tool changes in them is kept for later turns and tools, once it has
-    returned; a variable that it deletes becomes None. `tools`: those that the model has.
+    returned; a variable that it deletes becomes None. `tools`: those that the model has. `secrets`: those that the
+    agent file gives this tool, by name.
     """
 
-    __slots__ = ("_end", "_tell", "history", "participant", "session", "tools", "variables")
+    __slots__ = ("_end", "_tell", "history", "participant", "secrets", "session", "tools", "variables")
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class RunContext:
         variables: dict[str, Any] | None = None,
         tell: Callable[[str, dict[str, Any]], None] | None = None,
         tools: ToolChanges | None = None,
+        secrets: Secrets | None = None,
         history: ChatContext | None = None,
     ) -> None:
         """`tell`: takes what is asked of the session while the function runs, by its kind."""
@@ -99,6 +102,7 @@ class RunContext:
         self.participant = participant or Participant()
         self.variables = {} if variables is None else variables
         self.tools = tools or ToolChanges()
+        self.secrets = secrets or Secrets()
         self.history = history or ChatContext()
         self._tell = tell
         self._end: tuple[bool, str | None] = (False, None)

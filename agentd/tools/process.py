@@ -213,6 +213,7 @@ def _plain(context: ToolContext) -> dict[str, Any]:
         "session": {"id": context.session_id, **{name: getattr(context, name) for name in names}},
         "participant": {**asdict(context.caller), "attributes": dict(context.caller.attributes)},
         "variables": dict(context.variables),
+        "secrets": dict(context.secrets),
         "history": context.history().newest(HISTORY_BYTES).to_dict() if context.history is not None else None,
     }
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from agentd.config.patterns import TOOL_NAME_PATTERN
 from agentd.config.tools import PythonTool
 from agentd.errors import ToolError
+from agentd.providers.fields import SecretMissing
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
 from agentd.tools.arguments import ArgumentsSchema
 from agentd.tools.host import Description, ToolHost
 from agentd.tools.process import PythonResult
 from agentd.tools.replies import failure
+from agentd.tools.secrets import Secrets
 from agentd.tools.spec import Action, ChangeTools, EndCall, SetVariables, ToolContext, ToolOutcome
 from agentd.tools.strict import strict_form
 
@@ -42,6 +45,7 @@ class Python:
         self._ref = found.ref
         self._timeout_s = tool.timeout
         self._host = host
+        self._secrets = _revealed(tool)
         self._arguments = ArgumentsSchema(name, found.parameters)
         self.options = tool
         self.schema = ToolSchema(
@@ -54,7 +58,10 @@ class Python:
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         """Raises ToolError."""
         arguments = self._arguments.parse(call.arguments)
-        result = await self._host.run(self._ref, arguments, context, self._timeout_s)
+        given = replace(context, secrets=self._secrets)
+        result = await self._host.run(self._ref, arguments, given, self._timeout_s)
+        masked = self._secrets.masked
+        result = replace(result, content=masked(result.content), traceback=masked(result.traceback))
         if result.outcome == "ok":
             answer = ToolResult(call_id=call.id, name=call.name, content=result.content)
             return ToolOutcome(result=answer, actions=tuple(actions_of(result)))
@@ -65,6 +72,14 @@ class Python:
             extra={"tool": call.name, "error": result.content, "traceback": result.traceback},
         )
         return failure(call, f"The tool {call.name} failed: {result.content}")
+
+
+def _revealed(tool: PythonTool) -> Secrets:
+    """Raises ToolError."""
+    try:
+        return Secrets({name: secret.reveal() for name, secret in tool.secrets.items()})
+    except SecretMissing as error:
+        raise ToolError(f"{tool.ref}: {error}") from error
 
 
 def actions_of(result: PythonResult) -> Iterator[Action]:

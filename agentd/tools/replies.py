@@ -13,8 +13,9 @@ import jmespath
 from agentd.config.tools import WebhookTool
 from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall, ToolResult
+from agentd.tools.front_end import LARGEST_PAYLOAD_BYTES
 from agentd.tools.http import Answer
-from agentd.tools.spec import Action, EndCall, Say, SetVariables, ToolOutcome, Transfer
+from agentd.tools.spec import Action, CallFrontEnd, EndCall, Say, SendData, SetVariables, ToolOutcome, Transfer
 from agentd.tools.text import for_model, for_speech
 
 logger = logging.getLogger(__name__)
@@ -174,7 +175,18 @@ def _action(value: Any) -> Action | None:
             return Transfer(destination=destination, summary=str(value.get("summary", "")))
         case {"type": "end_call"}:
             return EndCall()
+        case {"type": "send_data", "topic": str(topic), "data": data} if (written := _payload(data)) is not None:
+            return SendData(topic=topic[:256], data=written)
+        case {"type": "rpc", "method": str(method), **rest} if method.strip():
+            payload = _payload(rest.get("payload", {}))
+            return CallFrontEnd(method=method[:64], payload=payload) if payload is not None else None
     return None
+
+
+def _payload(value: Any) -> str | None:
+    """None for what is too large for a front end."""
+    text = _written(value)
+    return text if len(text.encode("utf-8", "replace")) <= LARGEST_PAYLOAD_BYTES else None
 
 
 def _ignored(tool: str, action: str) -> None:

@@ -9,12 +9,14 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from agentd.config.definition import AgentDefinition, ToolDefinition
-from agentd.config.tools import BuiltinTool, McpTool, PythonTool, ToolOptions, WebhookTool
+from agentd.config.tools import BuiltinTool, ClientTool, McpTool, PythonTool, ToolOptions, WebhookTool
 from agentd.errors import ToolError
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ToolCall, ToolSchema
+from agentd.tools.arguments import ArgumentsSchema
 from agentd.tools.builtins import builtin
 from agentd.tools.calling import Guarded, run_tool
+from agentd.tools.client import Client
 from agentd.tools.host import Description, ToolHost
 from agentd.tools.http import WebhookClient
 from agentd.tools.mcp import McpServer
@@ -67,6 +69,12 @@ class Tools:
     def options(self, name: str) -> ToolOptions:
         tool = self._tools.get(name)
         return tool.options if tool else ToolOptions()
+
+    def arguments(self, call: ToolCall) -> Mapping[str, Any]:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            raise ToolError(f"there is no tool {call.name}")
+        return ArgumentsSchema(call.name, tool.schema.parameters).parse(call.arguments)
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         tools = self._tools
@@ -171,8 +179,7 @@ def _make(
     client: WebhookClient,
     memory: Memory | None,
 ) -> list[RunnableTool]:
-    """None for a server, whose tools are opened with it, and for a kind that this version does not run yet. Raises
-    ToolError."""
+    """None for a server, whose tools are opened with it, and for what the provider does. Raises ToolError."""
     if isinstance(tool, PythonTool):
         found = described.get(tool.ref)  # absent when the description failed, which was told already
         return [*python_tools(tool, found, host)] if found else []
@@ -180,9 +187,8 @@ def _make(
         return [Webhook(tool, client)]
     if isinstance(tool, BuiltinTool):
         return [builtin(tool, definition, memory)]
-    if isinstance(tool, McpTool):
-        return []
-    logger.warning("a kind of tool has no effect in this version", extra={"tool": tool.name, "type": tool.type})
+    if isinstance(tool, ClientTool):
+        return [Client(tool)]
     return []
 
 

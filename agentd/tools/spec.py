@@ -12,6 +12,9 @@ from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
 from agentd.tools.acts import Act
 from agentd.tools.event import Event as Event
 from agentd.tools.event import TurnChange as TurnChange
+from agentd.tools.front_end import FrontEnd as FrontEnd
+from agentd.tools.front_end import NoFrontEnd as NoFrontEnd
+from agentd.tools.secrets import Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class ToolContext:
     history: Callable[[], ChatContext] | None = None
     update: Callable[[str], Awaitable[None]] | None = None
     hold: Callable[[], None] | None = None
+    front_end: FrontEnd | None = None
+    secrets: Secrets = field(default_factory=Secrets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +115,25 @@ class ChangeTools:
     changes: Mapping[str, Any]
 
 
-Action = SetVariables | EndCall | Say | SetLanguage | Transfer | LeaveMessage | Wait | ChangeTools
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendData:
+    """Give the front ends of those whom the agent talks with this packet."""
+
+    topic: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFrontEnd:
+    """Call this method of the caller's front end; nobody waits for its answer."""
+
+    method: str
+    payload: str
+
+
+Action = (
+    SetVariables | EndCall | Say | SetLanguage | Transfer | LeaveMessage | Wait | ChangeTools | SendData | CallFrontEnd
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +179,10 @@ class ToolRunner(Protocol):
 
     def options(self, name: str) -> ToolOptions:
         """How calls of this tool are dealt with; the defaults for one that is not there."""
+        ...
+
+    def arguments(self, call: ToolCall) -> Mapping[str, Any]:
+        """With which the tool would be run: checked, and made to fit. Raises ToolError with what to tell the model."""
         ...
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -27,6 +27,7 @@ from agentd.transport import chat, linking, preconnect
 from agentd.transport.audio_in import RtcAudioIn
 from agentd.transport.audio_out import RtcAudioOut
 from agentd.transport.caller import LinkedCaller, in_order_of_joining
+from agentd.transport.front_end_calls import FrontEndCalls
 from agentd.transport.frontend import AgentCaption, FrontEnd, Link
 from agentd.transport.linking import CallerKind, Wanted
 from agentd.transport.people import People
@@ -90,6 +91,7 @@ class LiveKitRoom:
         self._push_to_talk = PushToTalk(lambda who, action: self._caller.press(who, action))
         self._caller = self._callers(options)
         self.phone = LiveKitPhone(lambda: self._rtc, options.credentials, self._start)
+        self._calls = FrontEndCalls(lambda: self._rtc.local_participant if self._rtc else None)
 
     @classmethod
     @asynccontextmanager
@@ -124,6 +126,13 @@ class LiveKitRoom:
 
     def events(self) -> AsyncIterator[RoomEvent]:
         return self._events.__aiter__()
+
+    def offer(self, methods: Sequence[str], answer: Callable[[str, str, str], str]) -> None:
+        self._calls.offer(methods, answer)
+
+    @property
+    def front_end(self) -> FrontEndCalls:
+        return self._calls
 
     async def set_state(self, state: AgentState) -> None:
         self._front_end.set_state(state)
@@ -186,6 +195,7 @@ class LiveKitRoom:
             raise RoomLost(f"{self._url}: the room cannot be joined: {reason}") from error
         self._rtc = connection
         self._push_to_talk.listen(connection)
+        self._calls.listen(connection.local_participant)
         self._connected.set()
         self._start(self._publish(connection))
         self._caller.look_around(in_order_of_joining(connection.remote_participants))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from agentd.providers.fields import Duration, JsonObject, Secret, setting
 from agentd.providers.llm import LLMSettings
@@ -20,7 +20,10 @@ _URL_DOC = "Address of the API, with its /v1; any server that speaks OpenAI's in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenAILLMSettings(LLMSettings):
-    """Chat completions."""
+    """Chat completions. `web_search` as a tool of type provider: the model searches the web (models that can, such as
+    gpt-4o-search-preview); its settings are the request's `web_search_options`."""
+
+    provider_tools: ClassVar[frozenset[str]] = frozenset({"web_search"})
 
     model: str = setting("Model to ask.", default="gpt-4.1-mini", min_length=1)
     api_key: Secret | None = setting(_KEY_DOC, default=None)

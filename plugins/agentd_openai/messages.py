@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from agentd.providers.llm import ChatItem, ChatRequest, Message, ToolCall, ToolResult, ToolSchema
+from agentd.providers.llm import ChatItem, ChatRequest, Message, NamedTool, ToolCall, ToolChoice, ToolResult, ToolSchema
 from agentd_openai.config import OPENAI_URL, OpenAILLMSettings
 
 
@@ -14,9 +14,12 @@ def chat_arguments(settings: OpenAILLMSettings, request: ChatRequest) -> dict[st
     arguments: dict[str, Any] = {"model": settings.model, "messages": messages(request.items)}
     if request.tools:
         arguments["tools"] = [tool(schema) for schema in request.tools]
-        arguments["tool_choice"] = request.tool_choice
+        arguments["tool_choice"] = _choice(request.tool_choice)
         if settings.parallel_tool_calls is not None:
             arguments["parallel_tool_calls"] = settings.parallel_tool_calls
+    for provided in request.provider_tools:
+        if provided.name == "web_search":
+            arguments["web_search_options"] = dict(provided.settings)
     if settings.max_tokens is not None:
         arguments[_max_tokens_name(settings.base_url)] = settings.max_tokens
     if settings.temperature is not None:
@@ -26,6 +29,10 @@ def chat_arguments(settings: OpenAILLMSettings, request: ChatRequest) -> dict[st
     if settings.extra_body:
         arguments["extra_body"] = dict(settings.extra_body)
     return arguments
+
+
+def _choice(choice: ToolChoice) -> Any:
+    return {"type": "function", "function": {"name": choice.name}} if isinstance(choice, NamedTool) else choice
 
 
 def _max_tokens_name(base_url: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentd.audio import OUTPUT_HZ
-from agentd.providers.llm import ChatItem, Message, ToolCall, ToolResult
+from agentd.providers.llm import ChatItem, Message, NamedTool, ToolCall, ToolResult
 from agentd.providers.realtime import (
     AddItem,
     CancelResponse,
@@ -52,7 +52,9 @@ def client_event(command: Command, settings: OpenAIRealtimeSettings, responses: 
 
 
 def _response(command: Respond) -> dict[str, Any]:
-    response: dict[str, Any] = {"metadata": {NAME: command.response}, "tool_choice": command.tool_choice}
+    choice = command.tool_choice
+    named = {"type": "function", "name": choice.name} if isinstance(choice, NamedTool) else choice
+    response: dict[str, Any] = {"metadata": {NAME: command.response}, "tool_choice": named}
     if command.instructions is not None:
         response["instructions"] = command.instructions
     if command.apart:

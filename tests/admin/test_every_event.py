@@ -9,12 +9,15 @@ import pytest
 
 from agentd.admin.settings import AdminSettings
 from agentd.config.builtins import TransferTool
+from agentd.config.consent import Consent
 from agentd.config.definition import (
     Greeting,
     IdlePrompt,
     LanguageOverride,
     Limits,
 )
+from agentd.config.rpc import RpcMethod
+from agentd.config.tools import ToolOptions
 from agentd.config.turns import Interruption, MaxSpeech, Turn
 from agentd.errors import ProviderRefused
 from agentd.providers.fields import Duration
@@ -59,7 +62,7 @@ async def _hold() -> Told:
 
     answers: list[Answer] = [
         [TextDelta(LONG)],
-        [calls("german"), ToolCall(id="2", name="german", arguments="{}")],
+        [calls("german"), *(ToolCall(id=name, name=name, arguments="{}") for name in ("german", "pay"))],
         [TextDelta("Ja.")],
     ]
 
@@ -73,6 +76,7 @@ async def _hold() -> Told:
         hook("user_state_changed", if_={"new_state": "away"}, set={"was_away": True}),
         greeting=Greeting(say="Welcome."),
         tools=(TransferTool(type="builtin", name="transfer", destinations=(DESK,)),),
+        rpc=(RpcMethod(method="choose"),),
         languages={"de-DE": LanguageOverride()},
         turn=Turn(
             interruption=Interruption(acknowledgements=("right",)),
@@ -80,7 +84,8 @@ async def _hold() -> Told:
         ),
         limits=Limits(idle_prompt=IdlePrompt(after=Duration(20.0), say="Still there?", times=1)),
     )
-    tools = FakeTools({"german": german}, hooks={"tools.code:see": see})
+    asked = {"pay": ToolOptions(confirm=Consent(by="operator"))}
+    tools = FakeTools({"german": german, "pay": german}, asked, hooks={"tools.code:see": see})
     async with calling(agent=agent, script=script, tools=tools) as call:
         await call.room.silent(2)
         await call.say("When do you open?")
@@ -94,6 +99,7 @@ async def _hold() -> Told:
         await call.room.silent(5)
         call.room._events.force(CallerMuted(muted=True))
         call.room._events.force(CallerUnheard(identity="ninth", name="Nina", limit=8))
+        call.room.offered["choose"]("caller", "choose", '{"seat": "12A"}')
         call.room.leave(final=False)
         await call.room.silent(1)
         call.room.link(returned=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -30,7 +31,7 @@ from agentd.session.journal import Journal
 from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.session import Session
-from agentd.session.setup import Candidate, Providers, SessionSetup
+from agentd.session.setup import Audit, Candidate, Providers, SessionSetup, unaudited
 from agentd.tools.spec import Event, HookOutcome, RunnableTool, ToolContext, ToolOutcome
 from tests.fakes.providers import FakeLLM, FakeSTT, FakeTTS, FakeVAD, says
 from tests.fakes.room import FakeRoom
@@ -72,6 +73,10 @@ class FakeTools:
 
     def options(self, name: str) -> ToolOptions:
         return self.tool_options.get(name, ToolOptions())
+
+    def arguments(self, call: ToolCall) -> Mapping[str, Any]:
+        value: Mapping[str, Any] = json.loads(call.arguments)
+        return value
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         self.ran.append(call)
@@ -189,6 +194,7 @@ async def calling(
     realtime: Realtime | None = None,
     attributes: Mapping[str, str] | None = None,
     observe: Callable[[Record], None] = lambda record: None,
+    audit: Audit = unaudited,
 ) -> AsyncIterator[Call]:
     """A call under way; the caller is linked. `outbound`: without the echo warm-up. Cancelled at the end if it still
     runs."""
@@ -225,6 +231,7 @@ async def calling(
             journal=journal,
             publish=events.append,
             observe=seen,
+            audit=audit,
             restored=restored,
             requested=requested,
             incarnation=incarnation,

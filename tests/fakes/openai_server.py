@@ -23,6 +23,7 @@ VOICES = {"alloy", "ash", "ballad", "coral", "echo", "fable", "nova", "onyx", "s
 CHAT_MEMBERS = {
     "model", "messages", "tools", "tool_choice", "parallel_tool_calls", "max_completion_tokens", "max_tokens",
     "temperature", "reasoning_effort", "stream", "stream_options", "top_p", "seed", "service_tier", "user",
+    "web_search_options",
 }  # fmt: skip
 
 

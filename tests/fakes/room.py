@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentd.aio import Channel, now
 from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame
-from agentd.errors import TransferFailed
+from agentd.errors import ToolError, TransferFailed
 from agentd.session.room import (
     AgentState,
     CallerLeft,
@@ -113,6 +113,25 @@ class FakePhone:
             raise TransferFailed(self.refuses)
 
 
+@dataclass
+class FakeFrontEnd:
+    """Answers `answers[method]`, or raises it; keeps what was asked and sent."""
+
+    answers: dict[str, str | Exception] = field(default_factory=dict)
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    sent: list[tuple[bytes, str, tuple[str, ...]]] = field(default_factory=list)
+
+    async def call(self, identity: str, method: str, payload: str, timeout_s: float) -> str:
+        self.asked.append((identity, method, payload))
+        answer = self.answers.get(method, ToolError("the caller's front end does not offer it"))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def send(self, data: bytes, topic: str, identities: Sequence[str]) -> None:
+        self.sent.append((data, topic, tuple(identities)))
+
+
 class FakeRoom:
     def __init__(self) -> None:
         self.phone: FakePhone | None = None
@@ -122,6 +141,8 @@ class FakeRoom:
         self.user_captions: list[tuple[str, str, bool]] = []
         self.captioned: list[tuple[str, str, bool]] = []  # whose, text, final
         self.ended: str | None = None
+        self.callers_program = FakeFrontEnd()
+        self.offered: dict[str, Callable[[str, str, str], str]] = {}
         self._frames: dict[str, Channel[AudioFrame]] = {}
         self._events: Channel[RoomEvent] = Channel(100)
 
@@ -132,6 +153,13 @@ class FakeRoom:
 
     def events(self) -> AsyncIterator[RoomEvent]:
         return aiter(self._events)
+
+    def offer(self, methods: Sequence[str], answer: Callable[[str, str, str], str]) -> None:
+        self.offered.update(dict.fromkeys(methods, answer))
+
+    @property
+    def front_end(self) -> FakeFrontEnd:
+        return self.callers_program
 
     async def set_state(self, state: AgentState) -> None:
         self.states.append((now(), state))

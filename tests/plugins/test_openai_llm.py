@@ -17,6 +17,8 @@ from agentd.providers.llm import (
     ChatRequest,
     LLMDelta,
     Message,
+    NamedTool,
+    ProviderSideTool,
     TextDelta,
     ToolCall,
     ToolResult,
@@ -318,3 +320,16 @@ async def test_a_connection_is_used_again(server: OpenAIServer) -> None:
         for _ in range(3):
             assert [delta async for delta in llm.chat(HELLO)] == [TextDelta("Hello."), USAGE]
     assert len(server.connections) == 1
+
+
+async def test_a_named_tool_is_asked_for_as_openai_writes_it(server: OpenAIServer) -> None:
+    find = ToolSchema(name="find", description="Find.", parameters={"type": "object"})
+    await answer(server, replace(HELLO, tools=(find,), tool_choice=NamedTool("find")))
+    assert server.bodies[0]["tool_choice"] == {"type": "function", "function": {"name": "find"}}
+
+
+async def test_a_search_of_the_provider_goes_out_as_its_options(server: OpenAIServer) -> None:
+    search = ProviderSideTool(name="web_search", settings={"search_context_size": "low"})
+    await answer(server, replace(HELLO, provider_tools=(search,)))
+    assert server.bodies[0]["web_search_options"] == {"search_context_size": "low"}
+    assert "tools" not in server.bodies[0]

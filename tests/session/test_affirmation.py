@@ -97,3 +97,11 @@ def test_each_phrase_says_what_its_list_says(language: str) -> None:
 def test_much_beside_a_yes_makes_it_unclear() -> None:
     assert affirmation("yes " + "word " * MOST_BESIDE, "en") == "yes"
     assert affirmation("yes " + "word " * (MOST_BESIDE + 1), "en") == "unclear"
+
+
+def test_beside_a_yes_to_a_question_there_may_be_its_own_words_only() -> None:
+    question = "Please confirm: book table, guests: 4, day: Friday. Is that right?"
+    for text in ("Yes.", "Yes, book it.", "Yes please, Friday.", "Yes, that's right.", "Yes, book the table for me."):
+        assert affirmation(text, "en", about=question) == "yes", text
+    for text in ("Yes, but at eight.", "Yes, on Saturday.", "Yes, make it five.", "Yes for five guests."):
+        assert affirmation(text, "en", about=question) == "unclear", text

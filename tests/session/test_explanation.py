@@ -197,7 +197,7 @@ def test_the_document_is_json_of_a_known_shape() -> None:
     }  # fmt: skip
     assert set(shown["turns"][0]) == {
         "turn", "at_s", "text", "source", "language", "delay_s", "ended", "ignored", "early", "attempts", "errors",
-        "reply", "heard", "hook", "speaker",
+        "reply", "heard", "hook", "speaker", "consents",
     }  # fmt: skip
     assert set(shown["turns"][0]["reply"]) == {
         "reply", "purpose", "at_s", "text", "unheard", "finished", "interrupted", "cut", "cut_at_s", "latencies",

@@ -127,6 +127,8 @@ def test_every_event_has_the_fields_that_are_documented(eventful: Call) -> None:
 
 def test_a_call_in_which_all_of_it_happens_tells_nearly_all_of_it(eventful: Call) -> None:
     rare = {
+        "consent_updated",
+        "rpc_received",
         "error",
         "participant_left",
         "participant_muted",

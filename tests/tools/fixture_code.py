@@ -366,3 +366,20 @@ def floods_output_without_newline() -> str:
     """One line of 20 MB."""
     os.write(1, b"x" * 20_000_000)
     return "printed"
+
+
+def with_secret(ctx: RunContext, misdeed: str = "") -> str:
+    """Uses a secret."""
+    key = ctx.secrets["STRIPE_KEY"]
+    if misdeed == "raise":
+        raise ValueError(f"no such account: {key}")
+    if misdeed == "return":
+        return f"the key is {key}"
+    if misdeed == "show":
+        return repr(ctx.secrets)
+    return f"{len(key)} characters, in the environment: {key in os.environ.values()}"
+
+
+def without_secret(ctx: RunContext) -> list[str]:
+    """Looks for one."""
+    return [*ctx.secrets, *(name for name, value in os.environ.items() if "sk_live" in value)]

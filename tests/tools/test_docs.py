@@ -45,7 +45,8 @@ YAML = [
     block
     for page in ("docs/tools.md", "docs/python-tools.md", "docs/webhooks.md")
     for block in blocks(page, "yaml")
-    if "languages:" not in block  # real providers are needed: tests/test_documentation.py reads that one
+    if "languages:" not in block
+    and "type: provider" not in block  # real providers are needed
     and "tool_process:" not in block  # it is of agentd.yaml
     and "type: mcp" not in block  # real servers are needed: see below, and tests/system/test_mcp.py
 ]

@@ -9,7 +9,7 @@ import pytest
 
 from agentd.config.builtins import EndCallTool, SetLanguageTool
 from agentd.config.definition import AgentDefinition, LanguageOverride, ProviderChoice, ToolDefinition
-from agentd.config.tools import ClientTool, Filler, PythonTool, ToolOptions, WebhookTool
+from agentd.config.tools import ClientTool, Filler, ProviderTool, PythonTool, ToolOptions, WebhookTool
 from agentd.errors import ToolError
 from agentd.providers.fields import Duration, Secret
 from agentd.providers.llm import ToolCall, ToolSchema
@@ -141,10 +141,10 @@ async def test_two_tools_of_one_name_are_refused(host: ToolHost) -> None:
         await open_tools(agent(python("version"), python("pid", name="version")), host=host)
 
 
-async def test_kinds_that_come_later_are_left_out(host: ToolHost, caplog: pytest.LogCaptureFixture) -> None:
-    runner = await open_tools(agent(ClientTool(type="client", name="show_map")), host=host)
-    assert runner.schemas == ()
-    assert "no effect" in caplog.text
+async def test_what_the_provider_does_itself_is_no_tool_here(host: ToolHost) -> None:
+    search, show = ProviderTool(type="provider", name="web_search"), ClientTool(type="client", name="show_map")
+    runner = await open_tools(agent(search, show), host=host)
+    assert [schema.name for schema in runner.schemas] == ["show_map"]
     await runner.aclose()
 
 

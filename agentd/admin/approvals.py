@@ -1,0 +1,76 @@
+"""`/v1/sessions/{id}/approvals`: calls of tools that wait for an operator, told and decided."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from difflib import get_close_matches
+from pathlib import Path
+
+from aiohttp import web
+
+from agentd.admin.documents import document
+from agentd.admin.problems import Refused, json_body
+from agentd.errors import JournalError
+from agentd.runtime.approvals import Approval, approvals_in
+from agentd.runtime.journals import journal_path, sessions_in
+from agentd.runtime.status import BetweenWorkers, Daemon
+from agentd.session.journal import read_journal
+from agentd.tools.acts import DecideApproval
+
+CONTENT = ("arguments", "question")
+
+
+class ApprovalsApi:
+    """`tells_content`: readers are known by a token; to others, what is to be called is told without its arguments."""
+
+    def __init__(self, daemon: Daemon, *, tells_content: bool) -> None:
+        self._daemon = daemon
+        self._tells_content = tells_content
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/sessions/{id}/approvals", self.approvals),
+            web.post("/v1/sessions/{id}/approvals/{approval}", self.decide),
+        ]
+
+    async def approvals(self, request: web.Request) -> web.Response:
+        """As the journal has them, so also those of a call that has ended."""
+        session_id = request.match_info["id"]
+        found = await self._read(session_id)
+        hidden = {} if self._tells_content else dict.fromkeys(CONTENT)
+        told = [{**document(each), **hidden} for each in found]
+        return web.json_response({"session": session_id, "approvals": told})
+
+    async def decide(self, request: web.Request) -> web.Response:
+        """`{"approve": true}` or false. 202: the session does it in its turn; the first answer counts."""
+        session_id, name = request.match_info["id"], request.match_info["approval"]
+        body = await json_body(request)
+        if body.keys() != {"approve"} or not isinstance(body["approve"], bool):
+            raise Refused(422, 'send {"approve": true} or {"approve": false}')
+        approval = next((each for each in await self._read(session_id) if each.id == name), None)
+        if approval is None:
+            raise Refused(404, f"no approval {name!r} was asked for in {session_id!r}; GET .../approvals lists them")
+        if approval.state != "open":
+            raise Refused(409, f"{name!r} is {approval.state} already")
+        try:
+            await self._daemon.control(session_id, DecideApproval(approval=name, approve=body["approve"]))
+        except KeyError as error:
+            raise Refused(404, f"there is no session {session_id!r} under way; GET /v1/sessions lists them") from error
+        except BetweenWorkers as error:
+            raise Refused(503, str(error)) from error
+        return web.json_response({"session": session_id, "approval": name, "approve": body["approve"]}, status=202)
+
+    async def _read(self, session_id: str) -> list[Approval]:
+        return await asyncio.to_thread(_approvals, self._daemon.state_directory(), session_id)
+
+
+def _approvals(directory: Path, session_id: str) -> list[Approval]:
+    known = sessions_in(directory)
+    if session_id not in known:
+        near = get_close_matches(session_id, known, 1)
+        raise Refused(404, f"there is no journal of a session {session_id!r}", near=near)
+    try:
+        return approvals_in(read_journal(journal_path(directory, session_id)), time.time())
+    except JournalError as error:
+        raise Refused(500, str(error)) from error
