@@ -12,6 +12,8 @@ AgentdError
 ├── ToolError                         told to the model; the call goes on
 │   ├── ToolTimeout
 │   ├── ToolCrashed
+│   ├── ToolUnreachable
+│   │   └── ToolBlocked               where no tool may go
 │   └── ToolArgumentsInvalid
 ├── RpcRefused                        told to the front end that called; the call goes on
 ├── TransportError
@@ -126,6 +128,14 @@ class ToolTimeout(ToolError):
 
 class ToolCrashed(ToolError):
     """The tool's process died while it ran."""
+
+
+class ToolUnreachable(ToolError):
+    """Whatever does the work did not answer; the reason is for the log."""
+
+
+class ToolBlocked(ToolUnreachable):
+    """An address where no tool may go."""
 
 
 class ToolArgumentsInvalid(ToolError):

@@ -30,6 +30,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sessions_total": ("Sessions that ended, by reason.", ("agent", "reason")),
     "sessions_resumed_total": ("Sessions that went on in another worker.", ("agent",)),
     "tool_calls_total": ("Tool calls, by outcome.", ("agent", "tool", "outcome")),
+    "tool_loops_total": ("Answers without tools, because the model went on calling them.", ("agent",)),
     "hook_runs_total": ("What hooks did, by outcome.", ("agent", "outcome")),
     "provider_requests_total": ("Requests to providers, by outcome.", ("kind", "provider", "outcome")),
     "usage_tokens_total": ("Tokens of the language model.", ("agent", "type")),

@@ -146,6 +146,15 @@ OPENAPI: dict[str, Any] = {
                 "parameters": [{"name": "force", "in": "query", "schema": _FLAG}],
             },
         },
+        "/v1/callbacks/{session}/{key}": {
+            "parameters": [
+                {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in ("session", "key")
+            ],
+            "post": _operation(
+                "Bring the result of a tool's call that was answered with `pending`, with its own bearer token",
+                {"204": "Taken", "401": "Another token", "409": "It has one", "410": "Too late", "503": "Again soon"},
+            ),
+        },
         "/v1/events": {
             "parameters": [
                 {"name": name, "in": "query", "schema": schema}

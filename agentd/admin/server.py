@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from agentd.admin import callbacks
 from agentd.admin.api import Api
 from agentd.admin.approvals import ApprovalsApi
+from agentd.admin.callbacks import Callbacks
 from agentd.admin.events import EventStream
 from agentd.admin.guards import bearer_matches, host_allowed, origin_allowed
 from agentd.admin.health import Health
@@ -26,6 +28,7 @@ from agentd.runtime.status import Daemon
 MAX_BODY_BYTES = 256 * 1024
 CLOSE_WITHIN_S = 2.0
 PUBLIC = frozenset({"/", "/worker", "/livez", "/readyz", "/metrics"})
+CALLBACKS = callbacks.PREFIX  # each has a token of its own, and comes under whatever name the world knows us by
 UNNAMED = frozenset({"/", "/livez"})  # probes come under any Host, and these answers tell nothing
 
 
@@ -70,6 +73,7 @@ def admin_application(
     application.add_routes(Api(daemon, tells_content=settings.token is not None).routes())
     application.add_routes(HistoryApi(daemon, tells_content=settings.token is not None).routes())
     application.add_routes(ApprovalsApi(daemon, tells_content=settings.token is not None).routes())
+    application.add_routes(Callbacks(daemon).routes())
     application.add_routes(EventStream(daemon.events(), metrics, tells_content=settings.token is not None).routes())
     application.on_shutdown.append(_end_streams(daemon.events()))
     if token_endpoint:
@@ -106,7 +110,8 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
 def _addressed(settings: AdminSettings) -> Middleware:
     @web.middleware
     async def addressed(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in UNNAMED or host_allowed(request.host, settings.hosts) or _trusted(request, settings):
+        unnamed = request.path in UNNAMED or request.path.startswith(CALLBACKS)
+        if unnamed or host_allowed(request.host, settings.hosts) or _trusted(request, settings):
             return await handler(request)
         return problem(403, f"the Host {request.host!r} is none of ours: use the IP address or localhost")
 
@@ -138,7 +143,8 @@ def _from_allowed_pages(token_endpoint: TokenEndpointSettings | None) -> Middlew
 def _with_token(token: str) -> Middleware:
     @web.middleware
     async def with_token(request: web.Request, handler: Handler) -> web.StreamResponse:
-        open_to_all = request.path in PUBLIC or request.path in TOKEN_PATHS or _is_talk(request.path)
+        path = request.path
+        open_to_all = path in PUBLIC or path in TOKEN_PATHS or path.startswith(CALLBACKS) or _is_talk(path)
         if open_to_all or bearer_matches(request.headers.get("Authorization"), token):
             return await handler(request)
         challenge = {"WWW-Authenticate": 'Bearer realm="agentd"'}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from agentd.session.explanation import Attempt, Cause, Early, Explained, ReplyExplained, TurnExplained
+from agentd.session.explanation import Attempt, Cause, Early, Explained, ReplyExplained, Tool, TurnExplained
 from agentd.session.timing import STAGES, TOTAL
 
 WIDTH = 96
@@ -77,8 +77,7 @@ def _reply(reply: ReplyExplained) -> list[str]:
     if TOTAL in reply.latencies:
         lines += _gap(reply.latencies)
     for tool in reply.tools:
-        took = f" after {tool.duration_s:.3f} s" if tool.duration_s is not None else ""
-        lines += _told("tool", f"{tool.name} {textwrap.shorten(tool.arguments, 60)}: {tool.outcome}{took}")
+        lines += _tool(tool)
     if reply.tool_changes:
         lines += _told("tools", " ".join(reply.tool_changes))
     if reply.tools_off is not None:
@@ -94,6 +93,19 @@ def _reply(reply: ReplyExplained) -> list[str]:
         lines += _told("cut", "no end on record: its process died, or it is still going on")
     if reply.unheard:
         lines += _told("unheard", _quoted(reply.unheard))
+    return lines
+
+
+def _tool(tool: Tool) -> list[str]:
+    took = f" after {tool.duration_s:.3f} s" if tool.duration_s is not None and tool.stopped is None else ""
+    why = f", not made: {_caused(tool.stopped)}" if tool.stopped is not None else ""
+    lines = _told("tool", f"{tool.name} {textwrap.shorten(tool.arguments, 60)}: {tool.outcome}{took}{why}")
+    if tool.repeated:
+        lines += _told("", f"made {tool.repeated} times again under its key {tool.key}: its process had died")
+    for progress in tool.progress:
+        lines += _told("", f"progress: {progress}")
+    if tool.detached is not None:
+        lines += _told("", f"no reply waited for it: {_caused(tool.detached)}")
     return lines
 
 

@@ -22,7 +22,7 @@ from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall
 from agentd.tools import signing
 from agentd.tools.http import WebhookClient
-from agentd.tools.spec import Caller, ToolContext, ToolOutcome
+from agentd.tools.spec import Caller, Progress, ToolContext, ToolOutcome
 from agentd.tools.webhook import Webhook
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -175,11 +175,19 @@ def _sample_context(definition: AgentDefinition, variables: Mapping[str, Any]) -
         language=definition.language,
         caller=Caller(identity="example-caller", name="Example"),
         variables={**definition.variables, **variables},
+        progress=_show_progress,
     )
+
+
+def _show_progress(progress: Progress) -> None:
+    said = f" (said: {progress.say})" if progress.say else ""
+    click.echo(f"progress: {progress.status or '-'}{said}")
 
 
 def _show(outcome: ToolOutcome) -> None:
     click.echo(f"the model reads: {outcome.result.content}")
+    if outcome.pending is not None:
+        click.echo("the result comes later, by callback: in a call, where http.public_url is set")
     for action in outcome.actions:
         click.echo(f"agentd does: {action}")
     if not outcome.reply:

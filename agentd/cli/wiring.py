@@ -66,6 +66,7 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
             tools_allow=config.tools_allow,
             tool_process=config.tool_process,
             http_allow=config.http.allow,
+            public_url=config.http.public_url,
             livekit_url=credentials.websocket_url,
             api_key=credentials.api_key,
             api_secret=credentials.api_secret,

@@ -66,13 +66,21 @@ class LogSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSection:
-    """Which hosts agentd calls for tools and events."""
+    """Which hosts agentd calls for tools and events, and how they call back."""
 
     allow: tuple[str, ...] = setting(
         "Host names, *.domains and networks; nothing else is called. Empty: every public host.",
         default=(),
         min_length=0,
         examples=("*.example.com", "10.1.0.0/16"),
+        reload="restart",
+    )
+    public_url: str = setting(
+        "How tools reach /v1/callbacks/ of the admin address, through whatever stands before it: https, or loopback. "
+        "Without it no tool is offered a callback.",
+        default="",
+        pattern=r"^(https://[^/?#\s]+|http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?)(/[^?#\s]*)?$",
+        examples=("https://voice.example.com",),
         reload="restart",
     )
 

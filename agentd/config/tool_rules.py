@@ -38,6 +38,26 @@ def _options(tool: ToolOptions) -> Iterable[Finding]:
     consent = tool.confirm
     if consent is not None and consent.read_back is not None:
         yield from _read_back(consent.read_back, getattr(tool, "parameters", None))
+    yield from _long_calls(tool)
+
+
+def _long_calls(tool: ToolOptions) -> Iterable[Finding]:
+    """Calls in the background, and the same call again."""
+    background = tool.run == "background"
+    if background and tool.cancel_on_interrupt:
+        message = "nobody waits for a call in the background, so that no interruption cuts it"
+        yield Finding(
+            "cancel_on_interrupt", "conflict", message, 'write "cancellable: true" to let the model cancel it'
+        )
+    if background and tool.while_waiting is not None:
+        message = "nobody waits for a call in the background, so that no filler is spoken"
+        yield Finding("while_waiting", "conflict", message)
+    if tool.cancellable and not background and not isinstance(tool, WebhookTool):
+        message = "only calls in the background can be cancelled"
+        yield Finding("cancellable", "conflict", message, 'add "run: background"')
+    if tool.duplicate_window and tool.duplicates == "allow":
+        message = 'the window is of "duplicates", which allows all'
+        yield Finding("duplicate_window", "conflict", message, 'write "duplicates: reject"')
 
 
 def _read_back(template: str, parameters: Mapping[str, Any] | None) -> Iterable[Finding]:
@@ -58,6 +78,7 @@ def _webhook(tool: WebhookTool) -> Iterable[Finding]:
     yield from _url(tool.url, allow_http=tool.allow_http)
     yield from _webhook_places(tool)
     yield from _webhook_request(tool)
+    yield from _webhook_context(tool)
     yield from _webhook_answer(tool)
     yield from _webhook_secret(tool.secret)
     yield from _parameters(tool.parameters)
@@ -107,6 +128,11 @@ def _webhook_request(tool: WebhookTool) -> Iterable[Finding]:
         yield Finding(key, "conflict", f'"{key}" is about the body, and "args_in: {tool.args_in}" sends none')
     elif tool.args_at_root and tool.envelope != "agentd":
         yield Finding("envelope", "conflict", '"envelope" and "args_at_root" exclude each other')
+
+
+def _webhook_context(tool: WebhookTool) -> Iterable[Finding]:
+    if tool.context != "none" and (tool.args_in != "body" or tool.args_at_root or tool.envelope != "agentd"):
+        yield Finding("context", "conflict", "the conversation is sent in agentd's own envelope only")
 
 
 def _webhook_answer(tool: WebhookTool) -> Iterable[Finding]:

@@ -16,7 +16,25 @@ class Filler:
     """What to say while a tool takes its time."""
 
     after: Duration = setting("Wait before the filler.", default=Duration(1.2), minimum=0)
-    say: tuple[str, ...] = setting("One of these is spoken, in turn.", min_length=1)
+    every: Duration | None = setting(
+        "Then the next one after each such time, as long as the tool takes; by default one is all.",
+        default=None,
+        minimum=1,
+    )
+    say: tuple[str, ...] = setting("What is spoken: one of these, and then those after it, in turn.", min_length=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """How often a tool may be called."""
+
+    calls: int = setting("How many calls.", minimum=1, maximum=10_000)
+    per: Duration = setting("In any stretch of this length.", minimum=1, maximum=30 * 86_400)
+    of: Literal["session", "caller", "agent"] = setting(
+        "Of one call; of one caller (by identity) over all their calls; or of all calls of the agent. The latter two "
+        "are counted by each worker for itself, and forgotten when it ends.",
+        default="session",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +50,33 @@ class ToolOptions:
     )
     allow_callers: AllowCallers | None = setting(
         "Callers for whom the tool may be called; from others it is kept. Anybody by default.", default=None
+    )
+    run: Literal["foreground", "background"] = setting(
+        "Whether the agent waits for the result, or goes on talking and speaks of it when it has come.",
+        default="foreground",
+    )
+    cancellable: bool = setting(
+        "Whether the model may cancel a call that goes on in the background: it then has the tool cancel_call.",
+        default=False,
+    )
+    duplicates: Literal["allow", "reject", "replace", "confirm"] = setting(
+        "What becomes of a call while another with the same arguments is under way: it is made too; the model is told "
+        "of the other; the other is cancelled for it; or the caller must say something between the two.",
+        default="allow",
+    )
+    duplicate_window: Duration = setting(
+        "So long after its result a call still counts as under way for `duplicates`.",
+        default=Duration(0.0),
+        minimum=0,
+        maximum=86_400,
+    )
+    rate_limits: tuple[RateLimit, ...] = setting(
+        "How often it may be called; a call beyond that is not made, and the model is told.", default=()
+    )
+    idempotent: bool = setting(
+        "Whether making a call twice does no harm: it may be repeated after a lost answer, and when the process of the "
+        "conversation has died meanwhile.",
+        default=False,
     )
 
 
@@ -89,7 +134,18 @@ class WebhookTool(ToolOptions):
     secret: Secret | None = setting("Signing secret: whsec_ and base64 of 24 to 64 bytes.", default=None)
     headers: Mapping[str, Secret] = setting("Headers to add; they never override the contract's.", default_factory=dict)
     timeout: Duration = setting("In all, retries included.", default=Duration(8.0), minimum=1, maximum=120)
-    idempotent: bool = setting("Whether a call may be repeated after a lost answer.", default=False)
+    context: str = setting(
+        "How much of the conversation is sent along: none, all, or last:N items.",
+        default="none",
+        pattern=r"^(none|all|last:[1-9][0-9]{0,3})$",
+        examples=("last:6",),
+    )
+    callback_timeout: Duration = setting(
+        "How long the result of a call that was answered with `pending` may take.",
+        default=Duration(600.0),
+        minimum=1,
+        maximum=86_400,
+    )
     allow_http: bool = setting("Allow http:// to a host that is not loopback.", default=False)
     on_error: Literal["message", "hide", "passthrough"] = setting(
         "What the model is told of an error: its detail, nothing, or the whole body.", default="message"

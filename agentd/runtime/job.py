@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from agentd.config.definition import AgentDefinition
 from agentd.runtime.journals import mark_ended, open_journal
 from agentd.runtime.messages import StartJob
 from agentd.runtime.prepared import PreparedAgent
+from agentd.session.callbacks import Delivery
 from agentd.session.journal import Journal
+from agentd.session.rates import Rates
 from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.room import Room
 from agentd.session.setup import Audit, SessionSetup, unaudited
 from agentd.tools.acts import Act, EndSession
-from agentd.tools.spec import Event
+from agentd.tools.spec import Event, LateAnswer
 
 
 class RunningSession(Protocol):
@@ -33,6 +35,18 @@ class RunningSession(Protocol):
     def do(self, act: Act) -> object:
         """Carries it out in its own time."""
         ...
+
+    def deliver(self, key: str, token: str, answer: LateAnswer) -> Delivery | None:
+        """Takes the result of a tool's call, on record when this returns; None: it is not ready to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all jobs of a worker share. `callback_url`: how the world reaches the daemon; "": not at all."""
+
+    rates: Rates = field(default_factory=Rates)
+    callback_url: str = ""
 
 
 Rooms = Callable[[StartJob, AgentDefinition, Callable[[], None]], AbstractAsyncContextManager[Room]]
@@ -53,7 +67,9 @@ class Job:
         observe: Observer,
         publish: Publisher,
         audit: Audit = unaudited,
+        common: Common | None = None,
     ) -> None:
+        self._common = common or Common()
         self.start = start
         self.agent = agent
         self._observe = observe
@@ -100,6 +116,10 @@ class Job:
             self._end_reason = act.reason
         return self._session is not None
 
+    def deliver(self, key: str, token: str, answer: LateAnswer) -> Delivery | None:
+        """None: the session has not begun or is over."""
+        return self._session.deliver(key, token, answer) if self._session is not None else None
+
     def _setup(self, room: Room, journal: Journal, restored: Restored | None) -> SessionSetup:
         return SessionSetup(
             id=self.start.session,
@@ -117,6 +137,8 @@ class Job:
             restored=restored,
             incarnation=self.start.incarnation,
             audit=self._audit,
+            rates=self._common.rates,
+            callback_url=self._common.callback_url,
         )
 
 

@@ -53,6 +53,11 @@ def _tool(data: Mapping[str, Any], agent: str) -> list[Measure]:
     ]
 
 
+def _decision(data: Mapping[str, Any], agent: str) -> list[Measure]:
+    loops = data["rule"] == "tool_loop"
+    return [Measure(name="tool_loops_total", labels={"agent": agent})] if loops else []
+
+
 def _provider(data: Mapping[str, Any], agent: str) -> list[Measure]:
     labels = {key: str(data[key]) for key in ("kind", "provider", "outcome")}
     return [Measure(name="provider_requests_total", labels=labels)]
@@ -84,6 +89,7 @@ _BY_KIND: Mapping[str, Callable[[Mapping[str, Any], str], list[Measure]]] = {
     "turn.user": _caller_turn,
     "language": _language,
     "tool.completed": _tool,
+    "decision": _decision,
     "provider": _provider,
     "hook.completed": _hook,
     "hook.dropped": _hooks_dropped,

@@ -13,8 +13,9 @@ from typing import Any, Literal
 from agentd.config.daemon import ToolProcessSection
 from agentd.config.definition import AgentDefinition
 from agentd.runtime.status import Measure
+from agentd.session.callbacks import Delivery
 from agentd.tools.acts import Act
-from agentd.tools.spec import Event
+from agentd.tools.spec import Event, LateAnswer
 
 # Supervisor -> worker
 
@@ -29,6 +30,7 @@ class WorkerSettings:
     tools_allow: tuple[str, ...] = ("tools.*",)
     tool_process: ToolProcessSection = field(default_factory=ToolProcessSection)
     http_allow: tuple[str, ...] = ()
+    public_url: str = ""
     livekit_url: str = ""
     api_key: str = ""
     api_secret: str = field(default="", repr=False)
@@ -101,6 +103,17 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deliver:
+    """Somebody brings the result of a tool's call. Answered by Delivered with the same `request`."""
+
+    request: int
+    session: str
+    key: str
+    token: str = field(repr=False)
+    answer: LateAnswer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
     number: int
 
@@ -134,6 +147,14 @@ class Prepared:
 
     request: int
     rejected: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """The answer to Deliver; None: the session is not there (yet)."""
+
+    request: int
+    delivery: Delivery | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +230,16 @@ class Pong:
     generations: tuple[int, ...] = ()
 
 
-ToWorker = WorkerSettings | Prepare | Commit | StartJob | Control | Heartbeat | DumpTasks | Stop
+ToWorker = WorkerSettings | Prepare | Commit | StartJob | Control | Deliver | Heartbeat | DumpTasks | Stop
 FromWorker = (
-    Prepared | JobStarted | JobRejoins | JobEnded | SessionChanged | SpeechChanged | SessionEvents | Measures | Pong
+    Prepared
+    | Delivered
+    | JobStarted
+    | JobRejoins
+    | JobEnded
+    | SessionChanged
+    | SpeechChanged
+    | SessionEvents
+    | Measures
+    | Pong
 )

@@ -10,7 +10,9 @@ from typing import Any, Literal, Protocol
 from agentd.config.definition import AgentDefinition
 from agentd.errors import AgentdError, Problem
 from agentd.runtime.event_ring import EventRing
+from agentd.session.callbacks import Delivery
 from agentd.tools.acts import Act
+from agentd.tools.spec import LateAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +153,13 @@ class Daemon(Protocol):
 
     async def control(self, session_id: str, act: Act) -> SpeechStatus | None:
         """Acts on a running call; answers the speech that this makes, if it makes one.
+
+        Raises KeyError for an unknown session, BetweenWorkers.
+        """
+        ...
+
+    async def deliver(self, session_id: str, key: str, token: str, answer: LateAnswer) -> Delivery:
+        """Brings the result of a tool's call to its session; what became of it.
 
         Raises KeyError for an unknown session, BetweenWorkers.
         """

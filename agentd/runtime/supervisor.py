@@ -28,7 +28,9 @@ from agentd.runtime.calls import Calls, Mint
 from agentd.runtime.cold import recover_calls
 from agentd.runtime.event_ring import EventRing
 from agentd.runtime.journals import unfinished
+from agentd.runtime.late_results import LateResults
 from agentd.runtime.messages import (
+    Delivered,
     DumpTasks,
     FromWorker,
     JobEnded,
@@ -55,8 +57,10 @@ from agentd.runtime.status import (
     WorkerStatus,
 )
 from agentd.runtime.systemd import Phase
+from agentd.session.callbacks import Delivery
 from agentd.tools.acts import Act, EndSession
 from agentd.tools.http import WebhookClient
+from agentd.tools.spec import LateAnswer
 from agentd.transport.protocol import Job
 
 logger = logging.getLogger(__name__)
@@ -166,6 +170,7 @@ class Supervisor:
             serving=lambda: self.rollout.agents,
             calls=lambda: self.calls.table,
         )
+        self.late_results = LateResults(self.calls.table, self.pool.get)
 
     async def run(self) -> bool:
         """Until drained. True: every call came to its own end; False: calls were cut.
@@ -321,6 +326,8 @@ class Supervisor:
                 if message.dropped:
                     dropped = Measure(name="events_dropped_total", value=message.dropped, labels={"where": "worker"})
                     self._measures.apply(dropped)
+            case Delivered():
+                self.late_results.answered(message)
             case SpeechChanged():
                 self.calls.speeches.changed(message)
             case Measures(steps=steps):
@@ -333,6 +340,7 @@ class Supervisor:
         logger.error("worker died", extra={"worker": worker.name, "worker_pid": worker.pid, "reason": reason})
         self._measures.apply(Measure(name="worker_restarts_total"))
         self.announcements.process_lost(worker.name, reason, self.sessions_of(worker))
+        self.late_results.worker_died(worker.name)
         self.calls.worker_died(worker.name)
 
     def sessions_of(self, worker: WorkerHandle) -> int:
@@ -376,6 +384,9 @@ class Supervisor:
 
     async def control(self, session_id: str, act: Act) -> SpeechStatus | None:
         return self.calls.control(session_id, act)
+
+    async def deliver(self, session_id: str, key: str, token: str, answer: LateAnswer) -> Delivery:
+        return await self.late_results.deliver(session_id, key, token, answer)
 
     def events(self) -> EventRing:
         return self._ring

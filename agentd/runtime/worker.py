@@ -21,12 +21,14 @@ from agentd.errors import AgentdError
 from agentd.ipc import FrameLink, LinkClosed, parent_link, receive_object, send_object
 from agentd.runtime.audit_entries import Auditor
 from agentd.runtime.audit_log import AuditLog
-from agentd.runtime.job import Job, Rooms, Sessions, failure_reason
+from agentd.runtime.job import Common, Job, Rooms, Sessions, failure_reason
 from agentd.runtime.journals import mark_ended
 from agentd.runtime.measures import measures
 from agentd.runtime.messages import (
     Commit,
     Control,
+    Deliver,
+    Delivered,
     DumpTasks,
     Heartbeat,
     JobEnded,
@@ -74,9 +76,11 @@ class Worker:
         sessions: Sessions,
         orphaned: Callable[[], None] = lambda: None,
         auditor: Callable[[StartJob], Audit] = lambda start: unaudited,
+        common: Common | None = None,
     ) -> None:
         """`orphaned` is called when the supervisor is gone, before anything is torn down. `auditor`: what keeps a
-        call's part of the audit log."""
+        call's part of the audit log; `common`: what all calls share."""
+        self._common = common or Common()
         self._link = link
         self._orphaned = orphaned
         self._auditor = auditor
@@ -124,6 +128,8 @@ class Worker:
                     task.add_done_callback(self._job_tasks.discard)
                 case Control():
                     self._control(message)
+                case Deliver():
+                    await self._deliver(message)
                 case Prepare():
                     group.create_task(self._prepare(message))
                 case Commit():
@@ -139,6 +145,11 @@ class Worker:
         if not taken and isinstance(message.act, SayText | GenerateReply):
             speech = message.act.speech
             self._urgent.force(SpeechChanged(session=message.session, speech=speech, state="done", interrupted=True))
+
+    async def _deliver(self, message: Deliver) -> None:
+        job = self._jobs.get(message.session)
+        delivery = job.deliver(message.key, message.token, message.answer) if job else None
+        await self._send(Delivered(request=message.request, delivery=delivery))
 
     async def _pong(self, beat: Heartbeat) -> None:
         reading = self._vitals.read()
@@ -158,7 +169,7 @@ class Worker:
             try:
                 agent = await self._agents.lease(start.agent, start.revision, start.definition, start.generation)
                 job = self._jobs[start.session] = Job(
-                    start, agent, self._observe, self._events.force, self._auditor(start)
+                    start, agent, self._observe, self._events.force, self._auditor(start), self._common
                 )
                 reason = await job.run(
                     self._rooms,
@@ -294,7 +305,8 @@ def worker_of(settings: WorkerSettings, link: FrameLink, orphaned: Callable[[], 
     from agentd.runtime.live import live_parts
 
     parts = live_parts(settings)
-    return Worker(link, parts.agents, parts.rooms, parts.sessions, orphaned, _auditor_of(settings))
+    common = Common(callback_url=settings.public_url)
+    return Worker(link, parts.agents, parts.rooms, parts.sessions, orphaned, _auditor_of(settings), common)
 
 
 def _auditor_of(settings: WorkerSettings) -> Callable[[StartJob], Audit]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import cycle
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError
@@ -22,18 +23,20 @@ from agentd.providers.llm import ChatRequest, Message, NamedTool, ProviderSideTo
 from agentd.providers.realtime import RealtimeSettings
 from agentd.providers.speakers import labelled
 from agentd.providers.tts import TTSSettings
+from agentd.session.cancel_call import schemas as cancelling
 from agentd.session.context import fitted
 from agentd.session.echo import EchoWatch
 from agentd.session.events import NOT_TRANSCRIBED, THE_CALLER, CommitTurn, Voice
 from agentd.session.happenings import Happenings
 from agentd.session.history import History
 from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLanguage, evidence_of, match
+from agentd.session.open_calls import OpenCalls
 from agentd.session.people import People
 from agentd.session.permission import objection
 from agentd.session.room import CallerLeft, CallerLinked
 from agentd.session.session_tools import SessionTools
 from agentd.session.setup import Providers, SessionSetup
-from agentd.session.tool_gates import Gates
+from agentd.session.tool_gates import Duplicates, Gates, RateLimits
 from agentd.session.voice import WatchedVoice
 from agentd.session.waiting import WaitingTurn, WaitingTurns
 from agentd.tools.acts import Act
@@ -51,7 +54,7 @@ _templates = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape
 
 
 def _nobody() -> None:
-    """Nobody follows the language."""
+    """Nobody is told."""
 
 
 def _unheard(act: Act) -> None:
@@ -61,6 +64,11 @@ def _unheard(act: Act) -> None:
 def _undone(work: Coroutine[Any, Any, None]) -> None:
     """There is no session that could do it."""
     work.close()
+
+
+def _silent() -> bool:
+    """Nobody is there to speak."""
+    return True
 
 
 def _unseen(event: Event) -> None:
@@ -74,7 +82,8 @@ class Conversation:
         self.setup = setup
         self.definition = setup.definition
         self.tools = SessionTools(setup.tools)
-        self.gates = Gates()
+        self.calls = OpenCalls()
+        self.gates = Gates((Duplicates(self.calls, lambda: self.turns), RateLimits(self.calls, setup.rates)))
         self.provider_tools = tuple(
             ProviderSideTool(name=tool.name, settings=tool.settings)
             for tool in setup.definition.tools
@@ -112,6 +121,8 @@ class Conversation:
         self.follow: Callable[[Event], None] = _unseen
         self.act: Callable[[Act], object] = _unheard
         self.background: Callable[[Coroutine[Any, Any, None]], object] = _undone
+        self.announce: Callable[[], None] = _nobody  # the result of a call has come for which no reply waits
+        self.is_silent: Callable[[], bool] = _silent  # neither side speaks, or is about to
         self._fillers = random.Random(setup.id)
 
     def record(self, kind: str, /, **data: Any) -> None:
@@ -309,7 +320,8 @@ class Conversation:
     def offered(self, voice: Voice) -> tuple[ToolSchema, ...]:
         """The tools that may be called for whoever speaks."""
         caller, options = self.people.participant(voice), self.tools.options
-        return tuple(each for each in self.tools.schemas if objection(options(each.name).allow_callers, caller) is None)
+        own = (each for each in self.tools.schemas if objection(options(each.name).allow_callers, caller) is None)
+        return (*own, *cancelling(self.calls))
 
     def request(
         self,
@@ -373,10 +385,12 @@ class Conversation:
             front_end=self.setup.room.front_end,
         )
 
-    def filler(self, tool: str) -> tuple[float, str] | None:
-        """When to speak while this tool runs, in seconds, and what; None for a tool without filler."""
+    def fillers(self, tool: str) -> Iterator[str]:
+        """What to say while this tool runs, without end: in turn, from anywhere."""
         filler = self.tools.options(tool).while_waiting
-        return (filler.after, self._fillers.choice(self.in_language.fillers or filler.say)) if filler else None
+        texts = self.in_language.fillers or (filler.say if filler else ())
+        first = self._fillers.randrange(len(texts)) if texts else 0
+        return cycle((*texts[first:], *texts[:first]))
 
     def next_turn(self) -> int:
         self.turns += 1

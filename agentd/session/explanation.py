@@ -78,6 +78,11 @@ RULES: Mapping[str, str] = {
     "most_people": "as many people as can be heard were there",
     "tool_disallows_interruptions": "a tool did not want to be interrupted",
     "tool_args_invalid": "the model had called its tools wrongly again and again",
+    "duplicate_call": "the same call was under way, or had just been made",
+    "rate_limit": "it had been called as often as is allowed",
+    "tool_loop": "the model went on calling tools",
+    "background": "the tool runs in the background",
+    "pending": "the tool answers later, by callback",
     "attempts": "as many as are allowed had been made in this turn",
 }
 """Rules in words; one that is not here stands for itself."""
@@ -105,7 +110,9 @@ class Pause:
 
 @dataclass(slots=True, kw_only=True)
 class Tool:
-    """`outcome` "unknown": no result came before the journal ended, or its process did."""
+    """`outcome` "unknown": no result came before the journal ended, or its process did. `stopped`: why it was not
+    made; `detached`: why no reply waited for its result; `repeated`: how often it was made again, under the same
+    `key`, because its process had died."""
 
     name: str
     id: str
@@ -113,6 +120,11 @@ class Tool:
     outcome: str = "unknown"
     is_error: bool = False
     duration_s: float | None = None
+    key: str = ""
+    stopped: Cause | None = None
+    detached: Cause | None = None
+    repeated: int = 0
+    progress: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -415,13 +427,29 @@ class _Explaining:
 
     def on_tool_called(self, data: Mapping[str, Any]) -> None:
         if (reply := self.replies.get(data["reply"])) is not None:
-            reply.tools.append(Tool(name=data["name"], id=data["id"], arguments=data["arguments"]))
+            key = data.get("key", "")
+            reply.tools.append(Tool(name=data["name"], id=data["id"], arguments=data["arguments"], key=key))
+
+    def on_tool_detached(self, data: Mapping[str, Any]) -> None:
+        for tool in self._tools(data):
+            tool.detached = self._cause(data)
+
+    def on_tool_repeated(self, data: Mapping[str, Any]) -> None:
+        for tool in self._tools(data):
+            tool.repeated += 1
+
+    def on_tool_progress(self, data: Mapping[str, Any]) -> None:
+        for tool in self._tools(data):
+            tool.progress.append(data["status"] or data["say"])
 
     def on_tool_completed(self, data: Mapping[str, Any]) -> None:
+        for tool in self._tools(data):
+            tool.outcome, tool.is_error, tool.duration_s = data["outcome"], data["is_error"], data["duration_s"]
+            tool.stopped = self._cause(data) if "rule" in data else None
+
+    def _tools(self, data: Mapping[str, Any]) -> list[Tool]:
         reply = self.replies.get(data["reply"])
-        for tool in reply.tools if reply else ():
-            if tool.id == data["id"]:
-                tool.outcome, tool.is_error, tool.duration_s = data["outcome"], data["is_error"], data["duration_s"]
+        return [tool for tool in reply.tools if tool.id == data["id"]][-1:] if reply else []
 
     def on_tools_changed(self, data: Mapping[str, Any]) -> None:
         if self.reply is not None:

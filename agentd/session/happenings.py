@@ -91,8 +91,9 @@ EVENT_TYPES: Mapping[str, EventType] = {
         ),
         EventType(
             "tool_execution_updated",
-            "A tool was called, tells how far it has come (`progress`), or has answered.",
-            ("tool.called", "tool.progress", "tool.completed"),
+            "A tool was called, tells how far it is, goes on in the background, is called again after a fault, or has "
+            "answered.",
+            ("tool.called", "tool.progress", "tool.detached", "tool.repeated", "tool.completed"),
             ("id", "name", "status", "duration", "arguments", "content"),
             ("arguments", "content"),
         ),
@@ -181,7 +182,7 @@ JOURNAL_ONLY = frozenset(
     {
         *("echo", "speech.started", "speech.ended", "turn.judged", "interruption.judged", "voice.unheard"),
         *("reply.started", "reply.written", "segment.started", "segment.heard", "turn.corrected"),
-        *("turn.held", "hook.entered", "hook.completed", "session.requested"),
+        *("turn.held", "hook.entered", "hook.completed", "session.requested", "tool.callback"),
     }
 )
 """Kinds that make no event: the sound of a call in detail, for its recovery and its explanation."""
@@ -243,9 +244,9 @@ class Happenings:
         yield "tool_execution_updated", _tool(data, status="started", duration=None, content=None)
 
     def tool_progress(self, data: Mapping[str, Any]) -> _Told:
-        call = self.round.get(data["id"], {})
-        told = {**data, "arguments": call.get("arguments")}
-        yield "tool_execution_updated", _tool(told, status="progress", duration=None, content=data["text"])
+        told = {**data, "arguments": self.round.get(data["id"], {}).get("arguments")}
+        content = data["status"] or data["say"]
+        yield "tool_execution_updated", _tool(told, status="progress", duration=None, content=content)
 
     def tool_completed(self, data: Mapping[str, Any]) -> _Told:
         call = self.round.get(data["id"])
@@ -279,6 +280,13 @@ def _tools_changed(_: Happenings, data: Mapping[str, Any]) -> _Told:
     changes = data["changes"]
     added = [name for name, told in changes.items() if told is not None]
     yield "tools_changed", {"added": added, "removed": [name for name, told in changes.items() if told is None]}
+
+
+def _tool_status(status: str) -> Callable[[Happenings, Mapping[str, Any]], _Told]:
+    def told(_: Happenings, data: Mapping[str, Any]) -> _Told:
+        yield "tool_execution_updated", _tool({**data, "arguments": None}, status=status, duration=None, content=None)
+
+    return told
 
 
 def _user_state(_: Happenings, data: Mapping[str, Any]) -> _Told:
@@ -399,6 +407,8 @@ _HANDLERS: Mapping[str, Callable[[Happenings, Mapping[str, Any]], _Told]] = {
     "decision": _decision,
     "tool.called": Happenings.tool_called,
     "tool.progress": Happenings.tool_progress,
+    "tool.detached": _tool_status("background"),
+    "tool.repeated": _tool_status("repeated"),
     "tool.completed": Happenings.tool_completed,
     "tools.changed": _tools_changed,
     "context.truncated": _context("ContextTruncated"),

@@ -10,6 +10,11 @@ from agentd.providers.llm import ChatItem, Message, ToolCall, ToolResult
 from agentd.providers.speakers import Speaker, labelled
 from agentd.session.markup import plain
 
+STILL_RUNNING = "This call is still running; do not repeat it."
+ON_ITS_WAY = (
+    "This call goes on in the background, and its result comes later by itself. Say that it is on its way, and talk "
+    "on. Do not repeat the call, and do not guess its result."
+)
 _SUMMARY = "summary"  # how the id of a summary begins
 
 
@@ -61,12 +66,13 @@ class Draft:
 class ToolRound:
     """Calls made side by side, and their results as they come: one that is awaited is told as such."""
 
-    __slots__ = ("_results", "calls", "id")
+    __slots__ = ("_detached", "_results", "calls", "id")
 
     def __init__(self, calls: Iterable[ToolCall], entry_id: str = "") -> None:
         self.id = entry_id
         self.calls = tuple(calls)
         self._results: dict[str, ToolResult] = {}
+        self._detached: set[str] = set()
 
     def add(self, call: ToolCall) -> None:
         self.calls = (*self.calls, call)
@@ -82,12 +88,15 @@ class ToolRound:
     def complete(self, result: ToolResult) -> None:
         self._results[result.call_id] = result
 
+    def detach(self, call_id: str) -> None:
+        """Nobody waits for this call any longer."""
+        self._detached.add(call_id)
+
     def items(self) -> Iterator[ChatItem]:
         yield from self.calls
         for call in self.calls:
-            yield self._results.get(call.id) or ToolResult(
-                call_id=call.id, name=call.name, content="This call is still running; do not repeat it."
-            )
+            awaited = ON_ITS_WAY if call.id in self._detached else STILL_RUNNING
+            yield self._results.get(call.id) or ToolResult(call_id=call.id, name=call.name, content=awaited)
 
     def entries(self) -> Iterator[Entry]:
         half = len(self.calls)
@@ -129,6 +138,28 @@ class History:
         entry = ToolRound(calls, entry_id)
         self._entries.append(entry)
         return entry
+
+    def detach(self, entry_id: str, call_id: str) -> None:
+        """Nobody waits for the result of this call any longer: it comes later."""
+        for each in self._entries:
+            if isinstance(each, ToolRound) and each.id == entry_id:
+                each.detach(call_id)
+
+    def complete(self, entry_id: str, call: ToolCall, result: ToolResult) -> None:
+        """Attaches the result to its call; where that is not in the history any more, both stand last."""
+        rounds = [each for each in self._entries if isinstance(each, ToolRound) and each.id == entry_id]
+        rounds = [each for each in reversed(rounds) if any(one.id == call.id for one in each.calls)]
+        found = next((each for each in rounds if not each.has_result(call.id)), rounds[0] if rounds else None)
+        if found is not None:
+            found.complete(result)
+            return
+        for number, each in enumerate(self._entries):
+            if isinstance(each, Entry) and each.id == f"{entry_id}_{call.id}_result":  # of an earlier incarnation
+                self._entries[number] = Entry(each.id, result)
+                return
+        again = ToolRound([call], entry_id)
+        again.complete(result)
+        self._entries.append(again)
 
     def draft(self, *, before: ToolRound | None = None, entry_id: str = "agent") -> Draft:
         """Begins a message of the agent: at the end, or ahead of a round of calls during which it is said,

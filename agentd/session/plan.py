@@ -13,17 +13,23 @@ from agentd.session.early import EarlyAnswer
 from agentd.session.events import THE_CALLER, CommitTurn, Voice
 from agentd.session.phrases import phrase
 from agentd.session.restore import Restored, Waiting
-from agentd.session.speech import FIRST, NORMAL
+from agentd.session.speech import FIRST, LOW, NORMAL
 from agentd.session.timing import TurnTiming
 from agentd.session.waiting import WaitingTurn
 
-Purpose = Literal["answer", "greeting", "say", "reply", "idle", "warning", "bridge", "goodbye", "consent"]
+Purpose = Literal["answer", "greeting", "say", "reply", "idle", "warning", "bridge", "goodbye", "consent", "result"]
 
 GO_ON = (
     "A technical fault cut your last answer off after the words that stand last in this conversation. "
     "Go on from exactly there. Do not repeat anything of it, do not greet and do not mention the fault."
 )
 """What the model is told to finish an answer that it, or the process, broke off."""
+
+RESULT_CAME = (
+    "The result of a call that you made earlier has come; it stands with that call in this conversation. "
+    "Tell the caller what it says, in your own words, unless you have told them already."
+)
+"""What the model is told to speak of what came late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +91,8 @@ def bridge(restored: Restored, language: str) -> Plan:
         purpose="bridge",
         opening=phrase("bridge", language),
         unsaid=restored.unsaid,
-        generate=restored.reply_owed,
+        generate=restored.reply_owed and not restored.end_call,
+        end_call=restored.end_call or None,
         instruction=GO_ON if restored.reply_begun else None,
         priority=FIRST,
         voice=_voice(restored.speaker),
@@ -117,6 +124,11 @@ def waiting(speech: Waiting) -> Plan:
         user_input=speech.user_input,
         causes=frozenset(speech.causes),
     )
+
+
+def result_came() -> Plan:
+    """The agent speaks by itself of the result of a call that was not waited for, when the floor is free."""
+    return Plan(purpose="result", generate=True, instruction=RESULT_CAME, priority=LOW)
 
 
 def goodbye(text: str, reason: str) -> Plan:

@@ -44,8 +44,8 @@ speech.created     speech (its name), purpose (as below), source (say, generate_
                    it about), turn (that it answers), again (it was cut by somebody else before anything of it was
                    heard): it waits to be said
 speech.finished    speech, requested, interrupted: it was said, or will not be
-reply.started      reply, turn, purpose (answer, greeting, say, reply, idle, warning, bridge, goodbye, consent),
-                   generate (whether the model is asked), speech, in_history (whether the model learns of it)
+reply.started      reply, turn, purpose (answer, greeting, say, reply, idle, warning, bridge, goodbye, consent,
+                   result), generate (whether the model is asked), speech, in_history (whether the model learns of it)
 reply.written      reply (the model has finished: what is not heard yet stands in the segments)
 segment.started    reply, segment, text (handed to synthesis), draft (number of the message in the reply that it
                    belongs to), before_calls (that message stands ahead of the calls under way), opening (not said
@@ -54,9 +54,17 @@ segment.heard      reply, segment, text (what was played of it), interrupted (cu
 turn.agent         reply, turn, text (all that was heard), interrupted, purpose,
                    latencies {eou, stt, llm_ttft, tools, tts_ttfb, hold, e2e} in seconds (see `agentd.session.timing`)
 decision           rule, action (commit_turn, interrupt, pause, resume, ignore ...), value, detail; speaker (of several)
-tool.called        reply, id, name, arguments, speaker (whose turn led to it)
-tool.completed     reply, id, name, content, is_error, outcome, duration_s
-tool.progress      reply, id, name, text: how far a tool has come that runs
+tool.called        reply, id, name, arguments, speaker (whose turn led to it), key (names this call over retries, and
+                   over the death of the process); expires_at (unix time: until then its result may come by callback)
+tool.callback      reply, id, name, digests (SHA-256 of the tokens with which its result may be brought)
+tool.progress      reply, id, name, status, say, spoken (whether that was said)
+tool.detached      reply, id, name, rule (background, pending), value; expires_at: no reply waits for it any longer, and
+                   the agent speaks of its result when it comes
+tool.repeated      reply, id, name, key: its process died, and it is made again
+tool.completed     reply, id, name, content, is_error, outcome, duration_s; rule, value: why it was not made; variables
+                   (that its answer sets); end_call (the reason for which the call ends after this reply); announced
+                   (true: the agent is to speak of it by itself). After the outcome `unknown` another may follow: its
+                   result was brought after all
 tools.changed      changes (by name: null for a tool that goes, true for one of the agent file that comes back, or ref,
                    name, description, parameters, timeout_s of Python code that the model may call from now on)
 consent            id (of the question, and of the call once it is agreed to), tool, digest (of the tool and its

@@ -8,6 +8,7 @@ still reach the history.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 
@@ -33,6 +34,8 @@ from agentd.session.synthesis import Segments, at_rate, voiced
 from agentd.session.timing import ReplyMarks
 from agentd.session.tool_calls import ToolCalls
 from agentd.session.words import same_phrase
+
+log = logging.getLogger(__name__)
 
 
 class Reply:
@@ -150,6 +153,8 @@ class Reply:
     async def _think(self) -> None:
         try:
             await self._say_given()
+            if self.plan.generate and self.plan.purpose == "bridge":
+                await self._conversation.calls.settled()
             if self.plan.generate:
                 await self._generate()
                 self._conversation.record("reply.written", reply=self.number)
@@ -179,12 +184,19 @@ class Reply:
             await self._add_segments(plan.unsaid, draft)
 
     async def _generate(self) -> None:
+        if self.plan.purpose == "result":
+            self._conversation.calls.untold.clear()
         if self.plan.calls and not await self._run_tools(list(self.plan.calls)):
             return
         steps = self._conversation.definition.limits.max_tool_steps
         for step in range(steps + 1):
-            calls = await self._answer(last=step == steps or self._calls.beyond_repair)
-            if not calls or self._settled or not await self._run_tools(calls):
+            last = step == steps or self._calls.broken_off is not None
+            if last and step:
+                rule, value = self._calls.broken_off or ("tool_loop", f"limits.max_tool_steps={steps}")
+                log.warning("answer_without_tools" if rule != "tool_loop" else rule, extra={"why": value})
+                self._conversation.record("decision", rule=rule, action="AnswerWithoutTools", value=value)
+            calls = await self._answer(last=last)
+            if not calls or last or self._settled or not await self._run_tools(calls):
                 return
 
     async def _answer(self, *, last: bool) -> list[ToolCall]:

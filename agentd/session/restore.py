@@ -14,11 +14,10 @@ from agentd.providers.chat import ChatContext
 from agentd.providers.llm import ChatItem, ToolCall, ToolResult
 from agentd.providers.speakers import Speaker
 from agentd.session.history import Draft, History, ToolRound, agent_id, tools_id, user_id
+from agentd.session.known_calls import KnownCall, KnownCalls
 from agentd.session.question import Question
 from agentd.session.records import Record
 from agentd.session.waiting import WaitingTurn, WaitingTurns
-
-LOST_CALL = "The outcome of this call is unknown: the process that made it ended. Do not assume that it failed."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +46,8 @@ class Restored:
     `reply_begun`: then it is to go on after what was heard and `unsaid`, instead of answering anew.
     `entered`: which hooks (by their key) were given which of the events that a call begins with.
     `waiting`: what was asked to be said and had not begun. `warned`: the caller knows that time is running out.
+    `calls`: of tools, as far as they matter to later ones; those without an outcome were under way. `result_owed`: the
+    agent was to speak of a result that came late.
     `labels`: of several people, by identity. `speaker`: whose turn was answered last. `unanswered`: turns that waited
     for the floor. `tools`: what tools and hooks have changed in what the model may call. `question`: a call that waits
     for consent, or (`granted`) has it and was not made.
@@ -62,6 +63,9 @@ class Restored:
     reply_owed: bool = False
     reply_begun: bool = False
     waiting: tuple[Waiting, ...] = ()
+    end_call: str = ""  # the reason for which the call was to end with the reply under way
+    calls: tuple[KnownCall, ...] = ()
+    result_owed: bool = False
     warned: bool = False
     usage: Mapping[str, int] = field(default_factory=dict)
     last_record_at: float = 0.0
@@ -81,7 +85,8 @@ class Restored:
 
 
 def restore(records: Iterable[Record]) -> Restored:
-    """Rebuilds the conversation: only what was heard is in it, and every tool call has its result."""
+    """Rebuilds the conversation: only what was heard is in it, and of every tool call its result, or that it has
+    none."""
     restoring = _Restoring()
     for record in records:
         restoring.take(record)
@@ -109,7 +114,9 @@ class _Restoring:
     drafts: dict[tuple[int, int], Draft] = field(default_factory=dict)  # by reply and number of the draft
     draft_of: dict[tuple[int, int], Draft] = field(default_factory=dict)  # by reply and segment
     tool_round: ToolRound | None = None  # the last one
-    open_calls: dict[tuple[int, str], tuple[ToolRound, str]] = field(default_factory=dict)  # and the tool's name
+    calls: KnownCalls = field(default_factory=KnownCalls)
+    result_owed: bool = False
+    end_call: str = ""
     last_kind: str = ""
     variables: dict[str, Any] = field(default_factory=dict)
     pending: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -299,6 +306,8 @@ class _Restoring:
         self.generating = generate
         if generate or bridge:
             self.owed = False
+        if data["purpose"] == "result":
+            self.result_owed = False
         if bridge:
             self.speaking.clear()
 
@@ -335,6 +344,7 @@ class _Restoring:
         draft.hear(data["text"])
 
     def on_turn_agent(self, data: Mapping[str, Any]) -> None:
+        self.end_call = ""
         self.pending.clear()
         self.carried.clear()
         self.generating = self.begun = False
@@ -351,18 +361,28 @@ class _Restoring:
             self.tool_round.add(call)
         else:
             self.tool_round = self.history.begin_tools([call], tools_id(data["reply"]))
-        self.open_calls[data["reply"], call.id] = (self.tool_round, call.name)
+        self.calls.called(data, self.last_at)
         if self.question is not None and call.id == self.question.id:
             self.question, self.granted = None, False  # whether it was made or not is not known: never twice
 
+    def on_tool_callback(self, data: Mapping[str, Any]) -> None:
+        self.calls.changed(data, digests=tuple(data["digests"]))
+
+    def on_tool_detached(self, data: Mapping[str, Any]) -> None:
+        changes = {"expires_at": data["expires_at"]} if "expires_at" in data else {}
+        self.calls.changed(data, background=True, pending=data["rule"] == "pending", **changes)
+        self.history.detach(tools_id(data["reply"]), data["id"])
+
     def on_tool_completed(self, data: Mapping[str, Any]) -> None:
-        open_call = self.open_calls.pop((data["reply"], data["id"]), None)
-        if open_call is None:  # the record of the call was lost on a full disk
+        call = self.calls.get(data)
+        if call is None:  # the record of the call was lost on a full disk
             return
-        tool_round, name = open_call
-        tool_round.complete(
-            ToolResult(call_id=data["id"], name=name, content=data["content"], is_error=data["is_error"])
-        )
+        self.calls.completed(data)
+        self.variables.update(data.get("variables", {}))
+        self.end_call = data.get("end_call", self.end_call)
+        self.result_owed = self.result_owed or data.get("announced", False)
+        result = ToolResult(call_id=call.id, name=call.name, content=data["content"], is_error=data["is_error"])
+        self.history.complete(call.entry, ToolCall(id=call.id, name=call.name, arguments=call.arguments), result)
 
     def on_tools_changed(self, data: Mapping[str, Any]) -> None:
         self.tools |= data["changes"]
@@ -401,8 +421,6 @@ class _Restoring:
     def result(self) -> Restored:
         self._wait_again()
         self._let_pass()
-        for (_, call_id), (tool_round, name) in self.open_calls.items():
-            tool_round.complete(ToolResult(call_id=call_id, name=name, content=LOST_CALL, is_error=True))
         for draft in self.drafts.values():
             if not draft.settled:
                 draft.settle(interrupted=False)
@@ -418,6 +436,9 @@ class _Restoring:
             reply_owed=self.owed or self.generating or self.again is not None,
             reply_begun=self.generating and self.begun,
             waiting=tuple(self.waiting.values()),
+            end_call=self.end_call,
+            calls=self.calls.all(),
+            result_owed=self.result_owed,
             warned=self.warned,
             usage=self.usage,
             last_record_at=self.last_at,

@@ -16,6 +16,7 @@ from typing import NoReturn
 from agentd.aio import Channel, Closed, now
 from agentd.session.attendance import AWAY_S, Attendance
 from agentd.session.call_time import CallTime
+from agentd.session.callbacks import Delivery
 from agentd.session.caller_turns import CallerTurns
 from agentd.session.causes import NOBODY, caused_by
 from agentd.session.compaction import Compaction
@@ -68,9 +69,10 @@ from agentd.session.inbox import (
     Speak,
     with_causes,
 )
+from agentd.session.late_calls import LateCalls
 from agentd.session.listening import Listening
 from agentd.session.permission_gate import PermissionGate
-from agentd.session.plan import Plan, answer_owed, bridge, greeting, waiting
+from agentd.session.plan import Plan, answer_owed, bridge, greeting, result_came, waiting
 from agentd.session.realtime_side import RealtimeSide
 from agentd.session.reply import Reply
 from agentd.session.restore import Restored
@@ -99,6 +101,7 @@ from agentd.session.turn_hooks import TurnChecked, TurnHooks
 from agentd.session.turns import Agent
 from agentd.session.waiting import to_answer
 from agentd.tools.acts import DecideApproval, EditHistory, LetBeQuiet, TransferCall
+from agentd.tools.spec import LateAnswer
 
 log = logging.getLogger(__name__)
 
@@ -131,15 +134,20 @@ class Session(Controls):
         self._inbox: Channel[InboxEvent] = Channel(INBOX_CAPACITY)
         super().__init__(Speeches(self._conversation, self._put), self._put)
         self._conversation.act = self.do
+        self._conversation.announce = lambda: self._put(Speak(result_came()))
+        self._conversation.is_silent = self._silent
         actions = HookActions(self._conversation, self.do)
         self._hooks = Hooks(self._conversation, actions)
         turn_hooks = TurnHooks(self._conversation, actions, self._inbox.force)
         added = self._realtime.added if self._realtime else None
         self._consents = Consents(self._conversation, self._speeches)
-        self._conversation.gates = Gates((PermissionGate(self._conversation), self._consents))
+        duplicates, limits = self._conversation.gates
+        permission = PermissionGate(self._conversation)
+        self._conversation.gates = Gates((permission, duplicates, self._consents, limits))  # a call counts once made
         self._turns = CallerTurns(self._conversation, self._speeches, turn_hooks, self._consents, added)
         self._conversation.follow = self._hooks.take
         self._speech_ended: float | None = None
+        self._late_calls: LateCalls | None = None
         self._failures = 0
         self._presses = setup.definition.room.participants == "push_to_talk"
 
@@ -152,6 +160,11 @@ class Session(Controls):
     def turn(self) -> int | None:
         """The number of the caller's last turn; None before the first."""
         return self._conversation.turns or None
+
+    def deliver(self, key: str, token: str, answer: LateAnswer) -> Delivery | None:
+        """Somebody brings the result of a tool's call. What is taken is on record when this returns. None: it can be
+        taken only while the call is held."""
+        return self._late_calls.deliver(key, token, answer) if self._late_calls else None
 
     async def run(self) -> str:
         """Until the call ends; the reason why: caller_left, ended_by_agent, room_deleted, idle, max_duration,
@@ -174,6 +187,7 @@ class Session(Controls):
             try:
                 reason = await self._run_tasks()
             finally:
+                self._late_calls = None
                 self._early.end()
                 self._turns.end()
                 self._speeches.close()
@@ -187,6 +201,9 @@ class Session(Controls):
             async with asyncio.TaskGroup() as group:
                 self._tasks = group
                 self._conversation.background = group.create_task
+                self._late_calls = LateCalls(self._conversation, group)
+                if self._setup.restored is not None:
+                    self._late_calls.resume(self._setup.restored.calls)
                 self._early = EarlyAnswers(self._conversation, group)
                 self._speaking = Speaking(
                     self._conversation,
@@ -470,6 +487,9 @@ class Session(Controls):
         if plan is not None:
             self._speeches.add(plan)
         self._transfers.resume()
+        if restored is not None and restored.result_owed:
+            self._conversation.calls.untold.add("")
+            self._speeches.add(result_came())
         for speech in restored.waiting if restored else ():
             self._speeches.restore(waiting(speech))
         for turn in to_answer(restored.unanswered) if restored else ():

@@ -9,7 +9,7 @@ from typing import Any
 from agentd.config.tools import ToolOptions
 from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
-from agentd.tools.spec import Event, HookOutcome, RunnableTool, ToolContext, ToolOutcome, ToolRunner
+from agentd.tools.spec import Event, HookOutcome, LateAnswer, RunnableTool, ToolContext, ToolOutcome, ToolRunner
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,12 @@ class SessionTools:
 
     def arguments(self, call: ToolCall) -> Mapping[str, Any]:
         return self._shared.arguments(call)
+
+    def repeatable(self, name: str) -> bool:
+        return self._added[name].repeatable if name in self._added else self._shared.repeatable(name)
+
+    def read(self, call: ToolCall, answer: LateAnswer) -> ToolOutcome:
+        return self._shared.read(call, answer)
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         if call.name in self._added:

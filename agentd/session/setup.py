@@ -16,6 +16,7 @@ from agentd.providers.tts import TTS
 from agentd.providers.turn_detector import TurnDetector
 from agentd.providers.vad import VAD
 from agentd.session.journal import Journal
+from agentd.session.rates import Rates
 from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.room import Room
@@ -92,3 +93,5 @@ class SessionSetup:
     audit: Audit = unaudited
     restored: Restored | None = None
     incarnation: int = 1
+    rates: Rates = field(default_factory=Rates)  # of all sessions of this process
+    callback_url: str = ""  # how the world reaches the daemon's callbacks; "": not at all

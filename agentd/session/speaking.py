@@ -52,6 +52,8 @@ class Speaking:
         if self.reply is not None:
             return None
         conversation = self._conversation
+        if not conversation.calls.untold:
+            self._speeches.drop_results()
         plan = self._speeches.begin(caller_has_turn=caller_has_turn, answers_wait=conversation.people.take_turns)
         if plan is None:
             return None

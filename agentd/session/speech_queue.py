@@ -46,5 +46,6 @@ def _can_wait(plan: Plan, answers_wait: bool) -> bool:
         "idle",
         "warning",
         "consent",
+        "result",
         *(["answer"] * answers_wait),
     )

@@ -96,6 +96,10 @@ class Speeches:
         """Takes out the answers to earlier turns of this voice: the answer to its next turn knows of them."""
         self._drop(lambda plan: plan.number is not None and plan.voice == voice)
 
+    def drop_results(self) -> None:
+        """Takes out what was to speak of results that were spoken of since."""
+        self._drop(lambda plan: plan.purpose == "result")
+
     def drop_requested(self, *, force: bool) -> None:
         """Takes out what somebody asked for, but not what must be heard unless `force`. The agent's own stays."""
         self._drop(lambda plan: plan.requested and (force or plan.interruptible))

@@ -7,16 +7,28 @@ every case, so that nothing is done twice.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
-from agentd.providers.llm import ToolCall, ToolResult
+from agentd.aio import now
+from agentd.ids import new_id
+from agentd.providers.llm import ToolCall
+from agentd.session.callbacks import Callback
 from agentd.session.conversation import Conversation
 from agentd.session.events import InterruptionsAllowed, ToolsRunning, Voice
 from agentd.session.history import ToolRound, tools_id
-from agentd.session.tool_actions import carry_out
-from agentd.tools.spec import Action, EndCall, Say, SetLanguage, ToolOutcome
+from agentd.session.open_calls import OpenCall, canonical
+from agentd.session.tool_gates import stopped
+from agentd.session.tool_run import CallingReply, ToolRun, callback_offered
+from agentd.tools.spec import ToolOutcome
+
+SAME_CALLS = 3
+"""So often in one reply the model may want the same: then it is to answer without tools."""
+
+INTERRUPTED = "The call was cancelled because the caller interrupted."
 
 REPAIRS = 2
 """How often in a row the model may mend calls that no tool could take; then it answers without tools."""
@@ -24,24 +36,14 @@ REPAIRS = 2
 _REPAIRABLE = ("invalid_arguments", "unknown_tool")
 
 
-class CallingReply(Protocol):
-    """What a reply is to the tools that it has called."""
-
-    number: int
-    end_call: str | None
+class Caller(CallingReply, Protocol):
+    """A reply that calls tools."""
 
     @property
     def voice(self) -> Voice: ...
 
     @property
     def interruptible(self) -> bool: ...
-
-    @property
-    def quiet(self) -> bool: ...
-
-    async def say_for_tool(self, text: str) -> None: ...
-
-    async def language_changed(self) -> None: ...
 
 
 class ToolCalls:
@@ -50,7 +52,7 @@ class ToolCalls:
     def __init__(
         self,
         conversation: Conversation,
-        reply: CallingReply,
+        reply: Caller,
         background: asyncio.TaskGroup,
         tell: Callable[[ToolsRunning | InterruptionsAllowed], None],
     ) -> None:
@@ -58,22 +60,24 @@ class ToolCalls:
         self._reply = reply
         self._background = background
         self._tell = tell
-        self._holding: set[str] = set()  # calls that run and forbid interruptions
+        self._holding: set[str] = set()  # keys of calls that run and forbid interruptions
         self._wrong = 0  # rounds in a row in which every call was one that no tool could take
+        self._wanted: Counter[tuple[str, str]] = Counter()
+        self.broken_off: tuple[str, str] | None = None
+        """Why the model is to answer without tools, if it is: the rule, and what has led to it."""
 
     @property
     def forbid_interruptions(self) -> bool:
         return bool(self._holding)
-
-    @property
-    def beyond_repair(self) -> bool:
-        return self._wrong > REPAIRS
 
     def begin(self, calls: Sequence[ToolCall]) -> ToolRound:
         """Puts the calls into the history and on record, before any of them is made."""
         conversation, reply = self._conversation, self._reply
         tool_round = conversation.history.begin_tools(calls, tools_id(reply.number))
         for call in calls:  # in one go: that they stand side by side in the journal says that they are one round
+            open_call = self._opened(call)
+            conversation.calls.begin(open_call)
+            offered = {"expires_at": open_call.callback.expires_at} if open_call.callback else {}
             conversation.record(
                 "tool.called",
                 reply=reply.number,
@@ -81,111 +85,103 @@ class ToolCalls:
                 name=call.name,
                 arguments=call.arguments,
                 speaker=conversation.people.identity(reply.voice),
+                key=open_call.key,
+                **offered,
             )
         return tool_round
 
+    def _opened(self, call: ToolCall) -> OpenCall:
+        tools, base = self._conversation.tools, self._conversation.setup.callback_url
+        options = tools.options(call.name)
+        lasts_s = callback_offered(options) if base else None
+        at_s = time.time()
+        return OpenCall(
+            call=call,
+            tools=tools,
+            options=options,
+            reply=self._reply.number,
+            entry=tools_id(self._reply.number),
+            key=new_id("tc_", at_s),
+            began=now(),
+            voice=self._reply.voice,
+            callback=Callback(at_s + lasts_s) if lasts_s is not None else None,
+        )
+
     async def run(self, tool_round: ToolRound) -> bool:
-        """Until all have answered; whether one of the answers wants words of the model. Cancelling it leaves them
+        """Until no answer is waited for; whether one of them wants words of the model. Cancelling it leaves the calls
         running, but for those that are to end with it."""
-        calls = tool_round.calls
-        tasks = [self._background.create_task(self._run_one(tool_round, call)) for call in calls]
+        found = [self._conversation.calls.of_call(call) for call in tool_round.calls]
+        calls = [call for call in found if call is not None]
+        for call in calls:
+            run = ToolRun(self._conversation, call, self._background, self._reply, partial(self._hold, call))
+            call.task = self._background.create_task(run.run(self._loop(call)))
         self._tell(ToolsRunning(True))
         try:
-            await self._wait_with_filler(calls, tasks)
+            await self._wait_with_fillers(calls)
         except asyncio.CancelledError:
-            for call, task in zip(calls, tasks, strict=True):
-                if self._conversation.tools.options(call.name).cancel_on_interrupt and task.cancel():
-                    self._complete(tool_round, _cancelled(call))  # here, as a task that has not begun never will
+            self._interrupted(calls)
             raise
         self._tell(ToolsRunning(False))
-        outcomes = [task.result() for task in tasks]
-        self._count_wrong([outcome.outcome for outcome in outcomes])
-        return any(outcome.reply for outcome in outcomes)
+        self._count_wrong(calls)
+        return any(call.words.result() for call in calls)
 
-    def _count_wrong(self, outcomes: list[str]) -> None:
-        self._wrong = self._wrong + 1 if all(outcome in _REPAIRABLE for outcome in outcomes) else 0
-        if self.beyond_repair:
-            self._conversation.record("decision", rule="tool_args_invalid", action="AnswerWithoutTools", value="")
+    def _count_wrong(self, calls: Sequence[OpenCall]) -> None:
+        wrong = [call for call in calls if call.outcome in _REPAIRABLE]
+        self._wanted.subtract(_what(call) for call in wrong)  # they are mended or not: a matter of their own
+        self._wrong = self._wrong + 1 if len(wrong) == len(calls) else 0
+        if self._wrong > REPAIRS:
+            self.broken_off = ("tool_args_invalid", "")
 
-    async def _wait_with_filler(self, calls: Sequence[ToolCall], tasks: list[asyncio.Task[ToolOutcome]]) -> None:
-        fillers = [filler for call in calls if (filler := self._conversation.filler(call.name)) is not None]
-        if fillers:
-            after_s, text = min(fillers)
-            _, waiting = await asyncio.wait(tasks, timeout=after_s)
-            if waiting and self._reply.quiet:
-                await self._reply.say_for_tool(text)
-        await asyncio.wait(tasks)
-
-    async def _run_one(self, tool_round: ToolRound, call: ToolCall) -> ToolOutcome:
-        conversation, reply = self._conversation, self._reply
-        context = replace(
-            conversation.tool_context(reply.say_for_tool, reply.voice),
-            update=lambda text: self._progress(call, text),
-            hold=lambda: self._hold(call.id),
-        )
-        stopped = conversation.gates.stop(call, conversation.tools.options(call.name), context)
-        try:
-            outcome = stopped or await conversation.tools.run(call, context)
-        except asyncio.CancelledError:
-            self._complete(tool_round, _cancelled(call))
-            raise
-        finally:
-            self._let_go(call.id)
-        self._complete(tool_round, outcome)
-        for action in outcome.actions:
-            await self._carry_out(action)
-        return outcome
-
-    async def _carry_out(self, action: Action) -> None:
-        """What the reply does itself, as part of what it says; the rest is the session's."""
-        match action:
-            case Say(text=text):
-                await self._reply.say_for_tool(text)
-            case EndCall(say=goodbye, reason=reason):
-                if goodbye:
-                    await self._reply.say_for_tool(goodbye)
-                self._reply.end_call = reason
-            case SetLanguage():
-                carry_out(action, self._conversation, self._conversation.act)
-                await self._reply.language_changed()
-            case _:
-                carry_out(action, self._conversation, self._conversation.act)
-
-    async def _progress(self, call: ToolCall, text: str) -> None:
-        """Said where the caller hears nothing else."""
-        self._conversation.record("tool.progress", reply=self._reply.number, id=call.id, name=call.name, text=text)
-        if self._reply.quiet:
-            await self._reply.say_for_tool(text)
-
-    def _hold(self, call_id: str) -> None:
+    def _hold(self, call: OpenCall) -> None:
+        """The caller may not interrupt until this call has ended, or is waited for no longer."""
+        if call.words.done():
+            return
         if not self._holding:
             self._tell(InterruptionsAllowed(False))
-        self._holding.add(call_id)
+        self._holding.add(call.key)
+        call.words.add_done_callback(lambda _: self._let_go(call.key))
 
-    def _let_go(self, call_id: str) -> None:
-        if call_id in self._holding:
-            self._holding.discard(call_id)
+    def _let_go(self, key: str) -> None:
+        if key in self._holding:
+            self._holding.discard(key)
             if not self._holding:
                 self._tell(InterruptionsAllowed(self._reply.interruptible))
 
-    def _complete(self, tool_round: ToolRound, outcome: ToolOutcome) -> None:
-        result = outcome.result
-        if tool_round.has_result(result.call_id):
-            return
-        tool_round.complete(result)
-        self._conversation.record(
-            "tool.completed",
-            reply=self._reply.number,
-            id=result.call_id,
-            name=result.name,
-            content=result.content,
-            is_error=result.is_error,
-            outcome=outcome.outcome,
-            duration_s=round(outcome.duration_s, 4),
-        )
+    def _interrupted(self, calls: Sequence[OpenCall]) -> None:
+        for call in calls:
+            ends = call.options.cancel_on_interrupt and not call.background
+            if ends and call.task is not None and call.task.cancel():
+                call.why_cancelled = INTERRUPTED
+                ToolRun(self._conversation, call, self._background).give_up()  # a task that has not begun never will
+
+    def _loop(self, call: OpenCall) -> ToolOutcome | None:
+        """What the model is told that wants the same again and again."""
+        self._wanted[_what(call)] += 1
+        if self._wanted[_what(call)] < SAME_CALLS:
+            return None
+        again = f"{SAME_CALLS} times the same call of {call.call.name}"
+        self.broken_off = ("tool_loop", again)
+        text = "You have made this very call already. It was not made again: answer with what you have."
+        return stopped(call.call, text, outcome="loop", rule="tool_loop", value=again)
+
+    async def _wait_with_fillers(self, calls: Sequence[OpenCall]) -> None:
+        waiting = {call.words for call in calls}
+        soonest = [
+            (filler.after, filler.every, call) for call in calls if (filler := call.options.while_waiting) is not None
+        ]
+        if soonest:
+            delay_s, every_s, call = min(soonest, key=lambda each: each[0])
+            texts = self._conversation.fillers(call.call.name)
+            timeout_s: float | None = delay_s
+            while timeout_s is not None and waiting:
+                _, waiting = await asyncio.wait(waiting, timeout=timeout_s)
+                if waiting and self._reply.quiet:
+                    await self._reply.say_for_tool(next(texts))
+                timeout_s = every_s
+        if waiting:
+            await asyncio.wait(waiting)
 
 
-def _cancelled(call: ToolCall) -> ToolOutcome:
-    text = "The call was cancelled because the caller interrupted."
-    result = ToolResult(call_id=call.id, name=call.name, content=text, is_error=True)
-    return ToolOutcome(result=result, outcome="cancelled")
+def _what(call: OpenCall) -> tuple[str, str]:
+    """The tool and its arguments, however they are written."""
+    return call.call.name, canonical(call.call.arguments)

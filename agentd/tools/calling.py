@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from agentd.aio import now
 from agentd.config.tools import ToolOptions
-from agentd.errors import ToolArgumentsInvalid, ToolCrashed, ToolError, ToolTimeout
+from agentd.errors import ToolArgumentsInvalid, ToolBlocked, ToolCrashed, ToolError, ToolTimeout, ToolUnreachable
 from agentd.providers.llm import ToolCall, ToolSchema
 from agentd.tools.replies import failure
 from agentd.tools.spec import RunnableTool, ToolContext, ToolOutcome
@@ -32,6 +32,10 @@ class Guarded:
     def options(self) -> ToolOptions:
         return self.tool.options
 
+    @property
+    def repeatable(self) -> bool:
+        return self.tool.repeatable
+
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         return await run_tool(self.tool, call, context, ())
 
@@ -42,7 +46,9 @@ async def run_tool(
     """`tool` None: there is none of this name, only `names`. Never raises but for cancellation."""
     began = now()
     outcome = failure(call, _unknown(call.name, list(names)), "unknown_tool")
-    if tool is not None:
+    if tool is None:
+        logger.warning("tool_unknown", extra={"tool": call.name})
+    else:
         outcome = await _run(tool, call, context)
     return dataclasses.replace(outcome, duration_s=now() - began)
 
@@ -51,11 +57,16 @@ async def _run(tool: RunnableTool, call: ToolCall, context: ToolContext) -> Tool
     try:
         return await tool.run(call, context)
     except ToolArgumentsInvalid as error:
+        logger.warning("tool_args_invalid", extra={"tool": call.name})
         return failure(call, str(error), "invalid_arguments")
     except ToolTimeout as error:
         return failure(call, f"The tool {call.name} took too long: {error}.", "timeout")
     except ToolCrashed as error:
         return failure(call, f"The tool {call.name} crashed: {error}.", "crashed")
+    except ToolBlocked as error:
+        return failure(call, f"The tool {call.name} failed: {error}.", "blocked")
+    except ToolUnreachable as error:
+        return failure(call, f"The tool {call.name} failed: {error}.", "unreachable")
     except ToolError as error:
         return failure(call, f"The tool {call.name} failed: {error}.")
     except Exception:  # the tool-call boundary: a fault of ours must not end the call

@@ -25,6 +25,7 @@ class Client:
         self._tool = tool
         self._arguments = ArgumentsSchema(tool.name, tool.parameters)
         self.options = tool
+        self.repeatable = tool.idempotent
         self.schema = ToolSchema(
             name=tool.name, description=tool.description or tool.name.replace("_", " "), parameters=tool.parameters
         )

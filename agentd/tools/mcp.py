@@ -21,7 +21,7 @@ from agentd.aio import cancel_and_wait
 from agentd.config.tools import McpTool
 from agentd.errors import ToolError
 from agentd.providers.fields import Secret, SecretMissing
-from agentd.tools.addresses import AddressPolicy, checked_url
+from agentd.tools.addresses import AddressPolicy, Resolve, checked_url
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -59,9 +59,12 @@ class RemoteTool:
 class McpServer:
     """One server of one agent."""
 
-    def __init__(self, tool: McpTool, policy: AddressPolicy) -> None:
-        """Raises ToolError for secrets that are missing and addresses that are refused."""
+    def __init__(self, tool: McpTool, policy: AddressPolicy, resolve: Resolve | None = None) -> None:
+        """Raises ToolError for secrets that are missing and addresses that are refused. `resolve`: instead of the
+        system's resolver."""
         self._tool = tool
+        self._policy = policy
+        self._resolve = resolve
         self._headers = _revealed(tool, "headers", tool.headers)
         self._environment = _revealed(tool, "env", tool.env)
         if tool.url is not None:
@@ -73,6 +76,7 @@ class McpServer:
         self.problem = "it has not answered yet"
         """Why there is no connection; of the past while there is one."""
         self._attempts = 0  # since the last connection
+        self._was_connected = False
         self.tools: Mapping[str, RemoteTool] = {}
         """As described last; empty before the first connection."""
 
@@ -154,6 +158,9 @@ class McpServer:
             self._client = client
             self._connected.set()
             self._attempts = 0
+            if self._was_connected:
+                log.warning("mcp_reconnect", extra={"server": self._tool.name})
+            self._was_connected = True
             log.info("mcp_server_connected", extra={"server": self._tool.name, "tools": len(self.tools)})
             while not self._broken.is_set():
                 with suppress(TimeoutError):
@@ -180,7 +187,14 @@ class McpServer:
             return stdio_client(parameters, errlog=nowhere)
         import httpx2
 
-        client = httpx2.AsyncClient(headers=self._headers, timeout=httpx2.Timeout(30.0, read=300.0), trust_env=False)
+        from agentd.tools.mcp_network import checked_transport
+
+        client = httpx2.AsyncClient(
+            headers=self._headers,
+            timeout=httpx2.Timeout(30.0, read=300.0),
+            transport=checked_transport(self._policy, self._resolve),
+            trust_env=False,
+        )
         return streamable_http_client(self._tool.url, http_client=await stack.enter_async_context(client))
 
 

@@ -95,6 +95,7 @@ class RemoteMcpTool:
         self._arguments = ArgumentsSchema(called, tool.parameters)
         self.schema = ToolSchema(name=called, description=tool.description, parameters=tool.parameters)
         self.options = wanted
+        self.repeatable = tool.repeatable or wanted.idempotent
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         """Raises ToolError."""
@@ -116,7 +117,7 @@ class RemoteMcpTool:
             return await self._server.call(self._tool.name, arguments)
         except ServerLost as error:
             log.warning("mcp_call_lost", extra={"tool": self.schema.name, "after_s": round(now() - began, 3)})
-            if not self._tool.repeatable:
+            if not self.repeatable:
                 raise ToolError("the connection with it was lost; it may have been done or not") from error
         return await self._server.call(self._tool.name, arguments)
 

@@ -48,6 +48,7 @@ class Python:
         self._secrets = _revealed(tool)
         self._arguments = ArgumentsSchema(name, found.parameters)
         self.options = tool
+        self.repeatable = tool.idempotent
         self.schema = ToolSchema(
             name=name,
             description=tool.description or found.description or name.replace("_", " "),

@@ -11,17 +11,31 @@ from typing import Any, Literal
 import jmespath
 
 from agentd.config.tools import WebhookTool
+from agentd.config.values import parse_duration
 from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall, ToolResult
 from agentd.tools.front_end import LARGEST_PAYLOAD_BYTES
 from agentd.tools.http import Answer
-from agentd.tools.spec import Action, CallFrontEnd, EndCall, Say, SendData, SetVariables, ToolOutcome, Transfer
+from agentd.tools.spec import (
+    Action,
+    CallFrontEnd,
+    EndCall,
+    Pending,
+    Progress,
+    Say,
+    SendData,
+    SetVariables,
+    ToolOutcome,
+    Transfer,
+)
 from agentd.tools.text import for_model, for_speech
 
 logger = logging.getLogger(__name__)
 
 OnError = Literal["message", "hide", "passthrough"]
 FAILED = "The tool failed."
+DAMAGED = "[Some characters of this answer could not be read.]"
+STATUS_CHARACTERS = 500
 _RESERVED = "agentd"
 _MAX_ACTIONS = 16
 
@@ -52,11 +66,33 @@ class Reading:
 def outcome(call: ToolCall, answer: Answer, reading: Reading) -> ToolOutcome:
     """Any 2xx is success and its body the result; all else is an error."""
     if answer.truncated:
-        logger.warning("a webhook's answer was too large", extra={"tool": call.name, "status": answer.status})
-        return failure(call, "The tool's answer was too large to read." if reading.on_error != "hide" else FAILED)
+        logger.warning("tool_body_cap", extra={"tool": call.name, "status": answer.status})
+        text = "The tool's answer was too large to read." if reading.on_error != "hide" else FAILED
+        return failure(call, text, "too_large")
     if not 200 <= answer.status < 300:
-        logger.warning("a webhook answered with an error", extra={"tool": call.name, "status": answer.status})
-        return failure(call, _error_text(answer, reading.on_error))
+        logger.warning("tool_http", extra={"tool": call.name, "status": answer.status})
+        return failure(call, _error_text(answer, reading.on_error), "http")
+    done = _done(call, answer, reading)
+    if answer.damaged:
+        logger.warning("tool_decode", extra={"tool": call.name})
+        return replace(done, result=replace(done.result, content=f"{done.result.content}\n{DAMAGED}"))
+    return done
+
+
+def progress(text: str) -> Progress | None:
+    """What a part of an answer says of how far the tool is; None: nothing that can be told."""
+    value = _json(text)
+    if isinstance(value, str):
+        value = {"status": value}
+    status, say = (value.get("status"), value.get("say")) if isinstance(value, dict) else (None, None)
+    told = Progress(
+        status=for_speech(status, STATUS_CHARACTERS) if isinstance(status, str) else "",
+        say=for_speech(say) if isinstance(say, str) else "",
+    )
+    return told if told.status or told.say else None
+
+
+def _done(call: ToolCall, answer: Answer, reading: Reading) -> ToolOutcome:
     text = answer.text.strip()
     value = _json(text) if answer.is_json else text
     if reading.envelope == "vapi" and (entry := _vapi_entry(value, call)) is not None:
@@ -80,7 +116,21 @@ def _success(call: ToolCall, value: Any, text: str, reading: Reading) -> ToolOut
     content, assigned = _looked_at(call, value, text, reading)
     actions = (*([SetVariables(values=assigned)] if assigned else []), *_actions(directives, call.name))
     result = ToolResult(call_id=call.id, name=call.name, content=for_model(content))
-    return ToolOutcome(result=result, actions=actions, reply=directives.get("reply") != "none")
+    return ToolOutcome(
+        result=result, actions=actions, reply=directives.get("reply") != "none", pending=_pending(directives)
+    )
+
+
+def _pending(directives: Mapping[str, Any]) -> Pending | None:
+    """That the result comes later."""
+    told = directives.get("pending", False)
+    if told is False or told is None:
+        return None
+    timeout = told.get("timeout") if isinstance(told, dict) else None
+    if isinstance(timeout, str):
+        timeout = parse_duration(timeout)
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0
+    return Pending(timeout_s=float(timeout) if is_number and timeout is not None else None)
 
 
 def _looked_at(call: ToolCall, value: Any, text: str, reading: Reading) -> tuple[str, dict[str, Any]]:
@@ -143,8 +193,9 @@ def _json(text: str) -> Any:
 def _actions(directives: Mapping[str, Any], tool: str) -> Iterator[Action]:
     if said := _say(directives.get("say")):
         yield said
-    if "pending" in directives:
-        _ignored(tool, "pending")
+    pending = directives.get("pending")
+    if isinstance(pending, dict) and (said := _say(pending.get("say"))):
+        yield said
     actions = directives.get("actions", [])
     if not isinstance(actions, list):
         _ignored(tool, "actions that are no list")

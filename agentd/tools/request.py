@@ -15,11 +15,13 @@ from urllib.parse import urlencode
 from agentd.config.tools import WebhookTool
 from agentd.config.url_template import filled, places
 from agentd.errors import ToolArgumentsInvalid, ToolError
-from agentd.providers.llm import ToolCall
+from agentd.providers.chat import ChatContext
+from agentd.providers.llm import ChatItem, ToolCall, ToolResult
 from agentd.tools import signing
 from agentd.tools.spec import ToolContext
 
 REQUEST_BYTES = 256 * 1024
+TRANSCRIPT_BYTES = 128 * 1024  # of `context`; the oldest items are left out
 URL_CHARACTERS = 8 * 1024  # what the servers of the field take as a request's first line
 
 
@@ -47,7 +49,7 @@ def request_for(tool: WebhookTool, call: ToolCall, arguments: Mapping[str, Any],
         raise ToolError(f"the address would be longer than {URL_CHARACTERS >> 10} KiB; call it with less")
     trace = hashlib.sha256(context.session_id.encode()).hexdigest()[:32]  # one trace a session
     return Request(
-        id=signing.new_id("tc_", at_s),
+        id=context.key or signing.new_id("tc_", at_s),
         method=tool.method,
         url=url,
         body=body,
@@ -91,11 +93,13 @@ def _body(
     elif tool.envelope == "vapi":
         content = _vapi(tool, call, arguments, context, at_s)
     else:
-        content = _tool_call(call, arguments, context, at_s)
+        content = _tool_call(tool, call, arguments, context, at_s)
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "replace")
 
 
-def _tool_call(call: ToolCall, arguments: Mapping[str, Any], context: ToolContext, at_s: float) -> dict[str, Any]:
+def _tool_call(
+    tool: WebhookTool, call: ToolCall, arguments: Mapping[str, Any], context: ToolContext, at_s: float
+) -> dict[str, Any]:
     """Our own contract's envelope."""
     participant = {**asdict(context.caller), "attributes": dict(context.caller.attributes)}
     if not context.caller.other_voice:
@@ -115,9 +119,28 @@ def _tool_call(call: ToolCall, arguments: Mapping[str, Any], context: ToolContex
         "arguments": arguments,
         "agent": {"name": context.agent, "revision": context.revision},
         "session": session,
+        **({} if tool.context == "none" else {"transcript": _transcript(tool.context, call, context)}),
+        **({} if context.callback is None else {"callback": asdict(context.callback)}),
     }
     timestamp = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"type": "tool.call", "timestamp": timestamp, "data": data}
+
+
+def _transcript(wanted: str, call: ToolCall, context: ToolContext) -> list[dict[str, Any]]:
+    """The conversation's newest items without this call, oldest first."""
+    history = context.history() if context.history is not None else ChatContext()
+    before = ChatContext(tuple(entry for entry in history.entries if _call_id(entry.item) != call.id))
+    if wanted != "all":
+        before = before.truncate(int(wanted.removeprefix("last:")))
+    items: list[dict[str, Any]] = before.newest(TRANSCRIPT_BYTES).to_dict()["items"]
+    return items
+
+
+def _call_id(item: ChatItem) -> str | None:
+    match item:
+        case ToolCall(id=name) | ToolResult(call_id=name):
+            return name
+    return None
 
 
 def _vapi(

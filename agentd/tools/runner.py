@@ -24,7 +24,8 @@ from agentd.tools.mcp_tools import McpTools
 from agentd.tools.memory import Memory
 from agentd.tools.python import Python, python_tools
 from agentd.tools.python_hook import run_hook
-from agentd.tools.spec import Event, HookOutcome, RunnableTool, ToolContext, ToolOutcome
+from agentd.tools.replies import failure
+from agentd.tools.spec import Event, HookOutcome, LateAnswer, RunnableTool, ToolContext, ToolOutcome
 from agentd.tools.webhook import Webhook
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,16 @@ class Tools:
         if tool is None:
             raise ToolError(f"there is no tool {call.name}")
         return ArgumentsSchema(call.name, tool.schema.parameters).parse(call.arguments)
+
+    def repeatable(self, name: str) -> bool:
+        tool = self._tools.get(name)
+        return tool is not None and tool.repeatable
+
+    def read(self, call: ToolCall, answer: LateAnswer) -> ToolOutcome:
+        tool = self._tools.get(call.name)
+        if not isinstance(tool, Webhook):
+            return failure(call, f"The tool {call.name} is there no more, and its answer cannot be read.")
+        return tool.read(call, answer)
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         tools = self._tools

@@ -6,12 +6,12 @@ import base64
 import binascii
 import hashlib
 import hmac
-import secrets
 from collections.abc import Mapping
+
+from agentd.ids import new_id as new_id
 
 PREFIX = "whsec_"
 _KEY_BYTES = range(24, 65)
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class SecretMalformed(ValueError):
@@ -66,9 +66,3 @@ def verify(
     given = headers["webhook-signature"].split()
     if not any(hmac.compare_digest(one.encode(), other.encode()) for one in expected for other in given):
         raise SignatureInvalid("no signature fits: another secret, or other bytes than were signed")
-
-
-def new_id(prefix: str, at_s: float) -> str:
-    """`prefix` and a ULID: sortable by time, unique by 80 random bits."""
-    number = (int(at_s * 1000) & (2**48 - 1)) << 80 | secrets.randbits(80)
-    return prefix + "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))

@@ -31,10 +31,37 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a tool has come. `status`: a few words for who follows the call; `say`: spoken if nothing else is."""
+
+    status: str = ""
+    say: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackOffer:
+    """Where a tool may bring its result later: once, with this bearer token, until then (RFC 3339, UTC)."""
+
+    url: str
+    token: str = field(repr=False)
+    expires_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateAnswer:
+    """A result that was brought later, as it came."""
+
+    content_type: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
     """The call in which a tool or a hook runs. `say` queues speech at once, before the tool has ended, and `act` asks
     for something else; `history`: the conversation as it is. `update` takes a long tool's progress, and `hold` keeps
-    the caller from interrupting until the tool has answered; None where there is no reply that waits."""
+    the caller from interrupting until the tool has answered; None where there is no reply that waits. `progress` takes
+    the same with what is said of it apart; `key` names this call of a tool and no other, the same when it is made
+    again after a fault."""
 
     session_id: str
     agent: str
@@ -52,6 +79,9 @@ class ToolContext:
     hold: Callable[[], None] | None = None
     front_end: FrontEnd | None = None
     secrets: Secrets = field(default_factory=Secrets)
+    key: str = ""
+    progress: Callable[[Progress], None] | None = None
+    callback: CallbackOffer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,14 +167,27 @@ Action = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """The result comes later, by callback. `timeout_s`: within so long, if the tool says."""
+
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOutcome:
-    """`result` goes to the model. `reply` False: the model is not asked for words about it."""
+    """`result` goes to the model. `reply` False: the model is not asked for words about it. `pending`: there is no
+    result yet. `rule` and `value`: why the call was not made, and the setting behind that."""
 
     result: ToolResult
     actions: tuple[Action, ...] = ()
     reply: bool = True
     duration_s: float = 0.0
-    outcome: str = "ok"  # ok, error, timeout, crashed, invalid_arguments, unknown_tool: a label of metrics
+    outcome: str = "ok"
+    """ok, error, http, timeout, unreachable, crashed, invalid_arguments, unknown_tool, blocked, too_large, cancelled,
+    unknown; not made: duplicate, rate_limited, loop. A label of metrics."""
+    pending: Pending | None = None
+    rule: str = ""
+    value: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +209,11 @@ class RunnableTool(Protocol):
     @property
     def options(self) -> ToolOptions: ...
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether making a call twice does no harm."""
+        ...
+
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         """Raises ToolError."""
         ...
@@ -183,6 +231,14 @@ class ToolRunner(Protocol):
 
     def arguments(self, call: ToolCall) -> Mapping[str, Any]:
         """With which the tool would be run: checked, and made to fit. Raises ToolError with what to tell the model."""
+        ...
+
+    def repeatable(self, name: str) -> bool:
+        """Whether making a call of this tool twice does no harm."""
+        ...
+
+    def read(self, call: ToolCall, answer: LateAnswer) -> ToolOutcome:
+        """What a result that was brought later means."""
         ...
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:

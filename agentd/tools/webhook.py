@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 
 from agentd.aio import now
 from agentd.config.tools import WebhookTool
-from agentd.errors import ToolError, ToolTimeout
+from agentd.errors import ToolBlocked, ToolError, ToolTimeout, ToolUnreachable
 from agentd.providers.llm import ToolCall, ToolSchema
 from agentd.tools import replies
 from agentd.tools.addresses import checked_url
@@ -17,7 +18,7 @@ from agentd.tools.headers import contract_headers, own_headers, retry_after_s, s
 from agentd.tools.http import Answer, AnswerLost, NotSent, WebhookClient
 from agentd.tools.replies import Reading
 from agentd.tools.request import Request, request_for
-from agentd.tools.spec import ToolContext, ToolOutcome
+from agentd.tools.spec import LateAnswer, ToolContext, ToolOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Webhook:
         self._breaker = client.breaker(url.authority)
         self._arguments = ArgumentsSchema(tool.name, tool.parameters)
         self._reading = Reading.of(tool)
-        self._repeatable = tool.idempotent or tool.method in IDEMPOTENT_METHODS
+        self.repeatable = tool.idempotent or tool.method in IDEMPOTENT_METHODS
         self._keys = signing_keys(tool.name, tool.secret)
         self._headers = own_headers(tool.name, tool.headers)
         self.schema = ToolSchema(name=tool.name, description=tool.description, parameters=tool.parameters)
@@ -51,19 +52,27 @@ class Webhook:
         request = request_for(self._tool, call, arguments, context)
         try:
             async with asyncio.timeout(self._tool.timeout):
-                answer = await self._answer(request)
+                answer = await self._answer(request, lambda text: _tell(context, text))
         except TimeoutError as error:
             self._breaker.failed(now())
+            logger.warning("tool_http", extra={"tool": call.name, "error": "timeout"})
             raise ToolTimeout(f"no answer within {self._tool.timeout:g} s") from error
-        except (NotSent, AnswerLost) as error:
-            logger.warning("a webhook could not be reached", extra={"tool": call.name, "error": str(error)})
-            raise ToolError("it cannot be reached") from error
-        except ToolError as error:
-            logger.warning("a webhook failed", extra={"tool": call.name, "error": str(error)})
-            raise ToolError("it cannot be reached") from error
+        except ToolBlocked as error:
+            logger.warning("ssrf_blocked", extra={"tool": call.name, "error": str(error)})
+            raise ToolBlocked("it cannot be reached") from error
+        except (NotSent, AnswerLost, ToolError) as error:
+            logger.warning("tool_http", extra={"tool": call.name, "error": str(error)})
+            raise ToolUnreachable("it cannot be reached") from error
         return replies.outcome(call, answer, self._reading)
 
-    async def _answer(self, request: Request) -> Answer:
+    def read(self, call: ToolCall, late: LateAnswer) -> ToolOutcome:
+        """What an answer means that was brought later."""
+        kind = late.content_type.lower()
+        failed = kind == "application/problem+json"
+        answer = Answer(status=500 if failed else 200, content_type=kind, text=late.text)
+        return replies.outcome(call, answer, self._reading)
+
+    async def _answer(self, request: Request, progress: Callable[[str], None]) -> Answer:
         """The answer of the last attempt. Raises NotSent, AnswerLost, ToolError."""
         if not self._breaker.permits(now()):
             raise ToolError("the host has failed again and again; it is given a rest")
@@ -71,10 +80,10 @@ class Webhook:
         attempt = 0
         while True:
             attempt += 1
-            result = await self._attempt(request, attempt, deadline_s - now())
+            result = await self._attempt(request, attempt, deadline_s - now(), progress)
             if isinstance(result, Answer) and result.status not in _RETRIED_STATUS:
                 return result
-            delay_s = retry_delay(result, attempt, idempotent=self._repeatable)
+            delay_s = retry_delay(result, attempt, idempotent=self.repeatable)
             if delay_s is None or now() + delay_s >= deadline_s:
                 break
             await asyncio.sleep(delay_s)
@@ -82,12 +91,14 @@ class Webhook:
             return result
         raise result
 
-    async def _attempt(self, request: Request, attempt: int, remaining_s: float) -> Answer | NotSent | AnswerLost:
+    async def _attempt(
+        self, request: Request, attempt: int, remaining_s: float, progress: Callable[[str], None]
+    ) -> Answer | NotSent | AnswerLost:
         """Raises ToolError."""
         result: Answer | NotSent | AnswerLost
         try:
             headers = self._signed(request, attempt, remaining_s)
-            result = await self._client.send(request.method, request.url, request.body, headers)
+            result = await self._client.send(request.method, request.url, request.body, headers, progress)
         except (NotSent, AnswerLost) as error:
             result = error
         if isinstance(result, Answer) and result.status not in _DOWN_STATUS:
@@ -106,6 +117,12 @@ class Webhook:
             timeout_s=remaining_s,
             traceparent=request.traceparent,
         )
+
+
+def _tell(context: ToolContext, text: str) -> None:
+    """How far the tool says that it is."""
+    if context.progress is not None and (progress := replies.progress(text)) is not None:
+        context.progress(progress)
 
 
 def retry_delay(failure: Answer | NotSent | AnswerLost, attempt: int, *, idempotent: bool) -> float | None:

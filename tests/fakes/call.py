@@ -28,11 +28,12 @@ from agentd.providers.tts import TTS, TTSSettings
 from agentd.providers.turn_detector import TurnDetector
 from agentd.providers.vad import VAD, VADSettings
 from agentd.session.journal import Journal
+from agentd.session.rates import Rates
 from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.session import Session
 from agentd.session.setup import Audit, Candidate, Providers, SessionSetup, unaudited
-from agentd.tools.spec import Event, HookOutcome, RunnableTool, ToolContext, ToolOutcome
+from agentd.tools.spec import Event, HookOutcome, LateAnswer, RunnableTool, ToolContext, ToolOutcome
 from tests.fakes.providers import FakeLLM, FakeSTT, FakeTTS, FakeVAD, says
 from tests.fakes.room import FakeRoom
 
@@ -64,6 +65,7 @@ class FakeTools:
     ran: list[ToolCall] = field(default_factory=list)
     adopted: Mapping[str, Callable[[ToolCall, ToolContext], Any]] = field(default_factory=dict)
     """Functions of tools that sessions add, by their ref."""
+    keys: list[str] = field(default_factory=list)
     hooks: Mapping[str, Callable[[Event, ToolContext], Any]] = field(default_factory=dict)
     """Functions of hooks by their ref: `async (Event, ToolContext) -> HookOutcome | TurnChange | None`."""
 
@@ -78,8 +80,15 @@ class FakeTools:
         value: Mapping[str, Any] = json.loads(call.arguments)
         return value
 
+    def repeatable(self, name: str) -> bool:
+        return self.options(name).idempotent
+
+    def read(self, call: ToolCall, answer: LateAnswer) -> ToolOutcome:
+        return ToolOutcome(result=ToolResult(call_id=call.id, name=call.name, content=answer.text))
+
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutcome:
         self.ran.append(call)
+        self.keys.append(context.key)
         answer = await self.run_tool[call.name](call, context)
         if isinstance(answer, ToolOutcome):
             return answer
@@ -184,6 +193,8 @@ async def calling(
     restored: Restored | None = None,
     requested: Mapping[str, Any] | None = None,
     incarnation: int = 1,
+    rates: Rates | None = None,
+    callback_url: str = "",
     outbound: bool = True,
     link: bool = True,
     languages: Mapping[str, Providers] | None = None,
@@ -235,6 +246,8 @@ async def calling(
             restored=restored,
             requested=requested,
             incarnation=incarnation,
+            rates=rates or Rates(),
+            callback_url=callback_url,
         )
         session = Session(setup)
         task = asyncio.create_task(session.run())

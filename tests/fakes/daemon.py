@@ -11,6 +11,7 @@ from agentd.config.definition import AgentDefinition
 from agentd.runtime.event_ring import EventRing
 from agentd.runtime.status import (
     AgentStatus,
+    BetweenWorkers,
     Readiness,
     ReloadOutcome,
     SessionStatus,
@@ -18,7 +19,9 @@ from agentd.runtime.status import (
     SpeechStatus,
     WorkerStatus,
 )
+from agentd.session.callbacks import Delivery
 from agentd.tools.acts import Act, GenerateReply, SayText
+from agentd.tools.spec import LateAnswer
 
 
 def agent(name: str = "front-desk", **changes: Any) -> AgentStatus:
@@ -80,6 +83,8 @@ class FakeDaemon:
         self.controlled: list[tuple[str, Act]] = []
         self.speech_list: list[SpeechStatus] = []
         self.ring = EventRing()
+        self.delivery: Delivery | BetweenWorkers = "taken"
+        self.delivered: list[tuple[str, str, str, LateAnswer]] = []
 
     def agents(self) -> tuple[AgentStatus, ...]:
         return self.agent_list
@@ -116,6 +121,14 @@ class FakeDaemon:
             return None
         self.speech_list.append(SpeechStatus(id=f"speech-{len(self.speech_list) + 1}", session=session_id))
         return self.speech_list[-1]
+
+    async def deliver(self, session_id: str, key: str, token: str, answer: LateAnswer) -> Delivery:
+        if session_id not in {status.id for status in self.session_list}:
+            raise KeyError(session_id)
+        self.delivered.append((session_id, key, token, answer))
+        if isinstance(self.delivery, BetweenWorkers):
+            raise self.delivery
+        return self.delivery
 
     def events(self) -> EventRing:
         return self.ring

@@ -18,9 +18,11 @@ from agentd.registry import Component, Plugin, Registry
 from agentd.runtime.messages import StartJob
 from agentd.runtime.prepared import PreparedAgents
 from agentd.runtime.status import Measure
+from agentd.session.callbacks import Delivery
 from agentd.session.happenings import Happenings
 from agentd.session.setup import SessionSetup
 from agentd.tools.acts import Act, CancelSpeech, EndSession, GenerateReply, InterruptSpeech, SayText
+from agentd.tools.spec import LateAnswer
 from agentd.transport.protocol import Accept, Assignment, Decline, Job, JobOffer, LoadReport, agent_identity
 
 
@@ -149,6 +151,10 @@ class FakeSession:
         self.setup = setup
         self._happenings = Happenings(setup.id, setup.definition.name)
         self._reason: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def deliver(self, key: str, token: str, answer: LateAnswer) -> Delivery | None:
+        self.record("delivered", key=key, text=answer.text)
+        return "taken" if token == "right" else "refused"
 
     async def run(self) -> str:
         FakeSession.running[self.setup.id] = self

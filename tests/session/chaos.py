@@ -14,7 +14,8 @@ from agentd.providers.llm import ChatItem, ChatRequest, LLMDelta, Message, TextD
 from agentd.providers.stt import Transcript
 from agentd.providers.tts import SpeechChunk
 from agentd.session.history import ToolRound
-from agentd.session.restore import LOST_CALL, restore
+from agentd.session.late_calls import LOST_CALL
+from agentd.session.restore import restore
 from agentd.tools.spec import ToolContext, ToolOutcome
 from tests.fakes.call import Call
 from tests.fakes.providers import CHARS_PER_S, FakeStreamingSTT, FakeSTT, FakeSTTStream

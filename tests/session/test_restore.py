@@ -92,7 +92,9 @@ def test_a_tool_that_was_running_is_not_forgotten() -> None:
     last = restored.items[-1]
     assert isinstance(last, ToolResult)
     assert last.call_id == "a"
-    assert "unknown" in last.content
+    assert "still running" in last.content
+    (call,) = restored.calls
+    assert (call.id, call.reply, call.outcome) == ("a", 1, None)
 
 
 def test_variables_and_the_end_are_restored() -> None:

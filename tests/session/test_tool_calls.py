@@ -66,7 +66,7 @@ async def test_progress_is_spoken_in_the_silence_and_is_an_event() -> None:
         await call.say("Look it up.")
         await call.room.silent(8)
         assert call.agent_texts == ["Half of it is found. Found it."]
-        assert [each["text"] for each in call.of("tool.progress")] == [
+        assert [each["status"] for each in call.of("tool.progress")] == [
             "Half of it is found.",
             "And this comes while that is spoken.",
         ]

@@ -4,16 +4,22 @@ libraries, refuse a wrong secret, and serve the shop's whole conversation."""
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
+import standardwebhooks
 
+from tests.fakes.webhook_server import respond, webhook_server
 from tests.system.test_mcp import listens
 from tests.tools.test_mcp import free_port, until
 
@@ -53,8 +59,8 @@ def go_server() -> list[str]:
 
 
 @contextmanager
-def running(command: list[str], port: int) -> Iterator[None]:
-    environment = {**os.environ, "PORT": str(port), "SHOP_WHSEC": SECRET}
+def running(command: list[str], port: int, **more: str) -> Iterator[None]:
+    environment = {**os.environ, "PORT": str(port), "SHOP_WHSEC": SECRET, **more}
     cwd = Path(command[-1]).parent
     with subprocess.Popen(command, env=environment, cwd=cwd, stdout=subprocess.DEVNULL) as process:
         try:
@@ -69,6 +75,30 @@ def agentd(*words: str, secret: str = SECRET, stdin: str = "") -> subprocess.Com
     return subprocess.run(
         command, env=environment, input=stdin, text=True, capture_output=True, timeout=120, check=False
     )
+
+
+async def test_the_python_server_brings_a_refund_later_with_its_token() -> None:
+    port, hook = free_port(), standardwebhooks.Webhook(SECRET)
+    data = {"tool": "refund_order", "arguments": {"order": 17}}
+
+    async def ask(http: aiohttp.ClientSession, data: dict[str, Any]) -> tuple[int, Any]:
+        body, at = json.dumps({"type": "tool.call", "data": data}), datetime.now(UTC)
+        headers = {"webhook-id": "tc_1", "webhook-timestamp": str(int(at.timestamp()))}
+        headers["webhook-signature"] = hook.sign("tc_1", at, body)
+        async with http.post(f"http://127.0.0.1:{port}/tools", data=body, headers=headers) as answer:
+            return answer.status, await answer.json()
+
+    with running(python_server(), port, BANK_S="0.1"):
+        await until(lambda: listens(port), 60)
+        async with webhook_server() as daemon, aiohttp.ClientSession() as http:
+            daemon.then(respond(status=503), respond(status=204, text=""))
+            assert await ask(http, data) == (200, {"text": "A refund takes a day. You will get an e-mail."})
+            status, pending = await ask(http, {**data, "callback": {"url": daemon.url, "token": "t0k"}})
+            assert (status, pending["agentd"]["pending"]["timeout"]) == (202, "5m")
+            await until(lambda: len(daemon.received) == 2, 20)
+    for brought in daemon.received:
+        assert brought.headers["authorization"] == "Bearer t0k"
+        assert brought.json == {"text": "The refund of order 17 is on its way."}
 
 
 @pytest.mark.parametrize("server", [python_server, typescript_server, go_server])

@@ -25,6 +25,7 @@ from agentd.tools.spec import (
     EndCall,
     Event,
     HookOutcome,
+    Pending,
     Say,
     SetVariables,
     ToolContext,
@@ -108,7 +109,14 @@ async def test_the_receivers_example_verifies_a_real_request(context: ToolContex
 
 
 def test_the_example_answer_does_what_the_page_says() -> None:
-    (block,) = blocks("docs/webhooks.md", "json")
+    block, pending = blocks("docs/webhooks.md", "json")
+    later = replies.outcome(
+        ToolCall(id="1", name="book", arguments="{}"),
+        Answer(status=202, content_type="application/json", text=pending),
+        replies.Reading(),
+    )
+    assert later.pending == Pending(timeout_s=300.0)
+    assert later.actions == (Say(text="I will tell you when they call back."),)
     answer = Answer(status=200, content_type="application/json", text=block)
     outcome = replies.outcome(ToolCall(id="1", name="book", arguments="{}"), answer, replies.Reading())
     assert json.loads(outcome.result.content) == {"booked": True}

@@ -252,3 +252,21 @@ async def over_http(tmp_path: Path, port: int) -> AsyncIterator[asyncio.subproce
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+async def test_a_name_that_leads_inside_is_refused_when_it_is_connected_to(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcp, "OPEN_S", 1.0)
+    asked: list[str] = []
+
+    async def rebinding(host: str, port: int, family: int) -> list[str]:
+        asked.append(host)
+        return ["169.254.169.254"]
+
+    tool = wanted(tmp_path, url="https://mcp.example.com/mcp")
+    source = McpTools(tool, McpServer(tool, AddressPolicy(()), rebinding))
+    with pytest.raises(ToolError, match="no MCP server"):
+        await source.open()
+    assert asked[0] == "mcp.example.com"
+    assert "ssrf_blocked" in [record.getMessage() for record in caplog.records]

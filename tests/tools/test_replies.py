@@ -92,8 +92,8 @@ def test_directives_that_are_not_known_are_left_out(directives: Any) -> None:
 
 
 def test_what_is_left_out_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    directed({"actions": [{"type": "transfer"}], "pending": {}})
-    assert [record.__dict__["action"] for record in caplog.records] == ["pending", "transfer"]
+    directed({"actions": [{"type": "transfer"}, {"type": "fly"}]})
+    assert [record.__dict__["action"] for record in caplog.records] == ["transfer", "fly"]
 
 
 PROBLEM = '{"title": "Full", "detail": "No free slot on Friday.", "secret": "x"}'
@@ -116,7 +116,7 @@ def test_errors_are_told_as_the_tool_wants(on_error: replies.OnError, content_ty
     outcome = replies.outcome(
         CALL, Answer(status=500, content_type=content_type, text=text), Reading(on_error=on_error)
     )
-    assert (outcome.result.content, outcome.result.is_error, outcome.outcome) == (told, True, "error")
+    assert (outcome.result.content, outcome.result.is_error, outcome.outcome) == (told, True, "http")
 
 
 def test_an_error_cannot_direct_the_call() -> None:

@@ -17,12 +17,13 @@ import pytest
 import standardwebhooks
 
 from agentd.config.tools import WebhookTool
-from agentd.errors import ToolArgumentsInvalid, ToolError, ToolTimeout
+from agentd.errors import ToolArgumentsInvalid, ToolBlocked, ToolError, ToolTimeout
 from agentd.providers.fields import Duration, Secret
 from agentd.providers.llm import ToolCall
 from agentd.tools import http, webhook
 from agentd.tools.breaker import Breaker
 from agentd.tools.http import Answer, AnswerLost, NotSent, WebhookClient
+from agentd.tools.replies import DAMAGED
 from agentd.tools.spec import Say, SetVariables, ToolContext, ToolOutcome
 from agentd.tools.webhook import Webhook, retry_delay
 from tests.fakes.webhook_server import WebhookServer, drip, gzip_bomb, hang, reset, respond, webhook_server
@@ -168,9 +169,12 @@ async def test_a_redirect_is_an_error_and_not_followed(
     server: WebhookServer, client: WebhookClient, context: ToolContext
 ) -> None:
     server.then(respond(text="moved", status=302, headers={"location": "http://169.254.169.254/latest/meta-data"}))
+    with pytest.raises(ToolBlocked, match="cannot be reached"):
+        await run(server, client, context, idempotent=True)
+    server.then(respond(text="moved", status=302, headers={"location": "https://example.com/"}))
     outcome = await run(server, client, context, idempotent=True)
-    assert (outcome.outcome, outcome.result.content) == ("error", "The tool failed.")
-    assert len(server.received) == 1
+    assert (outcome.outcome, outcome.result.content) == ("http", "The tool failed.")
+    assert len(server.received) == 2
 
 
 async def test_a_problem_is_told_by_its_detail(
@@ -198,7 +202,7 @@ async def test_an_answer_just_within_the_limit_is_read_and_cut_for_the_model(
 ) -> None:
     server.then(respond(text="z" * 256 * 1024), respond(text="z" * (256 * 1024 + 1)))
     assert (await run(server, client, context)).outcome == "ok"
-    assert (await run(server, client, context)).outcome == "error"
+    assert (await run(server, client, context)).outcome == "too_large"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
@@ -226,7 +230,7 @@ async def test_bytes_that_are_no_text_become_marks(
     server: WebhookServer, client: WebhookClient, context: ToolContext
 ) -> None:
     server.then(respond(body=b"caf\xe9\x00!", content_type="text/plain"))
-    assert (await run(server, client, context)).result.content == "caf\ufffd\ufffd!"
+    assert (await run(server, client, context)).result.content == f"caf\ufffd\ufffd!\n{DAMAGED}"
 
 
 async def test_a_lost_answer_is_not_repeated_unless_the_tool_says_so(

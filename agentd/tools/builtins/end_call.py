@@ -22,7 +22,9 @@ _PARAMETERS = {
 
 def end_call(tool: EndCallTool, definition: AgentDefinition) -> Builtin:
     """Ends the call, after what is to be said."""
-    return Builtin(tool, name=tool.name, description=_DESCRIPTION, parameters=_PARAMETERS, answer=_answer)
+    return Builtin(
+        tool, name=tool.name, description=_DESCRIPTION, parameters=_PARAMETERS, answer=_answer, repeatable=True
+    )
 
 
 async def _answer(arguments: Mapping[str, Any], context: ToolContext) -> Answer:

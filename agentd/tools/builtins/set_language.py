@@ -21,7 +21,9 @@ def set_language(tool: SetLanguageTool, definition: AgentDefinition) -> Builtin:
     languages = list(definition.declared_languages)
     tags = {"type": "string", "enum": languages, "description": "The language's BCP 47 tag."}
     parameters = {"properties": {"language": tags}, "required": ["language"]}
-    return Builtin(tool, name=tool.name, description=_DESCRIPTION, parameters=parameters, answer=_answer)
+    return Builtin(
+        tool, name=tool.name, description=_DESCRIPTION, parameters=parameters, answer=_answer, repeatable=True
+    )
 
 
 async def _answer(arguments: Mapping[str, Any], context: ToolContext) -> Answer:

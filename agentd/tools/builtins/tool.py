@@ -33,11 +33,13 @@ class Builtin:
         description: str,
         parameters: Mapping[str, Any],
         answer: Callable[[Mapping[str, Any], ToolContext], Awaitable[Answer]],
+        repeatable: bool = False,
     ) -> None:
         """`description` gives way to the file's; `answer` takes arguments that fit `parameters`, and may raise
-        ToolError."""
+        ToolError. `repeatable`: making a call twice does no harm, whatever the file says."""
         schema = {"type": "object", "additionalProperties": False, **parameters}
         self.options = tool
+        self.repeatable = repeatable or tool.idempotent
         self.schema = ToolSchema(name=name, description=tool.description or description, parameters=schema)
         self._arguments = ArgumentsSchema(name, schema)
         self._answer = answer

@@ -1,11 +1,12 @@
 """The shop's orders as webhook tools, what it is told of its calls, and what it says before one, with aiohttp and the
 official Standard Webhooks library."""
 
+import asyncio
 import json
 import logging
 import os
 
-from aiohttp import web
+from aiohttp import ClientSession, web
 from standardwebhooks import Webhook, WebhookVerificationError
 
 ORDERS = {17: "packed", 18: "sent"}
@@ -37,6 +38,29 @@ def cancel_order(arguments):
     return {"text": f"Order {number} is cancelled."}
 
 
+def refund_order(arguments, callback):
+    """The bank takes its time: the result is brought later, where the daemon offers that (http.public_url)."""
+    if callback is None:
+        return {"text": "A refund takes a day. You will get an e-mail."}
+    task = asyncio.get_running_loop().create_task(ask_the_bank(arguments["order"], callback))
+    UNDER_WAY.add(task)
+    task.add_done_callback(UNDER_WAY.discard)
+    return {"agentd": {"pending": {"say": "I am asking our bank, and will tell you.", "timeout": "5m"}}}
+
+
+async def ask_the_bank(number, callback):
+    await asyncio.sleep(float(os.environ.get("BANK_S", "10")))
+    result = {"text": f"The refund of order {number} is on its way."}
+    headers = {"Authorization": f"Bearer {callback['token']}"}
+    async with ClientSession() as client:
+        for _ in range(10):  # 503: the conversation is moving to another process
+            async with client.post(callback["url"], json=result, headers=headers) as answer:
+                if answer.status != 503:
+                    return
+            await asyncio.sleep(1)
+
+
+UNDER_WAY = set()
 TOOLS = {"find_order": find_order, "cancel_order": cancel_order}
 
 
@@ -49,6 +73,9 @@ async def verified(request):
 
 async def tools(request):
     call = (await verified(request))["data"]
+    if call["tool"] == "refund_order":
+        answer = refund_order(call["arguments"], call.get("callback"))
+        return web.json_response(answer, status=202 if "agentd" in answer else 200)
     return web.json_response(TOOLS[call["tool"]](call["arguments"]))
 
 
