@@ -64,6 +64,8 @@ def problems_of(text: str, folder: Path) -> list[Problem]:
     missing = "".join(f"{key}: {value}\n" for key, value in local.items() if key not in keys)
     (folder / "agents.d").mkdir(exist_ok=True)
     (folder / "agents.d" / "example.yaml").write_text(text + missing)
+    for handoff in yaml.safe_load(text).get("handoffs", []):
+        (folder / "agents.d" / f"{handoff['agent']}.yaml").write_text(missing)
     return list(load(folder / "agents.d", DaemonConfig(), installed(), environment).problems)
 
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from agentd.admin.problems import Refused
+from agentd.config.handoffs import HISTORY_PATTERN, Enter
 from agentd.tools.acts import (
     Act,
     ClearUserTurn,
     CommitUserTurn,
     EndSession,
     GenerateReply,
+    HandOff,
     InterruptSpeech,
     Priority,
     SayText,
+    SetTools,
     TransferCall,
+    UpdateInstructions,
 )
 
 MAX_CHARACTERS = 4_000
+MAX_NAMES = 128
+ENTERS: tuple[Enter, ...] = get_args(Enter)
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
 
@@ -63,6 +70,40 @@ def _transfer(destination: str = "", summary: str = "") -> Act:
     return TransferCall(destination=_text("destination", destination), summary=summary)
 
 
+def _handoff(agent: str = "", **options: Any) -> Act:
+    return HandOff(agent=_text("agent", agent), **options)
+
+
+def _history(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(HISTORY_PATTERN, value):
+        raise Refused(422, f"{name} is full, last: N, summary or none")
+    return value
+
+
+def _enter(name: str, value: Any) -> str:
+    if value not in ENTERS:
+        raise Refused(422, f"{name} is one of {', '.join(ENTERS)}")
+    return str(value)
+
+
+def _object(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise Refused(422, f"{name} is an object")
+    return value
+
+
+def _instructions(append: str = "", replace: str = "") -> Act:
+    if bool(append) is bool(replace):
+        raise Refused(422, 'send {"append": "..."} or {"replace": "..."}')
+    return UpdateInstructions(text=append or replace, edit="append" if append else "replace")
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise Refused(422, f"{name} is a list of names")
+    return tuple(value[:MAX_NAMES])
+
+
 _Fields = Mapping[str, Callable[[str, Any], Any]]
 _VERBS: Mapping[str, tuple[_Fields, Callable[..., Act]]] = {
     "say": ({"text": _text, "priority": _priority, "interruptible": _flag, "add_to_history": _flag}, _say),
@@ -75,5 +116,11 @@ _VERBS: Mapping[str, tuple[_Fields, Callable[..., Act]]] = {
     "clear_user_turn": ({}, ClearUserTurn),
     "transfer": ({"destination": _text, "summary": _text}, _transfer),
     "end": ({"say": _text}, _end),
+    "handoff": (
+        {"agent": _text, "history": _history, "say": _text, "variables": _object, "enter": _enter},
+        _handoff,
+    ),
+    "instructions": ({"append": _text, "replace": _text}, _instructions),
+    "tools": ({"enable": _names, "disable": _names}, SetTools),
 }
 VERBS = tuple(_VERBS)

@@ -19,7 +19,7 @@ from agentd.errors import JournalError
 from agentd.runtime.journals import journal_path, sessions_in
 from agentd.runtime.status import AgentStatus, BetweenWorkers, Daemon, SessionStatus, SpeechStatus
 from agentd.session.journal import read_journal
-from agentd.tools.acts import Act, CancelSpeech
+from agentd.tools.acts import Act, CancelSpeech, HandOff
 
 WAIT_S = 120.0  # then a client that waits gets the state as it is
 
@@ -97,7 +97,10 @@ class Api:
         """One of `VERBS`; what makes a speech answers it, with `?wait=true` once it is done."""
         session_id, verb = request.match_info["id"], request.path.rpartition("/")[2]
         waits = _asks_for(request, "wait")
-        speech = await self._control(session_id, act_of(verb, await json_body(request)))
+        act = act_of(verb, await json_body(request))
+        if isinstance(act, HandOff):
+            _known_agent(self._daemon, act.agent)
+        speech = await self._control(session_id, act)
         if speech is not None and waits:
             speech = await self._daemon.speech(session_id, speech.id, wait_s=WAIT_S)
         told = {} if speech is None else {"speech": speech}
@@ -155,6 +158,13 @@ def _agent(daemon: Daemon, name: str) -> AgentStatus:
         if status.name == name:
             return status
     raise Refused(404, f"there is no agent {name!r}; GET /v1/agents lists them")
+
+
+def _known_agent(daemon: Daemon, name: str) -> None:
+    known = [status.name for status in daemon.agents()]
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        raise Refused(422, f"there is no agent {name!r}; GET /v1/agents lists them", near=near)
 
 
 def _session(daemon: Daemon, session_id: str) -> SessionStatus:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import agentd
-from agentd.admin.acts import MAX_CHARACTERS, PRIORITIES
+from agentd.admin.acts import ENTERS, MAX_CHARACTERS, PRIORITIES
 from agentd.admin.history import FORMATS, MAX_ITEMS, ROLES
+from agentd.config.handoffs import HISTORY_PATTERN
 
 
 def _operation(summary: str, answers: dict[str, str], *, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -32,6 +33,12 @@ _TAKEN = {"202": "Taken", "404": "Unknown", "503": "Between two workers"}
 _SPOKEN = {**_TAKEN, "200": "Done, for a client that waits"}
 _SAY = _object("text", text=_TEXT, priority=_PRIORITY, interruptible=_FLAG, add_to_history=_FLAG)
 _GENERATE = _object(instructions=_TEXT, user_input=_TEXT, priority=_PRIORITY, interruptible=_FLAG)
+_HISTORY = {"type": "string", "pattern": f"^({HISTORY_PATTERN})$", "default": "full"}
+_ENTER = {"type": "string", "enum": list(ENTERS), "default": "auto"}
+_HANDOFF = _object("agent", agent=_TEXT, history=_HISTORY, say=_TEXT, variables={"type": "object"}, enter=_ENTER)
+_INSTRUCTIONS = {"oneOf": [_object("append", append=_TEXT), _object("replace", replace=_TEXT)]}
+_NAMES = {"type": "array", "items": {"type": "string"}}
+_TOOLS = _object(enable=_NAMES, disable=_NAMES)
 _FORMAT = {"type": "string", "enum": list(FORMATS), "default": "agentd"}
 _EDIT = {
     "oneOf": [
@@ -133,6 +140,22 @@ OPENAPI: dict[str, Any] = {
         "/v1/sessions/{id}/end": {
             "parameters": _SESSION_ID,
             "post": _operation("End the call, after `say` if it is given", _TAKEN, body=_object(say=_TEXT)),
+        },
+        "/v1/sessions/{id}/handoff": {
+            "parameters": _SESSION_ID,
+            "post": _operation(
+                "Have another agent go on with the call at the end of this turn",
+                {**_TAKEN, "422": "No such agent"},
+                body=_HANDOFF,
+            ),
+        },
+        "/v1/sessions/{id}/instructions": {
+            "parameters": _SESSION_ID,
+            "post": _operation("Tell the model more, or something else", _TAKEN, body=_INSTRUCTIONS),
+        },
+        "/v1/sessions/{id}/tools": {
+            "parameters": _SESSION_ID,
+            "post": _operation("Keep tools from the model, or let it have them again", _TAKEN, body=_TOOLS),
         },
         "/v1/sessions/{id}/speeches": {
             "parameters": _SESSION_ID,

@@ -9,10 +9,10 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -29,7 +29,10 @@ from agentd.providers.tts import TTS, SpeechChunk
 from agentd.registry import installed
 from agentd.session.journal import Journal
 from agentd.session.session import Session
-from agentd.session.setup import Candidate, Providers, SessionSetup
+from agentd.session.setup import Agents, Candidate, Equipment, SessionSetup
+
+if TYPE_CHECKING:
+    from agentd.runtime.prepared import PreparedAgents
 
 ANSWER_S = 1.5  # the agent has listened for this long: it has nothing more to say
 
@@ -56,10 +59,10 @@ def console(
     """Talk to agent NAME in the terminal: by microphone where there is one, by a WAV file, or by text."""
     logs.configure("text", "INFO" if verbose else "ERROR")
     with _problems_told():
-        daemon, definition = _find(name, agents_dir, config)
+        daemon, known = _find(name, agents_dir, config)
         devices = None if input_file or text else _devices_or_why_not()
         mode: Literal["file", "text", "microphone"] = "file" if input_file else "microphone" if devices else "text"
-        talk = _Talk(daemon, definition, agents_dir, mode, input_file, record_file, devices)
+        talk = _Talk(daemon, known[name], known, agents_dir, mode, input_file, record_file, devices)
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(talk.run())
 
@@ -76,15 +79,15 @@ def _problems_told() -> Any:
         sys.exit(1)
 
 
-def _find(name: str, agents_dir: Path, config: Path | None) -> tuple[DaemonConfig, AgentDefinition]:
-    """The agent and the daemon's settings. Raises ConfigError."""
+def _find(name: str, agents_dir: Path, config: Path | None) -> tuple[DaemonConfig, Mapping[str, AgentDefinition]]:
+    """The daemon's settings and all agents, this one among them. Raises ConfigError."""
     loaded_daemon = load_daemon(config or find_daemon_file(), os.environ)
     if not loaded_daemon.valid:
         raise ConfigError(loaded_daemon.problems)
     registry, _ = select_plugins(installed(), loaded_daemon.config)
     loaded = load(agents_dir, loaded_daemon.config, registry, os.environ)
     if name in loaded.agents:
-        return loaded_daemon.config, loaded.agents[name]
+        return loaded_daemon.config, loaded.agents
     if loaded.errors:
         raise ConfigError(loaded.errors)
     known = ", ".join(sorted(loaded.agents)) or "none"
@@ -125,10 +128,33 @@ class _Silent:
         """Nothing is held."""
 
 
+@dataclass(frozen=True)
+class _Agents:
+    """Those of the directory, made when the call comes to them. `silent`: without a voice."""
+
+    agents: PreparedAgents
+    known: Mapping[str, AgentDefinition]
+    silent: bool
+
+    async def equip(self, name: str) -> Equipment:
+        """Raises AgentdError."""
+        definition = self.known.get(name)
+        if definition is None:
+            raise AgentdError(f"there is no agent {name}")
+        agent = await self.agents.lease(name, definition.digest, definition, 1)
+        providers = agent.providers
+        if self.silent:
+            tts: tuple[Candidate[TTS], ...] = (Candidate("silent", _Silent()),)
+            languages = {tag: replace(each, tts=tts) for tag, each in providers.languages.items()}
+            providers = replace(providers, tts=tts, languages=languages)
+        return Equipment(definition=definition, providers=providers, tools=agent.tools)
+
+
 @dataclass
 class _Talk:
     daemon: DaemonConfig
     definition: AgentDefinition
+    known: Mapping[str, AgentDefinition]
     agents_dir: Path
     mode: Literal["file", "text", "microphone"]
     input_file: Path | None
@@ -150,18 +176,12 @@ class _Talk:
         )
         agents = live_parts(settings).agents
         try:
-            agent = await agents.lease(self.definition.name, self.definition.digest, self.definition, 1)
-            providers = agent.providers
-            if self.mode == "text" and self.record_file is None:
-                silent: tuple[Candidate[TTS], ...] = (Candidate("silent", _Silent()),)
-                languages = {tag: replace(each, tts=silent) for tag, each in providers.languages.items()}
-                providers = replace(providers, tts=silent, languages=languages)
-            await self._talk(providers, agent.tools)
-            await agents.release(agent)
+            others = _Agents(agents, self.known, silent=self.mode == "text" and self.record_file is None)
+            await self._talk(await others.equip(self.definition.name), others)
         finally:
             await agents.aclose()
 
-    async def _talk(self, providers: Providers, tools: Any) -> None:
+    async def _talk(self, equipment: Equipment, others: Agents) -> None:
         recording = _Recording()
         sinks: list[Sink] = [recording] if self.record_file else []
         room = ConsoleRoom(sinks, lambda who, text: click.echo(f"{who:>6}: {text}"))
@@ -169,9 +189,10 @@ class _Talk:
             journal = Journal.create(Path(folder) / "console.journal")
             setup = SessionSetup(
                 id="console",
-                definition=self.definition,
-                providers=providers,
-                tools=tools,
+                definition=equipment.definition,
+                providers=equipment.providers,
+                tools=equipment.tools,
+                agents=others,
                 room=room,
                 journal=journal,
                 room_name="console",

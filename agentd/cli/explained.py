@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from agentd.session.explanation import Attempt, Cause, Early, Explained, ReplyExplained, Tool, TurnExplained
+from agentd.session.explanation import (
+    Attempt,
+    Cause,
+    Early,
+    Explained,
+    HandoffExplained,
+    ReplyExplained,
+    Tool,
+    TurnExplained,
+)
 from agentd.session.timing import STAGES, TOTAL
 
 WIDTH = 96
@@ -21,6 +30,7 @@ def text_of(call: Explained, turn: int | None = None) -> str:
     parts = [(each.at_s, _turn(each)) for each in call.turns if turn is None or each.turn == turn]
     if turn is None:
         parts += [(reply.at_s, _other_reply(reply)) for reply in call.replies]
+        parts += [(handoff.at_s, _handoff(handoff)) for handoff in call.handoffs]
         parts += [(rescue.at_s, _rescue(rescue.gap_s, rescue.incarnation)) for rescue in call.rescues]
     blocks = [_head(call), *("\n".join(lines) for _, lines in sorted(parts, key=lambda part: part[0]))]
     return "\n\n".join(blocks) + "\n"
@@ -66,6 +76,16 @@ def _turn(turn: TurnExplained) -> list[str]:
 
 def _other_reply(reply: ReplyExplained) -> list[str]:
     return [f"{reply.purpose}, {reply.at_s:.1f} s", *_reply(reply)]
+
+
+def _handoff(handoff: HandoffExplained) -> list[str]:
+    what = "went on" if handoff.made else "was not handed over"
+    knows = f", with the history: {handoff.history}" if handoff.history else ""
+    return [
+        f"handoff, {handoff.at_s:.1f} s",
+        *_told("agent", f"the call {what}: {handoff.agent} -> {handoff.to}{knows}"),
+        *_told("by", _caused(handoff.cause)),
+    ]
 
 
 def _rescue(gap_s: float, incarnation: int) -> list[str]:

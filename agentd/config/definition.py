@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from agentd.config.builtins import BuiltinDefinition
 from agentd.config.events import EventSink, OnRequest
+from agentd.config.handoffs import Handoff
 from agentd.config.hooks import Hook
 from agentd.config.rpc import RpcMethod
 from agentd.config.tools import ClientTool, McpTool, ProviderTool, PythonTool, WebhookTool
@@ -74,6 +75,7 @@ class Limits:
         "Silence of both after which the caller counts as away; null never.", default=Duration(15.0), minimum=1
     )
     max_tool_steps: int = setting("Rounds of tool calls in one reply.", default=3, minimum=0, maximum=50)
+    max_handoffs: int = setting("Handoffs of one call; more are refused.", default=20, minimum=0, maximum=1000)
     concurrency: int | None = setting("Calls of this agent at once; more are refused.", default=None, minimum=1)
     history_tokens: int | None = setting(
         "Budget of what was said and done, as the model sees it; the oldest is left out beyond it. Instructions and "
@@ -124,13 +126,6 @@ class RoomOptions:
     on_end: Literal["delete_room", "leave"] = setting(
         "When the agent ends the call: delete the room, or leave it.", default="delete_room"
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handoff:
-    agent: str = setting("The agent to hand over to.")
-    when: str = setting("When to, for the model.")
-    history: str = setting("full, last: N, summary or none.", default="full")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +243,7 @@ class AgentDefinition:
     )
     rpc: tuple[RpcMethod, ...] = setting("What front ends may call.", default=())
     hooks: tuple[Hook, ...] = setting("What to do when something happens in a call.", default=())
-    handoffs: tuple[Handoff, ...] = setting("Agents to hand over to.", default=(), planned=True)
+    handoffs: tuple[Handoff, ...] = setting("Agents to hand the call over to, and when.", default=())
     events: tuple[EventSink, ...] = setting("Who is told of what happens, by webhook.", default=())
     on_request: OnRequest | None = setting("Who is asked before a call is taken.", default=None)
     recording: Recording | None = setting("What is kept of a call.", default=None, planned=True)

@@ -92,14 +92,19 @@ def _actions(
     ref: RefProblems,
 ) -> Iterator[Problem]:
     end, tool, python = actions.get("end"), actions.get("tool"), actions.get("python")
+    handoff, told = actions.get("handoff"), actions.get("instructions")
     for node, place in (
         (actions.get("say"), "say"),
         (actions.get("generate"), "generate"),
         (end.get("say") if isinstance(end, MappingNode) else None, "end/say"),
+        (handoff.get("say") if isinstance(handoff, MappingNode) else None, "handoff/say"),
+        (told.get("append") if isinstance(told, MappingNode) else None, "instructions/append"),
+        (told.get("replace") if isinstance(told, MappingNode) else None, "instructions/replace"),
     ):
         if isinstance(node, Scalar) and not node.is_null:
             first = node.mark.line + (1 if node.block else 0)
             yield from templates(node.mark, f"{pointer}/{place}", node.text, first, known)
+    yield from _tools_named(actions.get("tools"), f"{pointer}/tools", tool_names)
     if isinstance(python, Scalar) and ":" in python.text:
         yield from ref(python.mark, f"{pointer}/python", python.text)
     name = tool.get("name") if isinstance(tool, MappingNode) else None
@@ -107,6 +112,20 @@ def _actions(
         near = get_close_matches(name.text, list(tool_names), 1)
         hint = f'did you mean "{near[0]}"?' if near else f"the tools are: {', '.join(tool_names) or 'none'}"
         yield name.mark.problem(f"{pointer}/tool/name", "unknown-tool", f'there is no tool "{name.text}"', hint)
+
+
+def _tools_named(node: Node | None, pointer: str, known: Collection[str] | None) -> Iterator[Problem]:
+    """Names that no tool of the file has; a tool's code may add some in a call: a warning."""
+    for key in ("enable", "disable") if known is not None else ():
+        names = node.get(key) if isinstance(node, MappingNode) else None
+        for number, name in enumerate(names.items if isinstance(names, ListNode) else ()):
+            if isinstance(name, Scalar) and name.text not in (known or ()):
+                near = get_close_matches(name.text, list(known or ()), 1)
+                hint = f'did you mean "{near[0]}"?' if near else f"the tools are: {', '.join(known or ()) or 'none'}"
+                message = f'there is no tool "{name.text}" in this file'
+                yield name.mark.problem(
+                    pointer_to(f"{pointer}/{key}", number), "unknown-tool", message, hint, warning=True
+                )
 
 
 def _only_python(actions: MappingNode, pointer: str) -> Iterator[Problem]:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentd.config.event_names import BEFORE_REPLY
-from agentd.config.patterns import REFERENCE_PATTERN, TOOL_NAME_PATTERN
-from agentd.providers.fields import Duration, JsonObject, setting
+from agentd.config.handoffs import Passing
+from agentd.config.patterns import REFERENCE_PATTERN, TOOL_NAME_PATTERN, URL_PATTERN
+from agentd.config.values import digest
+from agentd.providers.fields import Duration, JsonObject, Secret, setting
 
 HOOK_TIMEOUT_S = 5.0
 BEFORE_REPLY_TIMEOUT_S = 1.0  # the caller hears it as silence
@@ -35,6 +37,46 @@ class EndAction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandoffAction(Passing):
+    """Another agent goes on with the call, at the end of this turn."""
+
+    agent: str = setting("The agent.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstructionsAction:
+    """What the model is told from now on, until the call is handed over. One of the two."""
+
+    append: str | None = setting(
+        "Text behind the agent's instructions; a template over the variables and `event`.", default=None
+    )
+    replace: str | None = setting("Text instead of them; a template over the same.", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolsAction:
+    """Tools that the model may not call any more, or may call again, until the call is handed over."""
+
+    enable: tuple[str, ...] = setting("Names of tools.", default=())
+    disable: tuple[str, ...] = setting("Names of tools.", default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookAction:
+    """An HTTP endpoint that is given the event; see docs/webhooks.md."""
+
+    url: str = setting("Where to POST it.", pattern=URL_PATTERN)
+    secret: Secret | None = setting("Signing secret: whsec_ and base64 of 24 to 64 bytes.", default=None)
+    headers: Mapping[str, Secret] = setting("Headers to add; they never override the contract's.", default_factory=dict)
+    allow_http: bool = setting("Allow http:// to a host that is not loopback.", default=False)
+
+    @property
+    def ref(self) -> str:
+        """By which the agent's tools know it."""
+        return f"webhook:{digest(self)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HookActions:
     """One or more, carried out in this order; what follows one that fails is not."""
 
@@ -46,10 +88,16 @@ class HookActions:
         pattern=REFERENCE_PATTERN,
         interpolate=False,
     )
+    webhook: WebhookAction | None = setting(
+        "An HTTP endpoint to tell of the event; the actions in its answer are done.", default=None
+    )
+    instructions: InstructionsAction | None = setting("Tell the model more, or something else.", default=None)
+    tools: ToolsAction | None = setting("Keep tools from the model, or let it have them again.", default=None)
     say: str | None = setting("Text to speak; a Jinja2 template over the variables and `event`.", default=None)
     generate: str | None = setting(
         "An instruction from which the model speaks; a template over the same.", default=None
     )
+    handoff: HandoffAction | None = setting("Hand the call over to another agent.", default=None)
     end: EndAction | None = setting("End the call.", default=None)
 
     @property
@@ -59,8 +107,12 @@ class HookActions:
             "set": bool(self.set),
             "tool": self.tool is not None,
             "python": self.python is not None,
+            "webhook": self.webhook is not None,
+            "instructions": self.instructions is not None,
+            "tools": self.tools is not None,
             "say": self.say is not None,
             "generate": self.generate is not None,
+            "handoff": self.handoff is not None,
             "end": self.end is not None,
         }
         return tuple(name for name, is_there in found.items() if is_there)

@@ -20,6 +20,7 @@ from agentd.config.definition import (
     ToolDefinition,
 )
 from agentd.config.folder import FileRefused, Folder
+from agentd.config.handoff_lint import handoff_problems, handoff_tools
 from agentd.config.hook_lint import hook_problems
 from agentd.config.realtime_lint import realtime_problems
 from agentd.config.rules import looks_like_secret
@@ -48,10 +49,12 @@ def lint(root: MappingNode, values: Mapping[str, Any], folder: Folder, tools_all
     yield from _tool_choice(root, values, names)
     yield from _provider_tools(root, values, tools)
     yield from _python_tools(root, tools, folder, tools_allow)
+    known_tools = list(dict.fromkeys(name for _, name in names.known))
+    yield from handoff_problems(root, values, known_tools, template_problems)
     yield from hook_problems(
         root,
         values,
-        None if names.more else list(dict.fromkeys(name for _, name in names.known)),
+        None if names.more else [*known_tools, *handoff_tools(root)],
         template_problems,
         lambda mark, pointer, ref: _python_ref(mark, pointer, ref, folder, tools_allow),
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from agentd.config.build import Built, Surroundings, build
 from agentd.config.daemon import DaemonConfig
 from agentd.config.definition import AgentDefinition
 from agentd.config.folder import FileRefused, Folder
+from agentd.config.handoff_lint import doubtful_between, refused_between
+from agentd.config.places import mark_at
 from agentd.config.source import Mark, parse
 from agentd.errors import Problem
 from agentd.registry import Registry
@@ -115,6 +118,12 @@ def _collect(built: list[Built]) -> Loaded:
         if one.definition is None:
             broken[one.source] = (*broken.get(one.source, ()), *([one.name] if one.name else []))
     agents = {one.definition.name: one.definition for one in built if one.definition is not None}
+    for agent, problem in list(refused_between(agents)):
+        by_source[agent.source].append(problem)
+        broken[agent.source] = tuple(dict.fromkeys((*broken.get(agent.source, ()), agent.name)))
+        agents.pop(agent.name, None)
+    for agent, problem in doubtful_between(agents):
+        by_source[agent.source].append(problem)
     unknown = _unknown_agents(built, set(agents) | {name for names in broken.values() for name in names})
     for source, problem in unknown:
         by_source[source].append(problem)
@@ -134,10 +143,21 @@ def _unknown_agents(built: list[Built], known: set[str]) -> list[tuple[str, Prob
         definition = one.definition
         if definition is None:
             continue
-        named = [handoff.agent for handoff in definition.handoffs]
-        named += [definition.rollout.of] if definition.rollout else []
-        for name in named:
+        named = {handoff.agent: f"handoffs[{number}].agent" for number, handoff in enumerate(definition.handoffs)}
+        for number, hook in enumerate(definition.hooks):
+            if hook.do.handoff is not None:
+                named.setdefault(hook.do.handoff.agent, f"hooks[{number}].do.handoff.agent")
+        if definition.rollout:
+            named.setdefault(definition.rollout.of, "")
+        for name, setting in named.items():
             if name not in known or name == definition.name:
                 message = f'"{name}" is this agent itself' if name in known else f'there is no agent "{name}"'
-                found.append((one.source, one.mark.problem("", "unknown-agent", message, warning=True)))
+                near = "" if name in known else _near(name, known)
+                mark = mark_at(definition.places.get(setting, "")) or one.mark
+                found.append((one.source, mark.problem("", "unknown-agent", message, near, warning=True)))
     return found
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    close = get_close_matches(name, sorted(known), 1)
+    return f'did you mean "{close[0]}"?' if close else ""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from agentd.config.source import ListNode, MappingNode, Node, Scalar
+from agentd.config.source import ListNode, MappingNode, Mark, Node, Scalar
 
 DECIDING = frozenset(
     {
-        *("turn", "limits", "room", "vad", "interruption_detector", "greeting", "hooks"),
+        *("turn", "limits", "room", "vad", "interruption_detector", "greeting", "hooks", "handoffs"),
         *("language", "languages", "language_detection"),
     }
 )
@@ -40,3 +40,9 @@ def _places(node: Node, path: str) -> Iterator[tuple[str, str]]:
     elif isinstance(node, ListNode):
         for index, item in enumerate(node.items):
             yield from _places(item, f"{path}[{index}]")
+
+
+def mark_at(place: str) -> Mark | None:
+    """The beginning of the line that such a place names; None for one that is written nowhere."""
+    file, _, line = place.rpartition(":")
+    return Mark(file, int(line), 1) if file and line.isdecimal() else None

@@ -11,11 +11,11 @@ from agentd.config.builtins import SetLanguageTool
 from agentd.config.definition import (
     AgentDefinition,
     Greeting,
-    Handoff,
     Limits,
 )
 from agentd.config.finding import Finding
-from agentd.config.hooks import HookActions
+from agentd.config.handoffs import HISTORY_PATTERN, Handoff, Passing
+from agentd.config.hooks import HookActions, InstructionsAction, ToolsAction
 from agentd.config.turns import Endpointing, EndpointingRule
 from agentd.config.values import format_duration
 from agentd.providers.vad import VADSettings
@@ -122,16 +122,40 @@ def _agent(definition: AgentDefinition) -> Iterable[Finding]:
         yield Finding("context", "missing-key", message)
 
 
+def _passing(passing: Passing) -> Iterable[Finding]:
+    if not re.fullmatch(HISTORY_PATTERN, passing.history):
+        hint = 'full, "last: N", summary or none'
+        yield Finding("history", "not-allowed", f'"history" cannot be "{passing.history}"', hint)
+
+
 def _handoff(handoff: Handoff) -> Iterable[Finding]:
-    if not re.fullmatch(r"full|none|summary|last: ?[1-9][0-9]{0,3}", handoff.history):
-        yield Finding(
-            "history", "not-allowed", f'"history" cannot be "{handoff.history}"', 'full, "last: N", summary or none'
-        )
+    triggers = {"when": handoff.when, "on": handoff.on, "after_silence": handoff.after_silence}
+    named = [key for key, value in triggers.items() if value is not None]
+    if not named and handoff.if_ is None:
+        yield Finding("", "missing-key", "the handoff says nothing of when", "one of when, if, on, after_silence")
+    if len(named) > 1:
+        message = f'"{named[0]}" and "{named[1]}" exclude each other'
+        yield Finding(named[1], "conflict", message, "write two handoffs")
 
 
 def _hook_actions(actions: HookActions) -> Iterable[Finding]:
     if not actions.named:
-        yield Finding("", "missing-key", '"do" says nothing to do', "one of set, tool, python, say, generate, end")
+        yield Finding(
+            "",
+            "missing-key",
+            '"do" says nothing to do',
+            "one of set, tool, python, webhook, instructions, tools, say, generate, handoff, end",
+        )
+
+
+def _instructions_action(action: InstructionsAction) -> Iterable[Finding]:
+    if (action.append is None) is (action.replace is None):
+        yield Finding("", "missing-key", '"instructions" needs one of "append" and "replace"')
+
+
+def _tools_action(action: ToolsAction) -> Iterable[Finding]:
+    if not action.enable and not action.disable:
+        yield Finding("", "missing-key", '"tools" needs "enable" or "disable"')
 
 
 def _vad(settings: VADSettings) -> Iterable[Finding]:
@@ -147,8 +171,11 @@ _RULES: dict[type[Any], Callable[[Any], Iterable[Finding]]] = {
     Endpointing: _endpointing,
     EndpointingRule: _endpointing_rule,
     AgentDefinition: _agent,
+    Passing: _passing,
     Handoff: _handoff,
     HookActions: _hook_actions,
+    InstructionsAction: _instructions_action,
+    ToolsAction: _tools_action,
     VADSettings: _vad,
     **tool_rules.RULES,
 }

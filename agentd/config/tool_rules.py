@@ -16,6 +16,7 @@ import jmespath
 from agentd.config.builtins import Destination, TransferTool
 from agentd.config.events import EVENT_TYPES, EventSink, OnRequest, types_of
 from agentd.config.finding import Finding
+from agentd.config.hooks import WebhookAction
 from agentd.config.rpc import OWN_METHODS, RpcMethod
 from agentd.config.templates import names_in
 from agentd.config.tools import BuiltinTool, ClientTool, McpTool, PythonTool, ToolOptions, WebhookTool
@@ -264,6 +265,11 @@ def _on_request(endpoint: EventSink | OnRequest) -> Iterable[Finding]:
     yield from _headers(endpoint.headers)
 
 
+def _webhook_action(action: WebhookAction) -> Iterable[Finding]:
+    yield from _url(action.url, allow_http=action.allow_http)
+    yield from _webhook_secret(action.secret)
+
+
 def host_is_loopback(url: str) -> bool:
     try:
         host = urlsplit(url).hostname or ""
@@ -297,4 +303,5 @@ RULES: Mapping[type[Any], Callable[[Any], Iterable[Finding]]] = {
     RpcMethod: _rpc,
     EventSink: _event_sink,
     OnRequest: _on_request,
+    WebhookAction: _webhook_action,
 }

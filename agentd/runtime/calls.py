@@ -45,13 +45,15 @@ Mint = Callable[[str, str, str], str]
 
 
 class Calls:
-    """`serving` names the definition that a new call of an agent gets; `link` the registration of an agent's jobs."""
+    """`serving` names the definition that a new call of an agent gets, `others` those that it may be handed to; `link`
+    the registration of an agent's jobs."""
 
     def __init__(
         self,
         *,
         pool: Pool,
         serving: Callable[[str], AgentDefinition | None],
+        others: Callable[[AgentDefinition], tuple[AgentDefinition, ...]] = lambda definition: (),
         generation: Callable[[], int],
         link: Callable[[str], JobLink | None],
         mint: Mint,
@@ -70,6 +72,7 @@ class Calls:
         self.accepting = True
         self._pool = pool
         self._serving = serving
+        self._others = others
         self._generation = generation
         self._link = link
         self._mint = mint
@@ -184,6 +187,7 @@ class Calls:
             registration="" if taker == agent else agent,
             admission=admission,
             lost_at=now(),
+            others=self._others(definition),
         )
         self.adopt(session, token=assignment.token, preferred=reserved.worker if reserved else None)
 
@@ -246,7 +250,14 @@ class Calls:
         if session is not None:
             caller, turns = message.caller or session.caller, max(message.turns, session.turns)
             latencies = message.latencies or session.latencies
-            self.table.update(session.id, state=message.state, turns=turns, caller=caller, latencies=latencies)
+            self.table.update(
+                session.id,
+                state=message.state,
+                turns=turns,
+                caller=caller,
+                acting=message.acting or session.acting,
+                latencies=latencies,
+            )
 
     def ended(self, message: JobEnded) -> None:
         session = self._current(message.session, message.incarnation)
@@ -349,6 +360,7 @@ def start_job(session: Session, token: str, *, prepared: bool) -> StartJob:
         requested=_requested(session),
         definition=None if prepared else session.definition,
         places=session.definition.places,
+        others=session.others,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from agentd.aio import now
 from agentd.config.definition import AgentDefinition
+from agentd.config.reachable import reachable
 from agentd.runtime.calls import Calls, Mint
 from agentd.runtime.jobs import Session
 from agentd.runtime.journals import Unfinished, mark_ended
@@ -29,14 +30,16 @@ async def recover_calls(
         room = str(found.started.data.get("room", ""))
         definition = agents.get(agent)
         if definition is not None and room and await room_exists(room):
-            session = left_behind(found, definition, livekit_url)
+            session = left_behind(found, definition, livekit_url, reachable(definition, agents))
             logger.warning("session recovered", extra={"session": session.id, "agent": agent, "room": room})
             calls.adopt(session, token=mint(room, session.identity, agent))
         else:
             mark_ended(found.path, "daemon_lost")
 
 
-def left_behind(found: Unfinished, definition: AgentDefinition, url: str) -> Session:
+def left_behind(
+    found: Unfinished, definition: AgentDefinition, url: str, others: Mapping[str, AgentDefinition]
+) -> Session:
     data = found.started.data
     asked = str(found.requested.data.get("asked", "")) if found.requested else ""
     return Session(
@@ -56,4 +59,5 @@ def left_behind(found: Unfinished, definition: AgentDefinition, url: str) -> Ses
         incarnation=found.incarnations + 1,
         own_token=True,
         lost_at=now(),
+        others=tuple(others.values()),
     )

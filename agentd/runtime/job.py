@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agentd.config.definition import AgentDefinition
+from agentd.errors import AgentdError
 from agentd.runtime.journals import mark_ended, open_journal
 from agentd.runtime.messages import StartJob
+from agentd.runtime.other_agents import OtherAgents
 from agentd.runtime.prepared import PreparedAgent
 from agentd.session.callbacks import Delivery
 from agentd.session.journal import Journal
@@ -17,9 +20,11 @@ from agentd.session.rates import Rates
 from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.room import Room
-from agentd.session.setup import Audit, SessionSetup, unaudited
+from agentd.session.setup import Audit, Equipment, SessionSetup, unaudited
 from agentd.tools.acts import Act, EndSession
 from agentd.tools.spec import Event, LateAnswer
+
+logger = logging.getLogger(__name__)
 
 
 class RunningSession(Protocol):
@@ -64,14 +69,17 @@ class Job:
         self,
         start: StartJob,
         agent: PreparedAgent,
+        others: OtherAgents,
         observe: Observer,
         publish: Publisher,
         audit: Audit = unaudited,
         common: Common | None = None,
     ) -> None:
+        """`others`: whom the call may be handed to."""
         self._common = common or Common()
         self.start = start
         self.agent = agent
+        self._others = others
         self._observe = observe
         self._publish = publish
         self._audit = audit
@@ -95,8 +103,9 @@ class Job:
         try:
             if restored is not None and restored.ended:  # its process died after the call's end: nobody is there
                 return restored.end_reason
+            equipment = await self._equipment(restored)
             async with rooms(self.start, self.agent.definition, rejoining) as room:
-                self._session = session = sessions(self._setup(room, journal, restored))
+                self._session = session = sessions(self._setup(room, journal, restored, equipment))
                 await joined()
                 if self._end_reason is not None:
                     session.do(EndSession(reason=self._end_reason))
@@ -120,12 +129,22 @@ class Job:
         """None: the session has not begun or is over."""
         return self._session.deliver(key, token, answer) if self._session is not None else None
 
-    def _setup(self, room: Room, journal: Journal, restored: Restored | None) -> SessionSetup:
+    async def _equipment(self, restored: Restored | None) -> Equipment:
+        """Of the agent that has the call: the one that it was handed to, where it was and that one can be had."""
+        name = restored.agents[-1] if restored is not None and restored.agents else self.start.agent
+        try:
+            return await self._others.equip(name)
+        except AgentdError as error:
+            logger.warning("session goes on with its first agent", extra={"wanted": name, "reason": str(error)})
+            return await self._others.equip(self.start.agent)
+
+    def _setup(self, room: Room, journal: Journal, restored: Restored | None, equipment: Equipment) -> SessionSetup:
         return SessionSetup(
             id=self.start.session,
-            definition=replace(self.agent.definition, places=self.start.places),
-            providers=self.agent.providers,
-            tools=self.agent.tools,
+            definition=equipment.definition,
+            providers=equipment.providers,
+            tools=equipment.tools,
+            agents=self._others,
             room=room,
             journal=journal,
             room_name=self.start.room,

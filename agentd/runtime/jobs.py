@@ -42,6 +42,7 @@ class Session:
     journal: Path
     worker: str
     started_at: float  # unix time
+    others: tuple[AgentDefinition, ...] = ()  # that it may be handed to, of the generation that it began with
     participant: str = ""  # whom the job is about; "": whoever is there
     variables: Mapping[str, Any] = field(default_factory=dict)
     registration: str = ""
@@ -50,6 +51,7 @@ class Session:
     own_token: bool = False  # it joined with a token of ours, not with its job's
     state: str = "initializing"
     caller: str = ""
+    acting: str = ""  # the agent that it was handed to
     turns: int = 0
     latencies: Mapping[str, float] = field(default_factory=dict)
     rescues: tuple[float, ...] = ()  # when, on the loop's clock

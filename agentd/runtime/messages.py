@@ -72,6 +72,7 @@ class StartJob:
     """Join the room and hold the session.
 
     `definition` is given when the worker may not have prepared this revision: a call rescued from another worker.
+    `others`: the agents of the same generation that the call may be handed to.
     `incarnation` above 1: the call outlived its process, and `journal` says what was said in it.
     `requested`: the record of what was asked and answered before the call.
     """
@@ -92,6 +93,7 @@ class StartJob:
     requested: Mapping[str, Any] | None = None
     definition: AgentDefinition | None = None
     places: Mapping[str, str] = field(default_factory=dict)
+    others: tuple[AgentDefinition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +194,7 @@ class SessionChanged:
     state: str = "initializing"
     turns: int = 0
     caller: str = ""
+    acting: str = ""  # the agent that the call was handed to
     latencies: Mapping[str, float] = field(default_factory=dict)  # of the last answer
 
 

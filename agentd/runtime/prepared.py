@@ -164,6 +164,19 @@ class PreparedAgents:
         found.sessions += 1
         return found
 
+    async def lease_prepared(self, agent: str, revision: str) -> PreparedAgent | None:
+        """The same; None where it is not prepared."""
+        if (agent, revision) not in self._agents:
+            return None
+        return await self.lease(agent, revision, None, 0)
+
+    def serving(self, agent: str) -> str:
+        """The revision that serves. Raises AgentdError."""
+        found = next((revision for name, revision in self._serving if name == agent), None)
+        if found is None:
+            raise AgentdError(f"there is no agent {agent}")
+        return found
+
     async def release(self, agent: PreparedAgent) -> None:
         """One call fewer."""
         agent.sessions -= 1

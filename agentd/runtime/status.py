@@ -57,6 +57,7 @@ class SessionStatus:
     state: str  # the agent state that front ends see
     started_at: float  # unix time
     caller: str = ""
+    acting: str = ""  # the agent that the call was handed to last; "": it never was
     turns: int = 0
     latencies: Mapping[str, float] = field(default_factory=dict)  # of the last answer, by stage, in seconds
     incarnation: int = 1

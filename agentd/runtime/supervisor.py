@@ -20,6 +20,7 @@ from agentd.aio import every
 from agentd.config.definition import AgentDefinition
 from agentd.config.events import EventSink
 from agentd.config.load import Loaded
+from agentd.config.reachable import reachable
 from agentd.errors import AgentdError, Problem
 from agentd.runtime import views
 from agentd.runtime.admission import Admission, ask
@@ -151,6 +152,7 @@ class Supervisor:
         self.calls = Calls(
             pool=self.pool,
             serving=lambda agent: self.rollout.agents.get(agent),
+            others=lambda agent: tuple(reachable(agent, self.rollout.agents).values()),
             generation=lambda: self.rollout.number,
             link=self._registrations.link,
             mint=mint,

@@ -98,6 +98,7 @@ def session(session: Session) -> SessionStatus:
         state=session.state,
         started_at=session.started_at,
         caller=session.caller,
+        acting=session.acting,
         turns=session.turns,
         latencies=session.latencies,
         incarnation=session.incarnation,

@@ -44,6 +44,7 @@ from agentd.runtime.messages import (
     Stop,
     WorkerSettings,
 )
+from agentd.runtime.other_agents import OtherAgents
 from agentd.runtime.prepared import PreparedAgent, PreparedAgents
 from agentd.runtime.speeches import speech_change
 from agentd.runtime.status import Measure
@@ -166,10 +167,13 @@ class Worker:
         ):
             reason, failed = "cancelled", True
             agent: PreparedAgent | None = None
+            others: OtherAgents | None = None
             try:
                 agent = await self._agents.lease(start.agent, start.revision, start.definition, start.generation)
+                others = OtherAgents(start, agent, self._agents)
+                await others.open()
                 job = self._jobs[start.session] = Job(
-                    start, agent, self._observe, self._events.force, self._auditor(start), self._common
+                    start, agent, others, self._observe, self._events.force, self._auditor(start), self._common
                 )
                 reason = await job.run(
                     self._rooms,
@@ -188,6 +192,8 @@ class Worker:
                 logger.exception("session crashed")
             finally:
                 self._jobs.pop(start.session, None)
+                if others is not None:
+                    await others.aclose()
                 if agent is not None:
                     await self._agents.release(agent)
             logger.info("session ended in the worker", extra={"reason": reason})
@@ -288,6 +294,8 @@ def visible_changes(record: Record) -> Mapping[str, Any]:
     match record.kind:
         case "state":
             return {"state": str(record.data["state"])}
+        case "agent.entered":
+            return {"acting": str(record.data["agent"])}
         case "turn.user":
             return {"turns": int(record.data["turn"])}
         case "turn.agent" if TOTAL in record.data["latencies"]:

@@ -28,6 +28,15 @@ class CallTime:
         )
         self._end_by: tuple[float, str] | None = None  # when the call ends without its goodbye, and why
 
+    def follow_agent(self) -> None:
+        """Another agent has the call: its limits hold, and count from the beginning of the call."""
+        self._quiet.limits = self._conversation.definition.limits
+
+    @property
+    def last_heard(self) -> float:
+        """When either side was, idle prompts left out."""
+        return self._quiet.last_heard
+
     # What is heard.
 
     def speaks(self, *, speaking: bool) -> None:

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import asdict
 
 from agentd.aio import now
+from agentd.config.definition import Context
 from agentd.errors import ProviderError
 from agentd.providers.chat import is_pinned
 from agentd.providers.llm import ChatItem, ChatRequest, Message, TextDelta, ToolCall, ToolResult, Usage
@@ -21,6 +22,7 @@ from agentd.session.conversation import Conversation
 
 WHOLE_S = 60.0  # for one summary
 AGAIN_AFTER_S = 60.0  # after one that failed
+PASSED_ON_TOKENS = 4_000  # the budget of a summary that a handoff takes along
 LONGEST_SHARE = 0.25  # of the budget: a longer text is no summary
 
 INSTRUCTION = (
@@ -65,10 +67,16 @@ class Compaction:
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        self._settings = conversation.definition.context
-        self._budget = conversation.definition.limits.history_tokens
         self._task: asyncio.Task[None] | None = None
         self._not_before = 0.0
+
+    @property
+    def _settings(self) -> Context:
+        return self._conversation.definition.context
+
+    @property
+    def _budget(self) -> int | None:
+        return self._conversation.definition.limits.history_tokens
 
     def consider(self, group: asyncio.TaskGroup) -> None:
         """Begins a summary in the group if one is due and none is under way."""
@@ -84,11 +92,11 @@ class Compaction:
 
     async def _summarize(self, items: Sequence[ChatItem], budget_tokens: int) -> None:
         conversation, began, forgotten = self._conversation, now(), self._conversation.history.forgotten
+        at = self._settings.at
         try:
             async with asyncio.timeout(WHOLE_S):
-                text = await self._ask(items, budget_tokens)
-            _refuse_long(text, items, budget_tokens)
-        except (ProviderError, TimeoutError, _NoSummary) as error:
+                text = await summary_of(conversation, items, budget_tokens)
+        except (ProviderError, TimeoutError, NoSummary) as error:
             self._not_before = now() + AGAIN_AFTER_S
             conversation.record("error", where="summary", message=str(error) or "no summary in time")
             return
@@ -103,42 +111,47 @@ class Compaction:
             tokens_before=before,
             tokens=total_tokens(conversation.history.items()),
             rule="context.at",
-            value=f"context.at={self._settings.at:g} of limits.history_tokens={budget_tokens}",
+            value=f"context.at={at:g} of limits.history_tokens={budget_tokens}",
             duration_s=round(now() - began, 4),
         )
 
-    async def _ask(self, items: Sequence[ChatItem], budget_tokens: int) -> str:
-        conversation = self._conversation
-        instruction = self._settings.instruction or INSTRUCTION
-        words = round(budget_tokens * LONGEST_SHARE / 2)
-        request = ChatRequest(
-            items=(
-                Message(role="system", text=instruction.replace("{words}", str(words))),
-                Message(role="user", text=as_told(items)),
-            ),
-            tool_choice="none",
-            session_id=conversation.setup.id,
-            language=conversation.language,
-        )
-        models = conversation.providers.summary or conversation.providers.llm
-        text = ""
-        async with aclosing(resilience.chat(models, request, conversation.record)) as deltas:
-            async for delta in deltas:
-                match delta:
-                    case TextDelta(more):
-                        text += more
-                    case Usage():
-                        conversation.record("usage", **asdict(delta), characters=0)
-        return text.strip()
+
+async def summary_of(
+    conversation: Conversation, items: Sequence[ChatItem], budget_tokens: int = PASSED_ON_TOKENS
+) -> str:
+    """A model's summary of these, for a history of this budget. Raises ProviderError, NoSummary."""
+    instruction = conversation.definition.context.instruction or INSTRUCTION
+    words = round(budget_tokens * LONGEST_SHARE / 2)
+    request = ChatRequest(
+        items=(
+            Message(role="system", text=instruction.replace("{words}", str(words))),
+            Message(role="user", text=as_told(items)),
+        ),
+        tool_choice="none",
+        session_id=conversation.setup.id,
+        language=conversation.language,
+    )
+    models = conversation.providers.summary or conversation.providers.llm
+    text = ""
+    async with aclosing(resilience.chat(models, request, conversation.record)) as deltas:
+        async for delta in deltas:
+            match delta:
+                case TextDelta(more):
+                    text += more
+                case Usage():
+                    conversation.record("usage", **asdict(delta), characters=0)
+    text = text.strip()
+    _refuse_long(text, items, budget_tokens)
+    return text
 
 
-class _NoSummary(Exception):
+class NoSummary(Exception):
     """What the model wrote cannot stand for what it was given."""
 
 
 def _refuse_long(text: str, items: Sequence[ChatItem], budget_tokens: int) -> None:
     tokens = estimate_tokens(text)
     if not text:
-        raise _NoSummary("the model wrote no summary")
+        raise NoSummary("the model wrote no summary")
     if tokens > LONGEST_SHARE * budget_tokens or tokens >= total_tokens(items):
-        raise _NoSummary(f"the summary has {tokens} tokens, which is too long")
+        raise NoSummary(f"the summary has {tokens} tokens, which is too long")

@@ -21,11 +21,14 @@ from agentd.tools.acts import (
     EditHistory,
     EndSession,
     GenerateReply,
+    HandOff,
     InterruptSpeech,
     LetBeQuiet,
     Priority,
     SayText,
+    SetTools,
     TransferCall,
+    UpdateInstructions,
 )
 
 GOODBYE_S = 30.0  # what the agent still says may delay the end this long
@@ -56,6 +59,8 @@ class Controls:
             case EndSession(reason=reason, goodbye=goodbye):
                 self._post(End(reason, goodbye))
             case EditHistory() | TransferCall() | LetBeQuiet() | DecideApproval():
+                self._post(act)
+            case HandOff() | UpdateInstructions() | SetTools():
                 self._post(act)
         return None
 

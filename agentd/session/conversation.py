@@ -15,7 +15,7 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from agentd.aio import now
-from agentd.config.definition import IdlePrompt, LanguageOverride
+from agentd.config.definition import AgentDefinition, IdlePrompt, LanguageOverride
 from agentd.config.tools import ProviderTool
 from agentd.config.turns import Turn
 from agentd.errors import JournalError
@@ -23,9 +23,11 @@ from agentd.providers.llm import ChatRequest, Message, NamedTool, ProviderSideTo
 from agentd.providers.realtime import RealtimeSettings
 from agentd.providers.speakers import labelled
 from agentd.providers.tts import TTSSettings
+from agentd.session.adjustments import Adjustments
 from agentd.session.cancel_call import schemas as cancelling
 from agentd.session.context import fitted
 from agentd.session.echo import EchoWatch
+from agentd.session.edges import ways_out
 from agentd.session.events import NOT_TRANSCRIBED, THE_CALLER, CommitTurn, Voice
 from agentd.session.happenings import Happenings
 from agentd.session.history import History
@@ -33,13 +35,14 @@ from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLan
 from agentd.session.open_calls import OpenCalls
 from agentd.session.people import People
 from agentd.session.permission import objection
-from agentd.session.room import CallerLeft, CallerLinked
+from agentd.session.room import CallerLeft, CallerLinked, CallerMuted, CallerUnheard
 from agentd.session.session_tools import SessionTools
-from agentd.session.setup import Providers, SessionSetup
+from agentd.session.setup import Equipment, Providers, SessionSetup
 from agentd.session.tool_gates import Duplicates, Gates, RateLimits
+from agentd.session.trail import Trail
 from agentd.session.voice import WatchedVoice
 from agentd.session.waiting import WaitingTurn, WaitingTurns
-from agentd.tools.acts import Act
+from agentd.tools.acts import Act, Adjustment, UpdateInstructions
 from agentd.tools.spec import Caller, Event, ToolContext
 
 log = logging.getLogger(__name__)
@@ -84,11 +87,10 @@ class Conversation:
         self.tools = SessionTools(setup.tools)
         self.calls = OpenCalls()
         self.gates = Gates((Duplicates(self.calls, lambda: self.turns), RateLimits(self.calls, setup.rates)))
-        self.provider_tools = tuple(
-            ProviderSideTool(name=tool.name, settings=tool.settings)
-            for tool in setup.definition.tools
-            if isinstance(tool, ProviderTool)
-        )
+        self.provider_tools = provider_tools(setup.definition)
+        self.adjustments = setup.restored.adjustments if setup.restored else Adjustments()
+        self.trail = Trail(setup.definition.name)
+        self.first_hook = setup.restored.first_hook if setup.restored else 0  # those of earlier agents have lower ones
         self.people = People(setup.definition.room.participants != "linked", setup.definition.name)
         restored = setup.restored
         self.languages = LanguageTracker(
@@ -97,8 +99,11 @@ class Conversation:
             (restored.language if restored else "") or setup.definition.language,
         )
         self.language_changed: Callable[[], None] = _nobody
+        self.assigned: dict[str, Any] = {**setup.variables, **(restored.assigned if restored else {})}
+        """Variables that are not an agent file's: they go with the call to whoever has it next."""
         self.variables: dict[str, Any] = {**setup.definition.variables, **setup.variables}
         if restored is not None:
+            self.trail.restore(restored.agents)
             self.variables.update(restored.variables)
             self.people.restore(restored.labels)
             self.tools.change(restored.tools)
@@ -140,6 +145,28 @@ class Conversation:
             self.setup.publish(event)
             self.follow(event)
 
+    def become(self, equipment: Equipment) -> None:
+        """The conversation goes on as this agent. What is said and known stays, its own variables are beside it, and
+        what was changed of the agent before is gone with that."""
+        definition, language = equipment.definition, self.language
+        self.first_hook += len(self.definition.hooks)
+        self.setup = replace(self.setup, definition=definition, providers=equipment.providers, tools=equipment.tools)
+        self.definition, self.tools = definition, SessionTools(equipment.tools)
+        self.provider_tools = provider_tools(definition)
+        declared = definition.declared_languages
+        language = match(language, declared) or definition.language
+        self.languages = LanguageTracker(declared, definition.language_detection, language)
+        self.variables = {**self.variables, **definition.variables, **self.assigned}
+        self.adjustments = Adjustments()
+
+    def adjust(self, act: Adjustment) -> None:
+        """The agent is told otherwise, or has other tools, until the call is handed over."""
+        if isinstance(act, UpdateInstructions):
+            self.adjustments = self.adjustments.with_(act)
+            self.record("agent.adjusted", edit=act.edit, text=act.text)
+        else:
+            self.change_tools({**dict.fromkeys(act.disable), **dict.fromkeys(act.enable, True)})
+
     def record_start(self) -> None:
         """The first record of this session, or of its next incarnation."""
         setup = self.setup
@@ -178,6 +205,16 @@ class Conversation:
             returned=event.returned,
             **({"label": people.labels[caller.identity], "present": list(people.present)} if people.several else {}),
         )
+
+    def note(self, event: CallerUnheard | CallerMuted) -> None:
+        """What is on record, and changes nothing here."""
+        if isinstance(event, CallerMuted):
+            identity = event.identity or self.caller.identity
+            self.record("caller.muted", muted=event.muted, identity=identity)
+        else:
+            self.record(
+                "caller.unheard", identity=event.identity, name=event.name, rule="most_people", value=event.limit
+            )
 
     def leave(self, event: CallerLeft) -> None:
         self.people.leave(event.identity, now(), final=event.final)
@@ -297,6 +334,7 @@ class Conversation:
     def set_variables(self, values: Mapping[str, Any]) -> None:
         if values:
             self.variables.update(values)
+            self.assigned.update(values)
             self.record("variables", values=dict(values))
 
     def change_tools(self, changes: Mapping[str, Any]) -> None:
@@ -320,7 +358,12 @@ class Conversation:
     def offered(self, voice: Voice) -> tuple[ToolSchema, ...]:
         """The tools that may be called for whoever speaks."""
         caller, options = self.people.participant(voice), self.tools.options
-        own = (each for each in self.tools.schemas if objection(options(each.name).allow_callers, caller) is None)
+        hidden = {name for name, may in self._ways_out().items() if not may}
+        own = (
+            each
+            for each in self.tools.schemas
+            if each.name not in hidden and objection(options(each.name).allow_callers, caller) is None
+        )
         return (*own, *cancelling(self.calls))
 
     def request(
@@ -361,11 +404,24 @@ class Conversation:
 
     def system_prompt(self) -> str:
         """The agent's instructions as they read now."""
-        parts = [self.render(self.definition.prompt)]
+        parts = [self.adjustments.instructions(self.render(self.definition.prompt))]
         if self.definition.languages:
             parts += [self.render(self.in_language.instructions or ""), SPEAK.format(self.language)]
         parts += [self.instructions_append, self.people.instructions]
         return "\n\n".join(part for part in parts if part)
+
+    def refusal(self, tool: str) -> str | None:
+        """Why the model may not call it now; None when it may."""
+        if tool not in self._ways_out():
+            return None
+        agent = next(each.agent for each in self.definition.handoffs if each.tool_name == tool)
+        if not self._ways_out()[tool]:
+            return f"The call cannot be handed over to {agent} now."
+        why_not = self.trail.objection(agent, self.definition.limits.max_handoffs)
+        return f"The call cannot be handed over to {agent}: {why_not.why}. Go on yourself." if why_not else None
+
+    def _ways_out(self) -> Mapping[str, bool]:
+        return ways_out(self.definition.handoffs, self.variables)
 
     def tool_context(self, say: Any, voice: Voice = THE_CALLER) -> ToolContext:
         """`voice`: whose turn led to the call."""
@@ -378,6 +434,7 @@ class Conversation:
             started_at=datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="seconds"),
             language=self.language,
             caller=self.people.participant(voice),
+            present=self.people.all_here,
             variables=dict(self.variables),
             say=say,
             act=self.act,
@@ -399,3 +456,12 @@ class Conversation:
     def next_reply(self) -> int:
         self.replies += 1
         return self.replies
+
+
+def provider_tools(definition: AgentDefinition) -> tuple[ProviderSideTool, ...]:
+    """Those that the model's provider runs by itself."""
+    return tuple(
+        ProviderSideTool(name=tool.name, settings=tool.settings)
+        for tool in definition.tools
+        if isinstance(tool, ProviderTool)
+    )

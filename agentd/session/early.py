@@ -205,7 +205,13 @@ class EarlyAnswers:
             return None
         return early
 
-    def end(self) -> None:
-        """The call is over."""
+    def follow_agent(self) -> None:
+        """Another agent has the call, and begins early as its file says."""
+        self.end("handoff")
+        self._preemption = Preemption(self._conversation.definition.turn.preemptive)
+
+    def end(self, rule: str = "session_ended") -> None:
+        """The call is over, or is another agent's."""
         if self._current is not None:
-            self._current.drop("session_ended")
+            self._current.drop(rule)
+            self._current = None

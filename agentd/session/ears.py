@@ -64,6 +64,11 @@ class Ears:
             if ear.echo is not None:
                 self._conversation.voice.unwatch(ear.echo)
 
+    def follow_agent(self) -> None:
+        """The conversation goes on as another agent: it is listened to as that one's file says."""
+        for ear in self._open.values():
+            ear.listening.follow_agent()
+
     def follow_language(self) -> None:
         for ear in self._open.values():
             ear.listening.follow_language()

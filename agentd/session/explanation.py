@@ -74,6 +74,15 @@ RULES: Mapping[str, str] = {
     "caller_kind": "the tool is not for callers of this kind",
     "long_speech": "the caller had spoken for long",
     "hook": "a hook wanted it so",
+    "model": "the model asked for it",
+    "expression": "what the file waits for became true",
+    "event": "what the file waits for happened",
+    "handoff": "the call was handed over",
+    "handoff_loop": "the call would have gone round",
+    "handoff_to_itself": "it had the call already",
+    "handoff_impossible": "the other agent could not go on with it",
+    "handoff_under_way": "another was under way",
+    "max_handoffs": "the call had been handed over as often as is allowed",
     "speaker_left": "whoever had held it has left",
     "most_people": "as many people as can be heard were there",
     "tool_disallows_interruptions": "a tool did not want to be interrupted",
@@ -215,6 +224,19 @@ class Rescue:
     incarnation: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandoffExplained:
+    """`turn`: the caller's last; None before the first. `made` False: it was asked for and refused."""
+
+    at_s: float
+    agent: str
+    to: str
+    cause: Cause
+    turn: int | None = None
+    history: str = ""
+    made: bool = True
+
+
 @dataclass(slots=True, kw_only=True)
 class Explained:
     """One call. Moments (`at_s`) are seconds since its start. `replies` answer no turn: greeting, prompts, bridges.
@@ -233,6 +255,7 @@ class Explained:
     turns: list[TurnExplained] = field(default_factory=list)
     replies: list[ReplyExplained] = field(default_factory=list)
     rescues: list[Rescue] = field(default_factory=list)
+    handoffs: list[HandoffExplained] = field(default_factory=list)
 
 
 def explain(session: str, records: Iterable[Record]) -> Explained:
@@ -272,6 +295,7 @@ class _Explaining:
     replies: dict[int, ReplyExplained] = field(default_factory=dict)
     segments: dict[int, dict[int, tuple[str, str]]] = field(default_factory=dict)
     pending: _Pending = field(default_factory=_Pending)
+    agent: str = ""  # who has the call
     awaited: bool = False  # a turn has ended and its reply has not begun
     at_s: float = 0.0
 
@@ -295,7 +319,18 @@ class _Explaining:
         call = self.call
         call.agent, call.revision, call.room = data["agent"], data["revision"], data.get("room", "")
         call.source = data.get("source", "")
-        self.places = data.get("places")
+        self.places, self.agent = data.get("places"), call.agent
+
+    def on_handoff(self, data: Mapping[str, Any]) -> None:
+        self._handed(data["to"], data, history=data["history"])
+
+    def on_agent_entered(self, data: Mapping[str, Any]) -> None:
+        self.places, self.agent = data.get("places"), data["agent"]
+
+    def _handed(self, to: str, data: Mapping[str, Any], **more: Any) -> None:
+        turn = self.call.turns[-1].turn if self.call.turns else None
+        told = HandoffExplained(at_s=self.at_s, agent=self.agent, to=to, cause=self._cause(data), turn=turn, **more)
+        self.call.handoffs.append(told)
 
     def on_session_requested(self, data: Mapping[str, Any]) -> None:
         self.call.requested = {name: data[name] for name in ("outcome", "agent", "duration_s", "message")}
@@ -342,6 +377,8 @@ class _Explaining:
     def on_decision(self, data: Mapping[str, Any]) -> None:
         cause, reply = self._cause(data), self.reply
         match data["action"]:
+            case "RefuseHandoff":
+                self._handed(data.get("agent", ""), data, made=False)
             case "Ignore" | "DropTurn":
                 self.pending.ignored.append(cause)
             case "RefuseTool":

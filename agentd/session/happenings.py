@@ -102,7 +102,14 @@ EVENT_TYPES: Mapping[str, EventType] = {
         EventType(
             "debug_message",
             "A decision of agentd's, with its rule and the configuration behind it.",
-            ("decision", "context.truncated", "context.summarized", "context.edited"),
+            (
+                "decision",
+                "context.truncated",
+                "context.summarized",
+                "context.edited",
+                "agent.adjusted",
+                "handoff.asked",
+            ),
             ("message", "rule", "value"),
         ),
         EventType(
@@ -156,6 +163,24 @@ EVENT_TYPES: Mapping[str, EventType] = {
         EventType("variables_changed", "A tool or a hook set variables.", ("variables",), ("values",), ("values",)),
         EventType("tools_changed", "What the model may call has changed.", ("tools.changed",), ("added", "removed")),
         EventType(
+            "agent_entered",
+            "An agent has the call: the first, or one that it was handed to.",
+            ("session.started", "agent.entered"),
+            ("agent", "revision", "previous", "first"),
+        ),
+        EventType(
+            "agent_left",
+            "An agent has the call no longer: it was handed over, or is over.",
+            ("handoff", "session.ended"),
+            ("agent", "next", "rule", "value"),
+        ),
+        EventType(
+            "agent_handoff",
+            "The call goes from one agent to another.",
+            ("handoff",),
+            ("from", "to", "revision", "rule", "value", "history"),
+        ),
+        EventType(
             "user_speech_limit",
             "The caller has had the turn for as long as is allowed; `taken`: it is theirs no longer.",
             ("decision",),
@@ -205,7 +230,7 @@ _Told = Iterator[tuple[str, dict[str, Any]]]
 
 @dataclass(slots=True)
 class Happenings:
-    """The fold over one session's records. `usage`: of an earlier incarnation."""
+    """The fold over one session's records. `agent`: that has the call; `usage`: of an earlier incarnation."""
 
     session: str
     agent: str
@@ -223,6 +248,11 @@ class Happenings:
         return [
             Event(type=name, session=self.session, agent=self.agent, at=record.at, data=data) for name, data in told
         ]
+
+    def entered(self, data: Mapping[str, Any]) -> _Told:
+        """From now on it is this agent's call."""
+        self.agent = data["agent"]
+        yield "agent_entered", {name: data[name] for name in EVENT_TYPES["agent_entered"].fields}
 
     def ended(self, data: Mapping[str, Any]) -> _Told:
         """Not an event by itself: wordless speech is told with its length."""
@@ -348,12 +378,30 @@ def _speech_finished(_: Happenings, data: Mapping[str, Any]) -> _Told:
     yield "speech_finished", told
 
 
-def _started(_: Happenings, data: Mapping[str, Any]) -> _Told:
+def _started(happenings: Happenings, data: Mapping[str, Any]) -> _Told:
     yield "session_started", {"incarnation": data.get("incarnation", 1), "gap": data.get("gap_s", 0.0)}
+    if "incarnation" not in data:
+        entered = {"agent": happenings.agent, "revision": data.get("revision", "")}
+        yield "agent_entered", {**entered, "previous": None, "first": True}
 
 
-def _closed(_: Happenings, data: Mapping[str, Any]) -> _Told:
+def _handed_over(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    why = {"rule": data["rule"], "value": data["value"]}
+    yield "agent_left", {"agent": data["from"], "next": data["to"], **why}
+    yield "agent_handoff", {name: data[name] for name in EVENT_TYPES["agent_handoff"].fields}
+
+
+def _adjusted(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    yield "debug_message", {"message": "AgentAdjusted", "rule": data["edit"], "value": ""}
+
+
+def _handoff_asked(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    yield "debug_message", {"message": "HandoffAsked", "rule": data["rule"], "value": data["value"]}
+
+
+def _closed(happenings: Happenings, data: Mapping[str, Any]) -> _Told:
     reason = data["reason"]
+    yield "agent_left", {"agent": happenings.agent, "next": None, "rule": "session_ended", "value": reason}
     category = "error" if reason.startswith("error_") else CLOSE_CATEGORIES.get(reason, "job_shutdown")
     yield "close", {"reason": reason, "category": category, "duration": data["duration_s"]}
 
@@ -414,6 +462,10 @@ _HANDLERS: Mapping[str, Callable[[Happenings, Mapping[str, Any]], _Told]] = {
     "context.truncated": _context("ContextTruncated"),
     "context.summarized": _context("ContextSummarized"),
     "context.edited": _context("ContextEdited"),
+    "handoff.asked": _handoff_asked,
+    "handoff": _handed_over,
+    "agent.entered": Happenings.entered,
+    "agent.adjusted": _adjusted,
     "hook.dropped": _hooks_dropped,
     "variables": _same("variables_changed"),
     "preemption": _metrics("preemption"),

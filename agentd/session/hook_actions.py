@@ -7,15 +7,17 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from agentd.aio import now
-from agentd.config.hooks import Hook
+from agentd.config.hooks import HandoffAction
 from agentd.providers.llm import ToolCall
 from agentd.session.causes import Causes, caused_by
 from agentd.session.conversation import Conversation
+from agentd.session.numbered_hooks import NumberedHook
 from agentd.session.tool_actions import carry_out
-from agentd.tools.acts import Act, EndSession, GenerateReply, SayText
+from agentd.tools.acts import Act, EndSession, GenerateReply, HandOff, SayText, SetTools, UpdateInstructions
 from agentd.tools.spec import Action, Event, HookOutcome, ToolContext
 
 log = logging.getLogger(__name__)
@@ -31,41 +33,48 @@ class HookActions:
         self._conversation = conversation
         self._do = do
 
-    def place(self, number: int) -> str:
-        """Where the hook stands in the agent file."""
-        name = f"hooks[{number}]"
-        return self._conversation.definition.places.get(name, name)
-
-    async def run(self, number: int, hook: Hook, event: Event, causes: Causes) -> HookOutcome:
+    async def run(self, hook: NumberedHook, event: Event, causes: Causes) -> HookOutcome:
         """All that the hook is to do about the event, in order, up to what fails; the outcome is recorded."""
         began, outcome = now(), HookOutcome(outcome="cancelled")
-        with caused_by(causes | {number}):
+        with caused_by(causes | {hook.number}):
             try:
                 outcome = await self._run_all(hook, event)
             except Exception as error:  # the hook boundary, as that of a tool call: a fault must not end the call
-                log.exception("hook_failed", extra={"hook": self.place(number)})
+                log.exception("hook_failed", extra={"hook": hook.place})
                 outcome = HookOutcome(outcome="error", message=f"{type(error).__name__}: {error}")
             finally:
-                self._record(number, hook, event, outcome, now() - began)
+                self._record(hook, event, outcome, now() - began)
         return outcome
 
-    async def _run_all(self, hook: Hook, event: Event) -> HookOutcome:
-        until, outcome = now() + hook.timeout_s, HookOutcome()
-        for name in hook.do.named:
+    async def _run_all(self, hook: NumberedHook, event: Event) -> HookOutcome:
+        until, outcome = now() + hook.hook.timeout_s, HookOutcome()
+        for name in hook.hook.do.named:
             outcome = await self._run_one(name, hook, event, max(0.01, until - now()))
             if outcome.outcome != "ok":
                 break
         return outcome
 
-    async def _run_one(self, name: str, hook: Hook, event: Event, timeout_s: float) -> HookOutcome:
-        actions, conversation = hook.do, self._conversation
+    async def _run_one(self, name: str, hook: NumberedHook, event: Event, timeout_s: float) -> HookOutcome:
+        actions, conversation = hook.hook.do, self._conversation
         match name:
             case "set":
                 conversation.set_variables(actions.set)
             case "tool" if actions.tool is not None:
-                return await self._tool(actions.tool.name, actions.tool.arguments, event, timeout_s)
+                return await self._tool(hook, actions.tool.name, actions.tool.arguments, event, timeout_s)
             case "python" if actions.python is not None:
-                return await self._python(actions.python, event, timeout_s)
+                return await self._code(hook, actions.python, event, timeout_s)
+            case "webhook" if actions.webhook is not None:
+                return await self._code(hook, actions.webhook.ref, event, timeout_s)
+            case "instructions" if actions.instructions is not None:
+                told = actions.instructions
+                edit: Literal["append", "replace"] = "append" if told.append else "replace"
+                conversation.adjust(
+                    UpdateInstructions(text=self._rendered(told.append or told.replace, event), edit=edit)
+                )
+            case "tools" if actions.tools is not None:
+                conversation.adjust(SetTools(enable=actions.tools.enable, disable=actions.tools.disable))
+            case "handoff" if actions.handoff is not None:
+                self._do(self._handoff(hook, actions.handoff, event))
             case "say":
                 if text := self._rendered(actions.say, event):
                     self._do(SayText(text=text))
@@ -75,26 +84,41 @@ class HookActions:
                 self._do(EndSession(reason=ENDED_BY, goodbye=self._rendered(actions.end.say, event)))
         return HookOutcome()
 
-    async def _python(self, ref: str, event: Event, timeout_s: float) -> HookOutcome:
-        outcome = await self._conversation.tools.run_hook(ref, event, self._context(), timeout_s)
-        self._carry_out(outcome.actions)
+    def _handoff(self, hook: NumberedHook, handoff: HandoffAction, event: Event) -> HandOff:
+        return HandOff(
+            agent=handoff.agent,
+            history=handoff.history,
+            say=self._rendered(handoff.say, event),
+            variables=handoff.variables,
+            enter=handoff.enter,
+            rule="hook",
+            value=hook.setting,
+        )
+
+    async def _code(self, hook: NumberedHook, ref: str, event: Event, timeout_s: float) -> HookOutcome:
+        """A Python function, or a webhook."""
+        outcome = await hook.tools.run_hook(ref, event, self._context(), timeout_s)
+        self._carry_out(hook, outcome.actions)
         return outcome
 
-    async def _tool(self, name: str, arguments: Mapping[str, Any], event: Event, timeout_s: float) -> HookOutcome:
+    async def _tool(
+        self, hook: NumberedHook, name: str, arguments: Mapping[str, Any], event: Event, timeout_s: float
+    ) -> HookOutcome:
         given = json.dumps(self._filled(arguments, event), ensure_ascii=False, default=str)
         call = ToolCall(id=f"hook-{event.type}", name=name, arguments=given)
         audit = self._conversation.setup.audit  # the model is not told of it, so that it is no tool.called
         audit("tool.hooked", {"name": name, "id": call.id, "arguments": given, "rule": event.type})
         try:
             async with asyncio.timeout(timeout_s):
-                ran = await self._conversation.tools.run(call, self._context())
+                ran = await hook.tools.run(call, self._context())
         except TimeoutError:
             return HookOutcome(outcome="timeout", message=f"{name}: no answer within {timeout_s:g} s")
-        self._carry_out(ran.actions)
+        self._carry_out(hook, ran.actions)
         return HookOutcome(outcome=ran.outcome, message=ran.result.content if ran.outcome != "ok" else "")
 
-    def _carry_out(self, actions: Iterable[Action]) -> None:
-        for action in actions:
+    def _carry_out(self, hook: NumberedHook, actions: Iterable[Action]) -> None:
+        for asked in actions:
+            action = replace(asked, rule="hook", value=hook.setting) if isinstance(asked, HandOff) else asked
             carry_out(action, self._conversation, self._do)
 
     def _context(self) -> ToolContext:
@@ -114,20 +138,19 @@ class HookActions:
     def _rendered(self, template: str | None, event: Event) -> str:
         return self._conversation.render(template, event=dict(event.data)).strip() if template else ""
 
-    def _record(self, number: int, hook: Hook, event: Event, outcome: HookOutcome, duration_s: float) -> None:
-        place = self.place(number)
+    def _record(self, hook: NumberedHook, event: Event, outcome: HookOutcome, duration_s: float) -> None:
         self._conversation.record(
             "hook.completed",
-            hook=number,
-            on=hook.on,
-            place=place,
+            hook=hook.number,
+            on=hook.hook.on,
+            place=hook.place,
             event=event.type,
             outcome=outcome.outcome,
             message=outcome.message,
             duration_s=round(duration_s, 4),
         )
         if outcome.outcome not in ("ok", "cancelled"):
-            self._conversation.record("error", where=f"hook {place}", message=outcome.message or outcome.outcome)
+            self._conversation.record("error", where=f"hook {hook.place}", message=outcome.message or outcome.outcome)
 
 
 def literal(text: str) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from agentd.session.causes import Causes
+from agentd.session.numbered_hooks import NumberedHook
 from agentd.tools.spec import Event
 
 EVENTS_WAITING = 100  # of one session
-ONCE = frozenset({"session_started", "participant_linked", "close"})
+LAST = ("agent_left", "close")
+"""What is told when the call is over."""
+
+ONCE = frozenset({"session_started", "agent_entered", "participant_linked", *LAST})
 """Those that a call begins and ends with: they are never the ones that go."""
 
 
@@ -18,7 +23,7 @@ class Waiting:
     """An event, the hooks that it is for, and those that brought it about."""
 
     event: Event
-    hooks: tuple[int, ...]
+    hooks: tuple[NumberedHook, ...]
     causes: Causes
 
 
@@ -42,9 +47,9 @@ class HookQueue:
         """The oldest. Raises IndexError when there is none."""
         return self.waiting.popleft()
 
-    def leave_only(self, event_type: str) -> None:
+    def leave_only(self, types: Collection[str]) -> None:
         """Drops all others."""
-        for each in [each for each in self.waiting if each.event.type != event_type]:
+        for each in [each for each in self.waiting if each.event.type not in types]:
             self._drop(each)
 
     def take_dropped(self) -> dict[str, int]:

@@ -11,13 +11,11 @@ import logging
 
 from agentd.aio import cancel_and_wait
 from agentd.config.conditions import holds
-from agentd.config.event_names import names_for
-from agentd.config.hooks import Hook
-from agentd.config.values import digest
 from agentd.session.causes import causes
 from agentd.session.conversation import Conversation
 from agentd.session.hook_actions import HookActions
-from agentd.session.hook_queue import HookQueue, Waiting
+from agentd.session.hook_queue import LAST, HookQueue, Waiting
+from agentd.session.numbered_hooks import NumberedHook, numbered_hooks
 from agentd.tools.spec import Event
 
 log = logging.getLogger(__name__)
@@ -29,20 +27,14 @@ RESUMED_FIELDS = frozenset({"incarnation", "gap", "returned"})
 """A hook whose condition names one of these wants to be told of a call that goes on in another process."""
 
 
-def key_of(hook: Hook) -> str:
-    """By which another incarnation knows the hook again."""
-    return digest(hook)[:12]
-
-
 class Hooks:
     """`take` may be called from anywhere on the loop; it never waits."""
 
     def __init__(self, conversation: Conversation, actions: HookActions) -> None:
         self._conversation = conversation
         self._actions = actions
-        self._hooks = conversation.definition.hooks
-        self._keys = [key_of(hook) for hook in self._hooks]
-        self._types = [frozenset(() if hook.is_before_reply else names_for(hook.on)) for hook in self._hooks]
+        self._hooks = numbered_hooks(conversation)
+        self._tasks: asyncio.TaskGroup | None = None
         restored = conversation.setup.restored
         self._entered = restored.entered if restored else frozenset()
         self._queue = HookQueue()
@@ -52,14 +44,23 @@ class Hooks:
         self._task: asyncio.Task[None] | None = None
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
-        if any(self._types):
-            self._task = tasks.create_task(self._run())
+        self._tasks = tasks
+        self._begin()
+
+    def follow_agent(self) -> None:
+        """Another agent has the call: what happens from now on is for its hooks. What waits is for those before."""
+        self._hooks = numbered_hooks(self._conversation)
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._task is None and self._tasks is not None and any(each.types for each in self._hooks):
+            self._task = self._tasks.create_task(self._run())
 
     def take(self, event: Event) -> None:
         """Queues it for the hooks that want it."""
         if self._task is None or self._closed:
             return
-        wanting = tuple(number for number in range(len(self._hooks)) if self._wants(number, event))
+        wanting = tuple(each for each in self._hooks if self._wants(each, event))
         if event.type == "participant_linked":
             self._entered = frozenset(each for each in self._entered if each[1] != event.type)
         if wanting:
@@ -73,24 +74,24 @@ class Hooks:
         if self._task is None:
             return
         await asyncio.wait([self._task], timeout=BACKLOG_S)
-        if self._giving == "close":
+        if self._giving in LAST:
             await asyncio.wait([self._task], timeout=CLOSE_S)
         if self._task.done():
             return
         await cancel_and_wait(self._task)
-        self._queue.leave_only("close")
+        self._queue.leave_only(LAST)
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._run()
         except TimeoutError:
             log.warning("hooks_on_close_cut", extra={"after_s": CLOSE_S})
 
-    def _wants(self, number: int, event: Event) -> bool:
-        hook = self._hooks[number]
-        if event.type not in self._types[number] or number in causes() or not holds(hook.if_, event.data):
+    def _wants(self, each: NumberedHook, event: Event) -> bool:
+        condition = each.hook.if_
+        if event.type not in each.types or each.number in causes() or not holds(condition, event.data):
             return False
-        had = (self._keys[number], event.type) in self._entered
-        return not had or not RESUMED_FIELDS.isdisjoint(hook.if_)
+        had = (each.key, event.type) in self._entered
+        return not had or not RESUMED_FIELDS.isdisjoint(condition)
 
     async def _run(self) -> None:
         """Until the call is over and nothing waits."""
@@ -107,10 +108,10 @@ class Hooks:
     async def _give(self, waiting: Waiting) -> None:
         event = waiting.event
         self._giving = event.type
-        for number in waiting.hooks:
+        for each in waiting.hooks:
             if event.type in ENTERING:
-                self._conversation.record("hook.entered", hook=self._keys[number], event=event.type)
-            await self._actions.run(number, self._hooks[number], event, waiting.causes)
+                self._conversation.record("hook.entered", hook=each.key, event=event.type)
+            await self._actions.run(each, event, waiting.causes)
 
     def _tell_dropped(self) -> None:
         if dropped := self._queue.take_dropped():

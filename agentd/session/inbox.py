@@ -10,7 +10,7 @@ from agentd.session.plan import Plan
 from agentd.session.reply import Reply
 from agentd.session.room import RoomEvent
 from agentd.session.turn_hooks import TurnChecked
-from agentd.tools.acts import DecideApproval, EditHistory, LetBeQuiet, TransferCall
+from agentd.tools.acts import Adjustment, DecideApproval, EditHistory, HandOff, LetBeQuiet, TransferCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,11 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class HandoverReady:
+    """The agent that is to have the call is ready, or will not be."""
+
+
+@dataclass(frozen=True, slots=True)
 class Caused:
     """Something that hooks have brought about."""
 
@@ -96,6 +101,9 @@ SessionEvent = (
     | LetBeQuiet
     | TransferCall
     | DecideApproval
+    | HandOff
+    | HandoverReady
+    | Adjustment
     | TurnChecked
     | Caused
 )

@@ -29,15 +29,20 @@ class TurnJudge:
     def __init__(
         self, conversation: Conversation, emit: Callable[[TurnJudged], None], voice: Voice = THE_CALLER
     ) -> None:
-        wanted = conversation.turn_settings.detection in ("auto", "model")
-        self._detector: TurnDetector | None = conversation.providers.turn_detector if wanted else None
         self._conversation = conversation
+        self._detector: TurnDetector | None = None
+        self.follow_agent()
         self._emit = emit
         self._voice = voice
         self._sound: deque[tuple[float, AudioFrame]] = deque()  # by the moment of its end
         self._since: float | None = None  # the onset of the turn
         self._words: list[str] = []
         self._questions: Channel[TurnSoFar] = Channel(PENDING)
+
+    def follow_agent(self) -> None:
+        """Whoever has the call says what is asked."""
+        wanted = self._conversation.turn_settings.detection in ("auto", "model")
+        self._detector = self._conversation.providers.turn_detector if wanted else None
 
     def keep(self, frame: AudioFrame, ended_at: float) -> None:
         if self._detector is None:
@@ -73,11 +78,13 @@ class TurnJudge:
             self._emit(TurnJudged(await self._judge(turn)))
 
     async def _judge(self, turn: TurnSoFar) -> float | None:
-        assert self._detector is not None
+        detector = self._detector
+        if detector is None:  # it was asked for an agent that has the call no longer
+            return None
         began, name = now(), self._conversation.definition.turn_detector
         try:
             async with asyncio.timeout(JUDGE_S):
-                probability = await self._detector.judge(turn)
+                probability = await detector.judge(turn)
         except (ProviderError, TimeoutError) as error:
             message = error.message if isinstance(error, ProviderError) else f"no answer within {JUDGE_S:g} s"
             where = f"turn_detector {name.provider}" if name else "turn_detector"

@@ -63,9 +63,6 @@ class Listening:
         echo: EchoWatch | None = None,
         emit_other: Callable[[TurnEvent], None] | None = None,
     ) -> None:
-        settings = conversation.definition.vad.settings
-        self._settings = settings if isinstance(settings, VADSettings) else VADSettings()
-        vad = conversation.providers.vad
         self._conversation = conversation
         self._emit = emit
         self._emit_other = emit_other or emit
@@ -73,8 +70,7 @@ class Listening:
         self._echo = echo or conversation.echo
         self._double_talk = DoubleTalk()
         self._own_voice: str | None = None  # the recogniser's name for the one that this ear is for: the first heard
-        self._vad = vad.stream()
-        self._activity = VoiceActivity(self._settings, vad.window_samples / INPUT_HZ)
+        self._detect_voice()
         self._last_frame = now()
         self._offset_at = now()
         self._recent: deque[AudioFrame] = deque()  # the last `prefix_padding` of sound, or the utterance
@@ -84,6 +80,7 @@ class Listening:
         self._overhearing = Overhearing(conversation, self._activity, emit, self._note)
         self._frames: Channel[AudioFrame | None] = Channel(PENDING_FRAMES)  # None: flush
         self._recognisers = conversation.providers.stt
+        self._language = conversation.language
         self._tells_language = False  # the recogniser finds the language out by itself
         self._language_due = False  # it changed in mid-utterance, which the former recogniser ends
         self._language_changed = asyncio.Event()
@@ -91,6 +88,24 @@ class Listening:
     @property
     def streaming(self) -> bool:
         return self._recognisers[0].provider.capabilities.streaming
+
+    def _detect_voice(self) -> None:
+        settings, vad = self._conversation.definition.vad.settings, self._conversation.providers.vad
+        self._settings = settings if isinstance(settings, VADSettings) else VADSettings()
+        self._detector, self._vad = vad, vad.stream()
+        self._activity = VoiceActivity(self._settings, vad.window_samples / INPUT_HZ)
+
+    def follow_agent(self) -> None:
+        """The conversation goes on as another agent, whose detectors and recogniser hear it. To be called while nobody
+        has the turn; what it has in common with the one before goes on as it was."""
+        conversation = self._conversation
+        if conversation.providers.vad is not self._detector or conversation.definition.vad.settings != self._settings:
+            self.end_utterance()
+            self._detect_voice()
+        self._judge.follow_agent()
+        self._overhearing.follow_agent(self._activity)
+        if conversation.providers.stt != self._recognisers or conversation.language != self._language:
+            self.follow_language()
 
     def follow_language(self) -> None:
         """The conversation goes on in another language: from the next utterance on it is listened for."""
@@ -103,6 +118,7 @@ class Listening:
             return
         self._language_due = False
         before, self._recognisers = self._recognisers, self._conversation.providers.stt
+        self._language = self._conversation.language
         if self._recognisers is not before or not self._tells_language:
             self._language_changed.set()
 

@@ -44,15 +44,8 @@ class Overhearing:
     """One ear's. `wanted`: both speak now, and an opinion decides something."""
 
     def __init__(self, conversation: Conversation, activity: VoiceActivity, emit: Emit, record: Recorder) -> None:
-        choice = conversation.definition.interruption_detector
-        settings = choice.settings if choice else None
-        self._name = choice.provider if choice else ""
-        self._settings = (
-            settings if isinstance(settings, InterruptionDetectorSettings) else InterruptionDetectorSettings()
-        )
-        self._detector = conversation.providers.interruption_detector
         self._conversation = conversation
-        self._activity = activity
+        self.follow_agent(activity)
         self._emit = emit
         self._record = record
         self._pieces: deque[_Piece] = deque()
@@ -63,6 +56,17 @@ class Overhearing:
         self._silent_on: float | None = None  # the utterance of which it gave no opinion
         self._told: tuple[float, Outlook] | None = None  # what the journal knows
         self.wanted = False
+
+    def follow_agent(self, activity: VoiceActivity) -> None:
+        """Whoever has the call says what is asked; `activity`: the ear's, as it is now."""
+        choice = self._conversation.definition.interruption_detector
+        settings = choice.settings if choice else None
+        self._name = choice.provider if choice else ""
+        self._settings = (
+            settings if isinstance(settings, InterruptionDetectorSettings) else InterruptionDetectorSettings()
+        )
+        self._detector = self._conversation.providers.interruption_detector
+        self._activity = activity
 
     def hear(self, frame: AudioFrame, speech: Sequence[float], ended_at: float) -> None:
         """After the voice activity has heard it."""
@@ -107,10 +111,12 @@ class Overhearing:
                 self._tell(question, probability, now() - began)
 
     async def _judge(self, overlap: OverlapSoFar) -> float | None:
-        assert self._detector is not None
+        detector = self._detector
+        if detector is None:  # it was asked for an agent that has the call no longer
+            return None
         try:
             async with asyncio.timeout(JUDGE_S):
-                return await self._detector.judge(overlap)
+                return await detector.judge(overlap)
         except (ProviderError, TimeoutError) as error:
             message = error.message if isinstance(error, ProviderError) else f"no answer within {JUDGE_S:g} s"
             where = f"interruption_detector {self._name}".strip()

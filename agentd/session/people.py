@@ -98,6 +98,11 @@ class People:
         return replace(caller, other_voice=True) if voice.other else caller
 
     @property
+    def all_here(self) -> tuple[Caller, ...]:
+        """Those whom the agent talks with, in the order in which they came."""
+        return tuple(each for identity, each in self.known.items() if identity in self.here)
+
+    @property
     def take_turns(self) -> bool:
         """Whether one's turn waits while another's is being answered."""
         return self.several or self.other_voices

@@ -171,6 +171,9 @@ class ModelListening:
         while self._tail_s > to_s:
             self._tail_s -= self._tail.popleft().duration_s
 
+    def follow_agent(self) -> None:
+        """A call with a realtime model is not handed over (`agentd.config.handoff_lint.why_not`)."""
+
     def follow_language(self) -> None:
         """The link tells the model, before its next answer."""
 

@@ -75,6 +75,14 @@ consent            id (of the question, and of the call once it is agreed to), t
                    with other arguments), unclear_twice, not_heard; used (the call is made), withdrawn (something else
                    was said before it was), refused (nobody is asked)
 rpc.received       method, identity, payload: a front end called what the agent offers
+handoff.asked      agent, history, say, variables, enter, template, rule (operator, tool, hook, model, expression,
+                   event, silence), value: another agent is to have the call, once it is ready and this turn is over;
+                   the decision RefuseHandoff (agent, asked: that rule) says that it will not
+handoff            from, to, revision, history, rule, value, place (file:line of the setting), first (it has not had
+                   this call before): the call goes from one agent to another
+agent.entered      agent, revision, source, places, previous, first, enters (answer, greet, reply, wait), language,
+                   variables (all), first_hook (the number of its first hook in this call): it has the call now
+agent.adjusted     edit (append, replace), text: what the model is told, until the call is handed over
 context.truncated  items (the oldest, forgotten for good; system messages are not counted and stay), later (of the
                    caller's current turn, left out of one request), tokens_before, tokens, rule, value
 context.summarized items (the oldest, replaced), text (the system message that stands for them), tokens_before, tokens,

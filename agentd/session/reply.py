@@ -54,6 +54,7 @@ class Reply:
         self.plan = plan
         self.failed = False
         self.end_call = plan.end_call
+        self.hands_over = False  # one of its tools wants another agent to go on: the model has nothing more to say
         self._conversation = conversation
         self._on_audible = audible
         self._tell = tell
@@ -339,7 +340,7 @@ class Reply:
         more = await self._calls.run(self._running)
         self._marks.tools.append((began, now()))
         self._running = None
-        return more and self.end_call is None
+        return more and self.end_call is None and not self.hands_over
 
     # Synthesis.
 

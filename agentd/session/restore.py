@@ -11,77 +11,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentd.providers.chat import ChatContext
-from agentd.providers.llm import ChatItem, ToolCall, ToolResult
+from agentd.providers.llm import ToolCall, ToolResult
 from agentd.providers.speakers import Speaker
+from agentd.session.adjustments import Adjustments
 from agentd.session.history import Draft, History, ToolRound, agent_id, tools_id, user_id
-from agentd.session.known_calls import KnownCall, KnownCalls
+from agentd.session.known_calls import KnownCalls
 from agentd.session.question import Question
 from agentd.session.records import Record
+from agentd.session.restored import Restored as Restored
+from agentd.session.restored import Waiting as Waiting
 from agentd.session.waiting import WaitingTurn, WaitingTurns
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A speech that was asked for; see `agentd.session.plan.Plan`."""
-
-    speech: str
-    priority: int
-    interruptible: bool = True
-    in_history: bool = True
-    text: str = ""
-    generate: bool = False
-    instruction: str | None = None
-    user_input: str = ""
-    end_call: str | None = None
-    causes: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
-    """A conversation as its journal tells it.
-
-    `unsaid`: sentences of the reply under way that the caller has not heard to their end.
-    `caller_was_speaking`: words may have been lost with the process.
-    `reply_owed`: the model is to be asked: it had not answered the caller's last turn, or not to the end.
-    `reply_begun`: then it is to go on after what was heard and `unsaid`, instead of answering anew.
-    `entered`: which hooks (by their key) were given which of the events that a call begins with.
-    `waiting`: what was asked to be said and had not begun. `warned`: the caller knows that time is running out.
-    `calls`: of tools, as far as they matter to later ones; those without an outcome were under way. `result_owed`: the
-    agent was to speak of a result that came late.
-    `labels`: of several people, by identity. `speaker`: whose turn was answered last. `unanswered`: turns that waited
-    for the floor. `tools`: what tools and hooks have changed in what the model may call. `question`: a call that waits
-    for consent, or (`granted`) has it and was not made.
-    """
-
-    items: tuple[ChatItem, ...] = ()
-    ids: tuple[str, ...] = ()  # of the items
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    turns: int = 0
-    replies: int = 0
-    unsaid: tuple[str, ...] = ()
-    caller_was_speaking: bool = False
-    reply_owed: bool = False
-    reply_begun: bool = False
-    waiting: tuple[Waiting, ...] = ()
-    end_call: str = ""  # the reason for which the call was to end with the reply under way
-    calls: tuple[KnownCall, ...] = ()
-    result_owed: bool = False
-    warned: bool = False
-    usage: Mapping[str, int] = field(default_factory=dict)
-    last_record_at: float = 0.0
-    started_at: float = 0.0
-    ended: bool = False
-    end_reason: str = ""
-    language: str = ""  # "": the agent's own
-    instructions_append: str = ""  # of whoever was asked about the call
-    entered: frozenset[tuple[str, str]] = frozenset()
-    transfer: str = ""  # the destination that the caller was being put through to
-    labels: Mapping[str, str] = field(default_factory=dict)
-    speaker: Speaker | None = None
-    unanswered: tuple[WaitingTurn, ...] = ()
-    tools: Mapping[str, Any] = field(default_factory=dict)
-    question: Question | None = None
-    granted: bool = False
+from agentd.tools.acts import HandOff, UpdateInstructions
 
 
 def restore(records: Iterable[Record]) -> Restored:
@@ -147,6 +87,12 @@ class _Restoring:
     question: Question | None = None
     granted: bool = False
     read_back: set[int] = field(default_factory=set)  # replies that put a question: it is put again as a whole
+    agents: list[str] = field(default_factory=list)
+    revision: str = ""
+    assigned: dict[str, Any] = field(default_factory=dict)
+    first_hook: int = 0
+    adjustments: Adjustments = field(default_factory=Adjustments)
+    handoff: HandOff | None = None
     held: list[Mapping[str, Any]] = field(default_factory=list)  # turns of the caller that hooks had not let pass yet
 
     def __post_init__(self) -> None:
@@ -162,6 +108,8 @@ class _Restoring:
     def on_session_started(self, data: Mapping[str, Any]) -> None:
         self.started_at = self.last_at
         self.variables.update(data.get("variables", {}))
+        self.agents = [data["agent"]] if "agent" in data else []
+        self.revision = data.get("revision", "")
 
     def on_session_requested(self, data: Mapping[str, Any]) -> None:
         self.instructions_append = data["instructions_append"]
@@ -175,6 +123,7 @@ class _Restoring:
 
     def on_variables(self, data: Mapping[str, Any]) -> None:
         self.variables.update(data["values"])
+        self.assigned.update(data["values"])
 
     def on_transfer(self, data: Mapping[str, Any]) -> None:
         self.transfer = data["destination"] if data["state"] in ("started", "answered") else ""
@@ -202,6 +151,8 @@ class _Restoring:
     def on_decision(self, data: Mapping[str, Any]) -> None:
         if data["action"] == "DropTurn":
             del self.held[:1]
+        if data["action"] == "RefuseHandoff" and data["rule"] != "handoff_under_way":
+            self.handoff = None
         if data["action"] not in ("Ignore", "ResumeSpeech", "DropTurn"):
             return
         if "speaker" in data:  # it was a cough, an "uh-huh", or noise
@@ -403,6 +354,25 @@ class _Restoring:
     def on_hook_entered(self, data: Mapping[str, Any]) -> None:
         self.entered.add((data["hook"], data["event"]))
 
+    # The agent that has the call.
+
+    def on_handoff_asked(self, data: Mapping[str, Any]) -> None:
+        self.handoff = HandOff(**data)
+
+    def on_agent_entered(self, data: Mapping[str, Any]) -> None:
+        self.handoff = None
+        self.agents.append(data["agent"])
+        self.revision = data["revision"]
+        self.variables = dict(data["variables"])
+        self.language = data["language"]
+        self.first_hook = data["first_hook"]
+        self.adjustments = Adjustments()
+        self.tools = {}
+        self.owed = self.owed or data["enters"] == "reply"
+
+    def on_agent_adjusted(self, data: Mapping[str, Any]) -> None:
+        self.adjustments = self.adjustments.with_(UpdateInstructions(text=data["text"], edit=data["edit"]))
+
     # The context.
 
     def on_context_edited(self, data: Mapping[str, Any]) -> None:
@@ -455,6 +425,12 @@ class _Restoring:
             tools=self.tools,
             question=self.question,
             granted=self.granted,
+            agents=tuple(self.agents),
+            revision=self.revision,
+            assigned=self.assigned,
+            first_hook=self.first_hook,
+            adjustments=self.adjustments,
+            handoff=self.handoff,
         )
 
 

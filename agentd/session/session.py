@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import NoReturn
 
@@ -25,9 +24,9 @@ from agentd.session.controls import Controls
 from agentd.session.conversation import Conversation
 from agentd.session.early import EarlyAnswers
 from agentd.session.ears import Ears
+from agentd.session.entrance import begin_to_talk
 from agentd.session.events import (
     THE_CALLER,
-    CommitRequested,
     CommitTurn,
     Decision,
     Ignore,
@@ -46,12 +45,12 @@ from agentd.session.events import (
     SpeechStarted,
     TextTyped,
     Tick,
-    TurnBegun,
-    TurnDropped,
     TurnEvent,
     Voice,
 )
 from agentd.session.floor import Floor
+from agentd.session.handover import Handover
+from agentd.session.hands import Hands
 from agentd.session.history_edit import edit_history
 from agentd.session.hook_actions import HookActions
 from agentd.session.hooks import Hooks
@@ -72,7 +71,7 @@ from agentd.session.inbox import (
 from agentd.session.late_calls import LateCalls
 from agentd.session.listening import Listening
 from agentd.session.permission_gate import PermissionGate
-from agentd.session.plan import Plan, answer_owed, bridge, greeting, result_came, waiting
+from agentd.session.plan import Plan, bridge, result_came
 from agentd.session.realtime_side import RealtimeSide
 from agentd.session.reply import Reply
 from agentd.session.restore import Restored
@@ -82,7 +81,6 @@ from agentd.session.room import (
     CallerLinked,
     CallerMuted,
     CallerUnheard,
-    HandAction,
     RoomClosed,
     RoomEvent,
     TextReceived,
@@ -91,26 +89,22 @@ from agentd.session.room import (
 )
 from agentd.session.room_writer import RoomWriter
 from agentd.session.rpc_methods import RpcMethods
-from agentd.session.setup import SessionSetup
+from agentd.session.setup import Equipment, SessionSetup
 from agentd.session.speaking import Speaking
 from agentd.session.speech import AGAIN, HIGH
 from agentd.session.speeches import Speeches
-from agentd.session.tool_gates import Gates
+from agentd.session.tool_gates import Gates, OfferedTools
 from agentd.session.transfers import Transfers
 from agentd.session.turn_hooks import TurnChecked, TurnHooks
 from agentd.session.turns import Agent
-from agentd.session.waiting import to_answer
-from agentd.tools.acts import DecideApproval, EditHistory, LetBeQuiet, TransferCall
-from agentd.tools.spec import LateAnswer
+from agentd.tools.acts import Adjustment, DecideApproval, EditHistory, HandOff, LetBeQuiet, TransferCall
+from agentd.tools.spec import Event, LateAnswer
 
 log = logging.getLogger(__name__)
 
 INBOX_CAPACITY = 1_000  # events of a call that waits for a reply to be cut: far more than it can make in that time
 PLAYED_OUT_S = 0.4  # transport and jitter buffer between our last sample and the caller's ear
 FAILURES_IN_A_ROW = 3  # then the session ends, as livekit-agents 1.8.9's does
-
-
-_BY_HAND: Mapping[HandAction, TurnEvent] = {"begin": TurnBegun(), "end": CommitRequested(), "cancel": TurnDropped()}
 
 
 class _Ended(Exception):
@@ -138,14 +132,15 @@ class Session(Controls):
         self._conversation.is_silent = self._silent
         actions = HookActions(self._conversation, self.do)
         self._hooks = Hooks(self._conversation, actions)
-        turn_hooks = TurnHooks(self._conversation, actions, self._inbox.force)
+        self._turn_hooks = turn_hooks = TurnHooks(self._conversation, actions, self._inbox.force)
         added = self._realtime.added if self._realtime else None
         self._consents = Consents(self._conversation, self._speeches)
         duplicates, limits = self._conversation.gates
-        permission = PermissionGate(self._conversation)
-        self._conversation.gates = Gates((permission, duplicates, self._consents, limits))  # a call counts once made
+        offered, permission = OfferedTools(self._conversation), PermissionGate(self._conversation)
+        gates = (offered, permission, duplicates, self._consents, limits)  # a call counts once made
+        self._conversation.gates = Gates(gates)
         self._turns = CallerTurns(self._conversation, self._speeches, turn_hooks, self._consents, added)
-        self._conversation.follow = self._hooks.take
+        self._conversation.follow = self._follow
         self._speech_ended: float | None = None
         self._late_calls: LateCalls | None = None
         self._failures = 0
@@ -179,6 +174,7 @@ class Session(Controls):
         self._conversation.language_changed = self._language_changed
         self._time = CallTime(self._conversation, self._speeches)
         self._attendance = Attendance()
+        self._handover = Handover(self._conversation, self._speeches, self._put, self._become)
         async with asyncio.TaskGroup() as hooks:
             self._hooks.start(hooks)
             self._conversation.record_start()
@@ -199,24 +195,20 @@ class Session(Controls):
         reasons: list[str] = []
         try:
             async with asyncio.TaskGroup() as group:
-                self._tasks = group
+                self._tasks = self._handover.tasks = group
                 self._conversation.background = group.create_task
                 self._late_calls = LateCalls(self._conversation, group)
                 if self._setup.restored is not None:
                     self._late_calls.resume(self._setup.restored.calls)
                 self._early = EarlyAnswers(self._conversation, group)
+                reply = self._realtime.reply if self._realtime else Reply
                 self._speaking = Speaking(
-                    self._conversation,
-                    self._room,
-                    self._speeches,
-                    self._writer,
-                    group,
-                    self._put,
-                    self._realtime.reply if self._realtime else Reply,
+                    self._conversation, self._room, self._speeches, self._writer, group, self._put, reply
                 )
                 self._transfers = Transfers(self._conversation, self, group)
                 ear = self._realtime.listening if self._realtime else Listening
                 self._listening = Ears(self._conversation, self._room, group, self._inbox.force, ear)
+                self._hands = Hands(self._conversation, self._listening, self._inbox.force)
                 if self._realtime is not None:
                     group.create_task(self._realtime.run())
                 group.create_task(self._writer.run())
@@ -246,6 +238,7 @@ class Session(Controls):
         while True:
             await self._take(await self._next_event())
             await self._check_time()
+            self._handover.step(self._time.last_heard, boundary=self._at_boundary(), silent=self._silent())
             await self._start_next_reply()
 
     async def _take(self, event: InboxEvent) -> None:
@@ -258,8 +251,9 @@ class Session(Controls):
             await self._other_event(event)
 
     async def _next_event(self) -> InboxEvent:
-        silence = self._time.deadline(silent=self._silent())
-        times = (self._machine.deadline, silence, self._attendance.until, self._consents.deadline)
+        silent, time = self._silent(), self._time
+        waits = (self._consents.deadline, self._handover.deadline(time.last_heard, silent=silent))
+        times = (self._machine.deadline, time.deadline(silent=silent), self._attendance.until, *waits)
         deadline = min((t for t in times if t is not None), default=None)
         try:
             async with asyncio.timeout_at(deadline):
@@ -316,6 +310,7 @@ class Session(Controls):
 
     def _commit(self, turn: CommitTurn) -> None:
         self._time.spoke()
+        self._handover.caller_spoke()
         if self._realtime is not None:
             self._realtime.ended(turn)
         early = self._early.committed(turn.text)
@@ -349,9 +344,9 @@ class Session(Controls):
         self._writer.set_state("listening")
 
     async def _start_next_reply(self) -> None:
-        reply = (
-            self._speaking.begin_next(caller_has_turn=self._machine.caller_has_turn) if self._attendance.met else None
-        )
+        if not self._attendance.met or self._handover.holds:
+            return
+        reply = self._speaking.begin_next(caller_has_turn=self._machine.caller_has_turn)
         if reply is None:
             return
         for decision in self._machine.step(ReplyStarted(reply.plan.interruptible), now()):
@@ -382,6 +377,10 @@ class Session(Controls):
                 edit_history(self._conversation, event, "operator")
             case DecideApproval():
                 self._consents.decided(event)
+            case HandOff():
+                self._handover.ask(event)
+            case _ if isinstance(event, Adjustment):
+                self._conversation.adjust(event)
             case TurnChecked():
                 self._turn_checked(event)
             case End(reason, text, stay):
@@ -394,32 +393,19 @@ class Session(Controls):
                 self._caller_linked(event)
             case CallerLeft():
                 await self._caller_left(event)
-            case CallerUnheard():
-                self._conversation.record(
-                    "caller.unheard", identity=event.identity, name=event.name, rule="most_people", value=event.limit
-                )
-            case CallerMuted(muted=muted):
-                identity = event.identity or self._conversation.caller.identity
-                self._conversation.record("caller.muted", muted=muted, identity=identity)
+            case CallerUnheard() | CallerMuted():
+                self._conversation.note(event)
             case TextReceived(text=text, identity=identity) if people.may_speak(identity):
-                if self._setup.definition.room.text_input and text.strip():
+                if self._conversation.definition.room.text_input and text.strip():
                     await self._turn_event(TextTyped(text.strip()), people.voice(identity))
             case TurnByHand():
-                self._turn_by_hand(event)
+                self._hands.take(event)
             case VoiceUnheard(seconds=seconds):
                 self._conversation.record("voice.unheard", seconds=round(seconds, 3))
                 if self._reply is not None:
                     self._reply.unheard(seconds)
             case RoomClosed(reason=reason):
                 raise _Ended(reason)
-
-    def _turn_by_hand(self, event: TurnByHand) -> None:
-        voice = self._conversation.people.voice(event.identity)
-        if self._presses and event.action == "begin":
-            self._listening.open(event.identity)
-        self._listening.end_utterance(voice)
-        told = _BY_HAND[event.action]
-        self._inbox.force(told if voice == THE_CALLER else FromVoice(voice, told))  # behind what the ears have said
 
     async def _reply_done(self, reply: Reply) -> None:
         self._speaking.finish(reply)
@@ -431,7 +417,7 @@ class Session(Controls):
             await self._finish(reply.end_call)
         if self._failures >= FAILURES_IN_A_ROW:
             await self._finish("error")
-        self._writer.set_state("listening")
+        self._writer.set_state("thinking" if self._handover.under_way else "listening")
         self._compaction.consider(self._tasks)
         await self._turn_event(ReplyEnded())
 
@@ -459,7 +445,7 @@ class Session(Controls):
     async def _finish(self, reason: str, *, stay: bool = False) -> NoReturn:
         """The agent ends the call; `stay`: for itself only."""
         await self._interrupt()
-        delete = not stay and self._setup.definition.room.on_end == "delete_room"
+        delete = not stay and self._conversation.definition.room.on_end == "delete_room"
         await self._writer.end(delete=delete)
         raise _Ended(reason)
 
@@ -478,22 +464,8 @@ class Session(Controls):
         if is_first:
             self._conversation.meet(caller)
             self._writer.set_state("listening")
-            self._begin_to_talk()
-
-    def _begin_to_talk(self) -> None:
-        """With the greeting, or with what an earlier incarnation owes."""
-        restored, conversation = self._setup.restored, self._conversation
-        plan = self._bridge(restored) if restored else greeting(conversation)
-        if plan is not None:
-            self._speeches.add(plan)
-        self._transfers.resume()
-        if restored is not None and restored.result_owed:
-            self._conversation.calls.untold.add("")
-            self._speeches.add(result_came())
-        for speech in restored.waiting if restored else ():
-            self._speeches.restore(waiting(speech))
-        for turn in to_answer(restored.unanswered) if restored else ():
-            self._speeches.add(answer_owed(turn))
+            begin_to_talk(self._conversation, self._speeches, self._bridge)
+            self._transfers.resume()
 
     def _bridge(self, restored: Restored) -> Plan:
         plan = bridge(restored, self._conversation.language)
@@ -515,11 +487,32 @@ class Session(Controls):
         self._attendance.lost()
         self._speaking.hold()
 
+    # Another agent.
+
+    def _become(self, equipment: Equipment) -> None:
+        """All parts of the session are this agent's from now on. At a turn's boundary only."""
+        self._conversation.become(equipment)
+        for part in (self._hooks, self._turn_hooks, self._early, self._speeches, self._time):
+            part.follow_agent()
+        self._machine.streaming = self._conversation.providers.stt[0].provider.capabilities.streaming
+        self._machine.turn = self._conversation.turn_settings
+        self._inbox.force(LanguageSet(self._conversation.language))
+        self._listening.follow_agent()
+
+    def _at_boundary(self) -> bool:
+        """Nobody has the turn or is about to have it by what was said."""
+        having = self._reply is not None or self._machine.caller_has_turn or len(self._turns)
+        return self._attendance.met and not having
+
+    def _follow(self, event: Event) -> None:
+        self._hooks.take(event)
+        self._handover.follow(event)
+
     # Time.
 
     def _silent(self) -> bool:
         """Neither side speaks or is about to, and the caller is there."""
-        waits = len(self._speeches) or len(self._turns)
+        waits = len(self._speeches) or len(self._turns) or self._handover.under_way
         return self._attendance.there and self._reply is None and not waits and not self._machine.user_speaking
 
     async def _check_time(self) -> None:

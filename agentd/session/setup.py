@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from agentd.config.definition import AgentDefinition
+from agentd.errors import AgentdError
 from agentd.providers.interruption_detector import InterruptionDetector
 from agentd.providers.language_id import LanguageIdentifier
 from agentd.providers.llm import LLM
@@ -65,6 +66,31 @@ def unaudited(kind: str, data: Mapping[str, Any]) -> None:
     """Nobody keeps an audit log."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equipment:
+    """All that makes a session one agent or another, ready."""
+
+    definition: AgentDefinition
+    providers: Providers
+    tools: ToolRunner
+
+
+class Agents(Protocol):
+    """The other agents that a call may be handed to."""
+
+    async def equip(self, name: str) -> Equipment:
+        """The one of the generation that the call began with, ready to go on with it; it stays ready until the call is
+        over. Raises AgentdError."""
+        ...
+
+
+class NoAgents:
+    """Where there is one agent only."""
+
+    async def equip(self, name: str) -> Equipment:
+        raise AgentdError(f"there is no agent {name} here")
+
+
 def _ignore(what: Record | Event) -> None:
     """Nobody watches."""
 
@@ -74,8 +100,8 @@ class SessionSetup:
     """One call. `observe` sees every record right after it was journaled, `publish` the events that it makes; neither
     may block. `audit` is given the same before it is journaled, also when it cannot be; it never raises.
 
-    `restored`: what an earlier incarnation's journal says, when the call outlived its process. `requested`: the data of
-    the record session.requested, where somebody was asked about the call.
+    `agents`: whom the call may be handed to. `restored`: what an earlier incarnation's journal says, when the call
+    outlived its process. `requested`: the data of the record session.requested, where somebody was asked about it.
     """
 
     id: str
@@ -91,6 +117,7 @@ class SessionSetup:
     observe: Callable[[Record], None] = _ignore
     publish: Callable[[Event], None] = _ignore
     audit: Audit = unaudited
+    agents: Agents = field(default_factory=NoAgents)
     restored: Restored | None = None
     incarnation: int = 1
     rates: Rates = field(default_factory=Rates)  # of all sessions of this process

@@ -13,6 +13,9 @@ from agentd.session.plan import Plan
 from agentd.session.speech import AGAIN, SpeechHandle
 from agentd.session.speech_queue import SpeechQueue
 
+OWN = frozenset({"greeting", "idle", "warning"})
+"""Purposes of what an agent says for itself."""
+
 
 class Speeches:
     """`request` may be called from anywhere on the loop; all else is for the session's own task."""
@@ -29,6 +32,15 @@ class Speeches:
     def __len__(self) -> int:
         """How many wait to be said."""
         return len(self._queue)
+
+    @property
+    def answers(self) -> bool:
+        """A turn of the caller's waits for its answer."""
+        return any(plan.purpose == "answer" for plan in self._queue)
+
+    def waits(self, speech: str) -> bool:
+        """Whether it is still to begin."""
+        return any(plan.speech == speech for plan in self._queue)
 
     def request(self, plan: Plan) -> SpeechHandle:
         """Has this said when its turn comes. After the session has ended the handle is done at once."""
@@ -103,6 +115,15 @@ class Speeches:
     def drop_requested(self, *, force: bool) -> None:
         """Takes out what somebody asked for, but not what must be heard unless `force`. The agent's own stays."""
         self._drop(lambda plan: plan.requested and (force or plan.interruptible))
+
+    def follow_agent(self) -> None:
+        """Another agent has the call: what the one before would have said by itself is not said, and what it made of an
+        answer is not used."""
+        self._drop(lambda plan: plan.purpose in OWN)
+        for plan in self._queue.take_out(lambda plan: plan.early is not None):
+            assert plan.early is not None
+            plan.early.drop("handoff")
+            self._queue.add(replace(plan, early=None))
 
     def close(self) -> None:
         """The session is over: nothing more is said."""

@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 from agentd.errors import ToolError
 from agentd.session.conversation import Conversation
-from agentd.tools.acts import Act, EndSession, LetBeQuiet, SayText, TransferCall
+from agentd.tools.acts import (
+    Act,
+    EndSession,
+    HandOff,
+    LetBeQuiet,
+    SayText,
+    SetTools,
+    TransferCall,
+    UpdateInstructions,
+)
 from agentd.tools.spec import (
     Action,
     CallFrontEnd,
@@ -34,6 +43,10 @@ def carry_out(action: Action, conversation: Conversation, do: Callable[[Act], ob
             conversation.change_tools(changes)
         case SetLanguage(language=language):
             conversation.choose_language(language, "tool")
+        case HandOff():
+            do(action)
+        case UpdateInstructions() | SetTools():
+            conversation.adjust(action)
         case Say(text=text, interruptible=interruptible):
             do(SayText(text=text, interruptible=interruptible))
         case EndCall(say=goodbye, reason=reason):

@@ -29,6 +29,26 @@ class Gate(Protocol):
         ...
 
 
+class Refusing(Protocol):
+    """What may be called at this moment."""
+
+    def refusal(self, tool: str) -> str | None: ...
+
+
+class OfferedTools:
+    """A tool that the model was not offered, or not any more, is not called: models remember what they once had."""
+
+    def __init__(self, conversation: Refusing) -> None:
+        self._conversation = conversation
+
+    def stop(self, call: ToolCall, options: ToolOptions, context: ToolContext) -> ToolOutcome | None:
+        why = self._conversation.refusal(call.name)
+        if why is None:
+            return None
+        result = ToolResult(call_id=call.id, name=call.name, content=why, is_error=True)
+        return ToolOutcome(result=result, outcome="refused")
+
+
 class Gates:
     """Those of one session, in the order in which they are asked."""
 

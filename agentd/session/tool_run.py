@@ -21,7 +21,7 @@ from agentd.session.cancel_call import CANCEL_CALL, cancel_call
 from agentd.session.conversation import Conversation
 from agentd.session.open_calls import OpenCall
 from agentd.session.tool_actions import carry_out
-from agentd.tools.acts import SayText
+from agentd.tools.acts import HandOff, SayText
 from agentd.tools.spec import (
     Action,
     CallbackOffer,
@@ -44,6 +44,7 @@ class CallingReply(Protocol):
 
     number: int
     end_call: str | None
+    hands_over: bool
 
     @property
     def quiet(self) -> bool: ...
@@ -272,11 +273,25 @@ class ToolRun:
                 if goodbye:
                     await reply.say_for_tool(goodbye)
                 reply.end_call = reason
-            case SetLanguage() if reply is not None:
-                carry_out(action, self._conversation, self._conversation.act)
-                await reply.language_changed()
+            case SetLanguage():
+                await self._change_language(action, reply)
+            case HandOff():
+                if reply is not None:
+                    reply.hands_over = True
+                named = action if action.value else replace(action, value=self._call.call.name)
+                carry_out(named, self._conversation, self._conversation.act)
             case _:
                 carry_out(action, self._conversation, self._conversation.act)
+
+    async def _change_language(self, action: SetLanguage, reply: CallingReply | None) -> None:
+        try:
+            carry_out(action, self._conversation, self._conversation.act)
+        except KeyError:  # the call is another agent's by now, who does not speak it
+            message = f"the agent does not declare the language {action.language}"
+            self._conversation.record("error", where="set_language", message=message)
+        else:
+            if reply is not None:
+                await reply.language_changed()
 
 
 def callback_offered(options: object) -> float | None:

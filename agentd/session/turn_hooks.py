@@ -17,6 +17,7 @@ from agentd.session.conversation import Conversation
 from agentd.session.early import EarlyAnswer
 from agentd.session.events import CommitTurn
 from agentd.session.hook_actions import HookActions
+from agentd.session.numbered_hooks import NumberedHook, numbered_hooks
 from agentd.session.timing import TurnTiming
 from agentd.tools.spec import Event, HookOutcome, TurnChange
 
@@ -49,7 +50,8 @@ class TurnHooks:
         self._conversation = conversation
         self._actions = actions
         self._post = post
-        self._hooks = [(n, hook) for n, hook in enumerate(conversation.definition.hooks) if hook.is_before_reply]
+        self._hooks: list[NumberedHook] = []
+        self.follow_agent()
         self._in_order = asyncio.Lock()
         self._held: list[HeldTurn] = []
 
@@ -57,9 +59,14 @@ class TurnHooks:
         """How many turns wait."""
         return len(self._held)
 
+    def follow_agent(self) -> None:
+        """To be called when none waits: the agent's hooks look at the turns that come."""
+        self._hooks = [each for each in numbered_hooks(self._conversation) if each.hook.is_before_reply]
+
     def hold(self, held: HeldTurn, tasks: asyncio.TaskGroup) -> bool:
         """Has the hooks look at it; False where there are none that want it."""
-        if not self._held and not any(holds(hook.if_, self._event(held, TurnChange()).data) for _, hook in self._hooks):
+        wanted = any(holds(each.hook.if_, self._event(held, TurnChange()).data) for each in self._hooks)
+        if not self._held and not wanted:
             return False
         self._held.append(held)
         turn = held.turn
@@ -84,20 +91,19 @@ class TurnHooks:
                 held.early.drop("session_ended")
 
     async def _check(self, held: HeldTurn, tasks: asyncio.TaskGroup) -> None:
-        whole, last = TurnChange(), -1
+        whole, last = TurnChange(), ("", "")
         async with self._in_order:
-            for number, hook in self._hooks:
+            for each in self._hooks:
                 event = self._event(held, whole)
-                if not holds(hook.if_, event.data):
+                if not holds(each.hook.if_, event.data):
                     continue
-                task = tasks.create_task(self._actions.run(number, hook, event, NOBODY))
-                change = await self._answer(task, hook.timeout_s)
+                task = tasks.create_task(self._actions.run(each, event, NOBODY))
+                change = await self._answer(task, each.hook.timeout_s)
                 if change is not None:
-                    whole, last = _both(whole, change), number
+                    whole, last = _both(whole, change), (each.setting, each.place)
                 if whole.drop:
                     break
-            where = (f"hooks[{last}]", self._actions.place(last)) if last >= 0 else ()
-            self._post(TurnChecked(held, whole, *where))
+            self._post(TurnChecked(held, whole, *last))
 
     async def _answer(self, task: asyncio.Task[HookOutcome], timeout_s: float) -> TurnChange | None:
         """None as well when there is none in time: the reply does not wait for the end of a process that hangs, which

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+from agentd.config.handoffs import Enter, Handoff
 from agentd.providers.chat import ChatContext
 
 Priority = Literal["low", "normal", "high"]
@@ -99,6 +101,56 @@ class DecideApproval:
     approve: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOff:
+    """Have another agent go on with the call, at the end of this turn. `history`, `say`, `variables`, `enter`: what is
+    passed on (`agentd.config.handoffs.Passing`); `template`: whether `say` is one. `rule`: who wants it (operator,
+    tool, hook, model, expression, event, silence); `value`: the setting behind it."""
+
+    agent: str
+    history: str = "full"
+    say: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    enter: Enter = "auto"
+    template: bool = False
+    rule: str = "operator"
+    value: str = ""
+
+    @classmethod
+    def by(cls, handoff: Handoff, number: int) -> HandOff:
+        """What a way out asks for that an agent file says: the one of this number."""
+        key = handoff.trigger
+        written = {"if": handoff.if_, "on": handoff.on, "after_silence": handoff.after_silence}.get(key)
+        setting = f"handoffs[{number}].{key}"
+        return cls(
+            agent=handoff.agent,
+            history=handoff.history,
+            say=handoff.say or "",
+            variables=handoff.variables,
+            enter=handoff.enter,
+            template=True,
+            rule={"when": "model", "if": "expression", "on": "event", "after_silence": "silence"}[key],
+            value=setting if written is None else f"{setting}={written}",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateInstructions:
+    """Tell the model more of what it is to do, or something else, until the call is handed over."""
+
+    text: str
+    edit: Literal["append", "replace"] = "append"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTools:
+    """Keep tools from the model, by name, or let it have them again: until the call is handed over."""
+
+    enable: tuple[str, ...] = ()
+    disable: tuple[str, ...] = ()
+
+
+Adjustment = UpdateInstructions | SetTools
 Act = (
     SayText
     | GenerateReply
@@ -111,4 +163,6 @@ Act = (
     | TransferCall
     | LetBeQuiet
     | DecideApproval
+    | HandOff
+    | Adjustment
 )

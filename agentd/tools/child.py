@@ -144,7 +144,7 @@ class Child:
         else:
             ends, words = context.call_ends
             answer = {"outcome": "ok", **told, "variables": variables, "end_call": ends, "end_say": words}
-            answer["tools"] = context.tools.made
+            answer |= {"tools": context.tools.made, "changes": context.changes}
         self.send({"type": "result", "call": call, **answer, "worn": worn(self._limits)})
 
     async def _hook(self, request: Mapping[str, Any], context: RunContext) -> dict[str, Any] | None:
@@ -208,6 +208,7 @@ def _context(data: Mapping[str, Any], tell: Callable[[str, dict[str, Any]], None
     return RunContext(
         session=Session(**data["session"]),
         participant=Participant(**data["participant"]),
+        participants=tuple(Participant(**each) for each in data["participants"]),
         variables=data["variables"],
         tell=tell,
         tools=tools,

@@ -78,19 +78,32 @@ class RunContext:
     """A parameter annotated `RunContext`, or named `ctx` or `context` without a hint, is filled in by agentd and is not
     shown to the model.
 
+    `participants` are all in the room whom the agent talks with, `participant` among them while they are here.
     `history` is the conversation as it was when the function was called, its newest part where it is long.
     `variables` are the session's: what the tool changes in them is kept for later turns and tools, once it has
     returned; a variable that it deletes becomes None. `tools`: those that the model has. `secrets`: those that the
     agent file gives this tool, by name.
     """
 
-    __slots__ = ("_end", "_tell", "history", "participant", "secrets", "session", "tools", "variables")
+    __slots__ = (
+        "_changes",
+        "_end",
+        "_tell",
+        "history",
+        "participant",
+        "participants",
+        "secrets",
+        "session",
+        "tools",
+        "variables",
+    )
 
     def __init__(
         self,
         *,
         session: Session | None = None,
         participant: Participant | None = None,
+        participants: tuple[Participant, ...] = (),
         variables: dict[str, Any] | None = None,
         tell: Callable[[str, dict[str, Any]], None] | None = None,
         tools: ToolChanges | None = None,
@@ -100,12 +113,14 @@ class RunContext:
         """`tell`: takes what is asked of the session while the function runs, by its kind."""
         self.session = session or Session()
         self.participant = participant or Participant()
+        self.participants = participants
         self.variables = {} if variables is None else variables
         self.tools = tools or ToolChanges()
         self.secrets = secrets or Secrets()
         self.history = history or ChatContext()
         self._tell = tell
         self._end: tuple[bool, str | None] = (False, None)
+        self._changes: list[dict[str, Any]] = []
 
     @property
     def caller(self) -> Participant:
@@ -154,6 +169,31 @@ class RunContext:
     def end_call(self, say: str | None = None) -> None:
         """Ends the call once the tool has returned and everything, `say` last, has been spoken."""
         self._end = (True, say)
+
+    def handoff(
+        self,
+        agent: str,
+        *,
+        history: str = "full",
+        say: str = "",
+        variables: Mapping[str, Any] | None = None,
+        enter: Literal["auto", "greet", "reply", "wait"] = "auto",
+    ) -> None:
+        """Has another agent go on with the call once the function has returned and this turn is over. `history`: what
+        it knows (full, "last: N", summary, none); `say`: the last words of the one that has the call; `variables`: to
+        set with it; `enter`: how the other begins."""
+        told = {"agent": agent, "history": history, "say": say, "variables": dict(variables or {}), "enter": enter}
+        self._changes.append({"type": "handoff", **told})
+
+    def update_instructions(self, text: str, *, replace: bool = False) -> None:
+        """Tells the model this from now on, behind its instructions or instead of them, until the call is handed
+        over."""
+        self._changes.append({"type": "update_instructions", "replace" if replace else "append": text})
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """What the function asked for of the agent, in order."""
+        return self._changes
 
     @property
     def call_ends(self) -> tuple[bool, str | None]:

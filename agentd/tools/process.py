@@ -43,7 +43,8 @@ class NotStarted(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonResult:
     """`outcome`: ok, error or invalid_arguments. `end_say` is meant only when `end_call`. `change`: a hook's answer.
-    `tools`: what it changes in the session's tools, as `ToolChanges.made` has it."""
+    `tools`: what it changes in the session's tools, as `ToolChanges.made` has it. `changes`: what it asked for of the
+    agent."""
 
     outcome: str
     content: str
@@ -53,6 +54,7 @@ class PythonResult:
     traceback: str = ""
     change: Mapping[str, Any] | None = None
     tools: Mapping[str, Any] = field(default_factory=dict)
+    changes: tuple[Mapping[str, Any], ...] = ()
 
 
 class ToolProcess:
@@ -212,6 +214,7 @@ def _plain(context: ToolContext) -> dict[str, Any]:
     return {
         "session": {"id": context.session_id, **{name: getattr(context, name) for name in names}},
         "participant": {**asdict(context.caller), "attributes": dict(context.caller.attributes)},
+        "participants": [{**asdict(each), "attributes": dict(each.attributes)} for each in context.present],
         "variables": dict(context.variables),
         "secrets": dict(context.secrets),
         "history": context.history().newest(HISTORY_BYTES).to_dict() if context.history is not None else None,
@@ -265,4 +268,7 @@ def _result(message: Mapping[str, Any]) -> PythonResult:
         traceback=str(message.get("traceback", "")),
         change=change if isinstance(change := message.get("change"), dict) else None,
         tools=tools if isinstance(tools := message.get("tools"), dict) else {},
+        changes=tuple(each for each in changes[:_MAX_SAYS] if isinstance(each, dict))
+        if isinstance(changes := message.get("changes"), list)
+        else (),
     )

@@ -13,6 +13,7 @@ from agentd.errors import ToolError
 from agentd.providers.fields import SecretMissing
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
 from agentd.tools.arguments import ArgumentsSchema
+from agentd.tools.changes import change_of_agent
 from agentd.tools.host import Description, ToolHost
 from agentd.tools.process import PythonResult
 from agentd.tools.replies import failure
@@ -87,6 +88,9 @@ def actions_of(result: PythonResult) -> Iterator[Action]:
     """What the function asked for that is done when it has returned."""
     if result.variables:
         yield SetVariables(values=result.variables)
+    for each in result.changes:
+        if (asked := change_of_agent(str(each.get("type")), each)) is not None:
+            yield asked
     if result.end_call:
         yield EndCall(say=result.end_say or None)
     if result.tools:

@@ -14,6 +14,7 @@ from agentd.config.tools import WebhookTool
 from agentd.config.values import parse_duration
 from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall, ToolResult
+from agentd.tools.changes import change_of_agent
 from agentd.tools.front_end import LARGEST_PAYLOAD_BYTES
 from agentd.tools.http import Answer
 from agentd.tools.spec import (
@@ -231,6 +232,8 @@ def _action(value: Any) -> Action | None:
         case {"type": "rpc", "method": str(method), **rest} if method.strip():
             payload = _payload(rest.get("payload", {}))
             return CallFrontEnd(method=method[:64], payload=payload) if payload is not None else None
+        case {"type": "handoff"} | {"type": "update_instructions"} | {"type": "set_tools"}:
+            return change_of_agent(str(value["type"]), value)
     return None
 
 

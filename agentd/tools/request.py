@@ -18,7 +18,7 @@ from agentd.errors import ToolArgumentsInvalid, ToolError
 from agentd.providers.chat import ChatContext
 from agentd.providers.llm import ChatItem, ToolCall, ToolResult
 from agentd.tools import signing
-from agentd.tools.spec import ToolContext
+from agentd.tools.spec import Event, ToolContext
 
 REQUEST_BYTES = 256 * 1024
 TRANSCRIPT_BYTES = 128 * 1024  # of `context`; the oldest items are left out
@@ -43,14 +43,18 @@ def request_for(tool: WebhookTool, call: ToolCall, arguments: Mapping[str, Any],
     rest = {name: value for name, value in arguments.items() if name not in in_path}
     url = _url(tool, arguments, rest)
     body = _body(tool, call, arguments, rest, context, at_s) if tool.args_in == "body" else b""
-    if len(body) > REQUEST_BYTES:
-        raise ToolError(f"the request is larger than {REQUEST_BYTES >> 10} KiB; call it with less")
     if len(url) > URL_CHARACTERS:
         raise ToolError(f"the address would be longer than {URL_CHARACTERS >> 10} KiB; call it with less")
+    return _request(tool.method, url, body, context, at_s)
+
+
+def _request(method: str, url: str, body: bytes, context: ToolContext, at_s: float) -> Request:
+    if len(body) > REQUEST_BYTES:
+        raise ToolError(f"the request is larger than {REQUEST_BYTES >> 10} KiB; call it with less")
     trace = hashlib.sha256(context.session_id.encode()).hexdigest()[:32]  # one trace a session
     return Request(
         id=context.key or signing.new_id("tc_", at_s),
-        method=tool.method,
+        method=method,
         url=url,
         body=body,
         traceparent=f"00-{trace}-{secrets.token_hex(8)}-01",
@@ -94,6 +98,10 @@ def _body(
         content = _vapi(tool, call, arguments, context, at_s)
     else:
         content = _tool_call(tool, call, arguments, context, at_s)
+    return _encoded(content)
+
+
+def _encoded(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "replace")
 
 
@@ -101,6 +109,26 @@ def _tool_call(
     tool: WebhookTool, call: ToolCall, arguments: Mapping[str, Any], context: ToolContext, at_s: float
 ) -> dict[str, Any]:
     """Our own contract's envelope."""
+    data = {
+        "call_id": call.id,
+        "tool": call.name,
+        "arguments": arguments,
+        **_of_session(context),
+        **({} if tool.context == "none" else {"transcript": _transcript(tool.context, call, context)}),
+        **({} if context.callback is None else {"callback": asdict(context.callback)}),
+    }
+    return {"type": "tool.call", "timestamp": _timestamp(at_s), "data": data}
+
+
+def event_request(url: str, event: Event, context: ToolContext) -> Request:
+    """What a hook sends of an event. Raises ToolError for too many bytes."""
+    at_s = time.time()
+    told = {"type": event.type, "at": event.at, "data": dict(event.data)}
+    content = {"type": "hook.event", "timestamp": _timestamp(at_s), "data": {"event": told, **_of_session(context)}}
+    return _request("POST", url, _encoded(content), context, at_s)
+
+
+def _of_session(context: ToolContext) -> dict[str, Any]:
     participant = {**asdict(context.caller), "attributes": dict(context.caller.attributes)}
     if not context.caller.other_voice:
         del participant["other_voice"]
@@ -113,17 +141,11 @@ def _tool_call(
         "variables": dict(context.variables),
         "participant": participant,
     }
-    data = {
-        "call_id": call.id,
-        "tool": call.name,
-        "arguments": arguments,
-        "agent": {"name": context.agent, "revision": context.revision},
-        "session": session,
-        **({} if tool.context == "none" else {"transcript": _transcript(tool.context, call, context)}),
-        **({} if context.callback is None else {"callback": asdict(context.callback)}),
-    }
-    timestamp = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"type": "tool.call", "timestamp": timestamp, "data": data}
+    return {"agent": {"name": context.agent, "revision": context.revision}, "session": session}
+
+
+def _timestamp(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _transcript(wanted: str, call: ToolCall, context: ToolContext) -> list[dict[str, Any]]:

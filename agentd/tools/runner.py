@@ -17,6 +17,7 @@ from agentd.tools.arguments import ArgumentsSchema
 from agentd.tools.builtins import builtin
 from agentd.tools.calling import Guarded, run_tool
 from agentd.tools.client import Client
+from agentd.tools.handoff import HandoffTool
 from agentd.tools.host import Description, ToolHost
 from agentd.tools.http import WebhookClient
 from agentd.tools.mcp import McpServer
@@ -27,6 +28,7 @@ from agentd.tools.python_hook import run_hook
 from agentd.tools.replies import failure
 from agentd.tools.spec import Event, HookOutcome, LateAnswer, RunnableTool, ToolContext, ToolOutcome
 from agentd.tools.webhook import Webhook
+from agentd.tools.webhook_hook import WebhookHook
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +51,10 @@ class Tools:
         sources: Sequence[ToolSource] = (),
         own_client: WebhookClient | None = None,
         host: ToolHost | None = None,
+        hooks: Mapping[str, WebhookHook] | None = None,
     ) -> None:
-        """`host`: where the hooks' code runs."""
+        """`host`: where the hooks' code runs; `hooks`: their endpoints, by what they are called by."""
+        self._hooks = dict(hooks or {})
         self._own = {tool.schema.name: tool for tool in tools}
         self._sources = tuple(sources)
         self._host = host
@@ -99,6 +103,8 @@ class Tools:
         return Guarded(Python(PythonTool(type="python", ref=found.ref, timeout=timeout), found, self._host))
 
     async def run_hook(self, ref: str, event: Event, context: ToolContext, timeout_s: float) -> HookOutcome:
+        if ref in self._hooks:
+            return await self._hooks[ref].run(event, context)
         if self._host is None:
             return HookOutcome(outcome="error", message="no code can be run here")
         return await run_hook(self._host, ref, event, context, timeout_s)
@@ -137,10 +143,18 @@ async def open_tools(
             tools += _make(tool, definition, described, host, client, memory)
         except ToolError as error:
             problems.append(str(error))
+    tools += [HandoffTool(each, number) for number, each in enumerate(definition.handoffs) if each.when is not None]
+    hooks = dict[str, WebhookHook]()
+    for hook in definition.hooks:
+        if (action := hook.do.webhook) is not None:
+            try:
+                hooks[action.ref] = WebhookHook(action, hook.timeout_s, client)
+            except ToolError as error:
+                problems.append(str(error))
     servers, refused = await _open_servers(definition, client)
     problems += refused
     problems += _clashes([*tools, *(tool for server in servers for tool in server.tools.values())])
-    opened = Tools(tools, servers, own_client=None if webhooks else client, host=host)
+    opened = Tools(tools, servers, own_client=None if webhooks else client, host=host, hooks=hooks)
     if problems:
         await opened.aclose()
         raise ToolError("; ".join(problems))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from agentd.config.tools import ToolOptions
 from agentd.providers.chat import ChatContext
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
-from agentd.tools.acts import Act
+from agentd.tools.acts import Act, HandOff, SetTools, UpdateInstructions
 from agentd.tools.event import Event as Event
 from agentd.tools.event import TurnChange as TurnChange
 from agentd.tools.front_end import FrontEnd as FrontEnd
@@ -61,7 +61,7 @@ class ToolContext:
     for something else; `history`: the conversation as it is. `update` takes a long tool's progress, and `hold` keeps
     the caller from interrupting until the tool has answered; None where there is no reply that waits. `progress` takes
     the same with what is said of it apart; `key` names this call of a tool and no other, the same when it is made
-    again after a fault."""
+    again after a fault. `present`: all in the room whom the agent talks with."""
 
     session_id: str
     agent: str
@@ -71,6 +71,7 @@ class ToolContext:
     started_at: str = ""  # RFC 3339, UTC
     language: str = "en"
     caller: Caller = field(default_factory=Caller)
+    present: tuple[Caller, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
     say: Callable[[str], Awaitable[None]] | None = None
     act: Callable[[Act], object] | None = None
@@ -162,7 +163,19 @@ class CallFrontEnd:
 
 
 Action = (
-    SetVariables | EndCall | Say | SetLanguage | Transfer | LeaveMessage | Wait | ChangeTools | SendData | CallFrontEnd
+    SetVariables
+    | EndCall
+    | Say
+    | SetLanguage
+    | Transfer
+    | LeaveMessage
+    | Wait
+    | ChangeTools
+    | SendData
+    | CallFrontEnd
+    | HandOff
+    | UpdateInstructions
+    | SetTools
 )
 
 

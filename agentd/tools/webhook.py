@@ -50,20 +50,24 @@ class Webhook:
         """Raises ToolError."""
         arguments = self._arguments.parse(call.arguments)
         request = request_for(self._tool, call, arguments, context)
+        answer = await self.send(request, lambda text: _tell(context, text))
+        return replies.outcome(call, answer, self._reading)
+
+    async def send(self, request: Request, progress: Callable[[str], None] = lambda text: None) -> Answer:
+        """Sends it, again where that may help, within the tool's time. Raises ToolError."""
         try:
             async with asyncio.timeout(self._tool.timeout):
-                answer = await self._answer(request, lambda text: _tell(context, text))
+                return await self._answer(request, progress)
         except TimeoutError as error:
             self._breaker.failed(now())
-            logger.warning("tool_http", extra={"tool": call.name, "error": "timeout"})
+            logger.warning("tool_http", extra={"tool": self._tool.name, "error": "timeout"})
             raise ToolTimeout(f"no answer within {self._tool.timeout:g} s") from error
         except ToolBlocked as error:
-            logger.warning("ssrf_blocked", extra={"tool": call.name, "error": str(error)})
+            logger.warning("ssrf_blocked", extra={"tool": self._tool.name, "error": str(error)})
             raise ToolBlocked("it cannot be reached") from error
         except (NotSent, AnswerLost, ToolError) as error:
-            logger.warning("tool_http", extra={"tool": call.name, "error": str(error)})
+            logger.warning("tool_http", extra={"tool": self._tool.name, "error": str(error)})
             raise ToolUnreachable("it cannot be reached") from error
-        return replies.outcome(call, answer, self._reading)
 
     def read(self, call: ToolCall, late: LateAnswer) -> ToolOutcome:
         """What an answer means that was brought later."""

@@ -24,8 +24,11 @@ from agentd.tools.acts import (
     CommitUserTurn,
     EndSession,
     GenerateReply,
+    HandOff,
     InterruptSpeech,
     SayText,
+    SetTools,
+    UpdateInstructions,
 )
 from tests.admin.conftest import ENDPOINT, Serve
 from tests.fakes.daemon import FakeDaemon
@@ -144,6 +147,15 @@ async def test_a_call_is_told_what_to_do(serve: Serve, daemon: FakeDaemon) -> No
         ("clear_user_turn", None, ClearUserTurn()),
         ("end", {"say": "Bye."}, EndSession(reason="ended_by_operator", goodbye="Bye.")),
         ("end", None, EndSession(reason="ended_by_operator")),
+        ("handoff", {"agent": "front-desk"}, HandOff(agent="front-desk")),
+        (
+            "handoff",
+            {"agent": "front-desk", "history": "last: 2", "say": "Bye.", "variables": {"a": 1}, "enter": "wait"},
+            HandOff(agent="front-desk", history="last: 2", say="Bye.", variables={"a": 1}, enter="wait"),
+        ),
+        ("instructions", {"append": "More."}, UpdateInstructions(text="More.")),
+        ("instructions", {"replace": "Else."}, UpdateInstructions(text="Else.", edit="replace")),
+        ("tools", {"disable": ["book"]}, SetTools(disable=("book",))),
     ]
     for verb, body, _ in asked:
         assert (await client.post(f"/v1/sessions/s-1/{verb}", json=body or {})).status == 202

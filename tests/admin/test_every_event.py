@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pytest
 
@@ -27,14 +27,14 @@ from agentd.session.happenings import EVENT_TYPES, Happenings
 from agentd.session.journal import read_journal
 from agentd.session.records import Record
 from agentd.session.room import CallerMuted, CallerUnheard
-from agentd.tools.acts import TransferCall
+from agentd.tools.acts import HandOff, TransferCall
 from agentd.tools.spec import ChangeTools, Event, SetLanguage, ToolContext, ToolOutcome
 from tests.admin.conftest import Serve
 from tests.admin.test_events import TOKEN, told
-from tests.fakes.call import FakeTools, calling
+from tests.fakes.call import FakeAgents, FakeTools, calling, equipment
 from tests.fakes.clock import run_virtual
 from tests.fakes.daemon import FakeDaemon
-from tests.fakes.providers import Answer, calls
+from tests.fakes.providers import Answer, FakeLLM, FakeSTT, calls, says
 from tests.session.test_hooks import hook, hooked
 from tests.session.test_session import LONG
 from tests.session.test_transfers import DESK
@@ -86,7 +86,9 @@ async def _hold() -> Told:
     )
     asked = {"pay": ToolOptions(confirm=Consent(by="operator"))}
     tools = FakeTools({"german": german, "pay": german}, asked, hooks={"tools.code:see": see})
-    async with calling(agent=agent, script=script, tools=tools) as call:
+    other = equipment(replace(agent, name="other"), FakeLLM(says("Other.")), stt=FakeSTT(), tools=tools)
+    agents = FakeAgents({"other": other})
+    async with calling(agent=agent, script=script, tools=tools, agents=agents) as call:
         await call.room.silent(2)
         await call.say("When do you open?")
         await call.room.speak(call.learn(""), 0.4)  # a cough
@@ -105,6 +107,8 @@ async def _hold() -> Told:
         call.room.link(returned=True)
         await call.room.speak(call.learn("On and on."), 25)
         await call.room.silent(5)
+        call.session.do(HandOff(agent="other", enter="wait"))
+        await call.room.silent(1)
         call.room.leave(final=True)
         assert await call.task == "caller_left"
         return Told(call.events, hooks, read_journal(call.journal.path))

@@ -19,6 +19,7 @@ from agentd.config.definition import (
 )
 from agentd.config.tools import ToolOptions
 from agentd.config.turns import Turn
+from agentd.errors import AgentdError
 from agentd.providers.interruption_detector import InterruptionDetector
 from agentd.providers.language_id import LanguageIdentifier
 from agentd.providers.llm import LLM, Message, ToolCall, ToolResult, ToolSchema
@@ -32,7 +33,7 @@ from agentd.session.rates import Rates
 from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.session import Session
-from agentd.session.setup import Audit, Candidate, Providers, SessionSetup, unaudited
+from agentd.session.setup import Agents, Audit, Candidate, Equipment, NoAgents, Providers, SessionSetup, unaudited
 from agentd.tools.spec import Event, HookOutcome, LateAnswer, RunnableTool, ToolContext, ToolOutcome
 from tests.fakes.providers import FakeLLM, FakeSTT, FakeTTS, FakeVAD, says
 from tests.fakes.room import FakeRoom
@@ -178,6 +179,36 @@ class Call:
         return value
 
 
+@dataclass
+class FakeAgents:
+    """Other agents, each with a model, a voice and tools of its own; `takes_s`: until one is ready."""
+
+    ready: dict[str, Equipment]
+    takes_s: float = 0.0
+
+    async def equip(self, name: str) -> Equipment:
+        await asyncio.sleep(self.takes_s)
+        if name not in self.ready:
+            raise AgentdError(f"there is no agent {name}")
+        return self.ready[name]
+
+
+def equipment(
+    agent: AgentDefinition,
+    llm: LLM,
+    *,
+    stt: STT,
+    tts: TTS | None = None,
+    tools: FakeTools | None = None,
+    vad: VAD | None = None,
+) -> Equipment:
+    """What makes a session this agent."""
+    providers = Providers(
+        vad=vad or FakeVAD(), stt=_chain(stt, None), llm=_chain(llm, None), tts=_chain(tts or FakeTTS(), None)
+    )
+    return Equipment(definition=agent, providers=providers, tools=tools or FakeTools())
+
+
 @asynccontextmanager
 async def calling(
     *,
@@ -190,6 +221,7 @@ async def calling(
     summary_llm: LLM | None = None,
     fallback_tts: TTS | None = None,
     fallback_stt: STT | None = None,
+    agents: Agents | None = None,
     restored: Restored | None = None,
     requested: Mapping[str, Any] | None = None,
     incarnation: int = 1,
@@ -243,6 +275,7 @@ async def calling(
             publish=events.append,
             observe=seen,
             audit=audit,
+            agents=agents or NoAgents(),
             restored=restored,
             requested=requested,
             incarnation=incarnation,

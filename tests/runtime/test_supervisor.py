@@ -184,9 +184,11 @@ async def test_what_happens_in_calls_reaches_the_supervisor_in_order(tmp_path: P
         assert {event.agent for event in told} == {"desk"}
         assert [event.type for event in told if event.session == first] == [
             "session_started",
+            "agent_entered",
             "participant_linked",
             "agent_state_changed",
             "conversation_item_added",
             "speech_finished",
+            "agent_left",
             "close",
         ]

@@ -130,6 +130,7 @@ def test_a_call_in_which_all_of_it_happens_tells_nearly_all_of_it(eventful: Call
         "consent_updated",
         "rpc_received",
         "error",
+        "agent_handoff",
         "participant_left",
         "participant_muted",
         "participant_unheard",

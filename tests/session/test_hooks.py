@@ -18,7 +18,7 @@ from agentd.providers.fields import Duration
 from agentd.providers.llm import ToolCall, ToolResult
 from agentd.providers.tts import SpeechChunk
 from agentd.session.hook_queue import EVENTS_WAITING, HookQueue, Waiting
-from agentd.session.hooks import key_of
+from agentd.session.numbered_hooks import key_of
 from agentd.session.restore import Restored, restore
 from agentd.tools.acts import GenerateReply, InterruptSpeech, SayText
 from agentd.tools.spec import EndCall, Event, HookOutcome, SetLanguage, SetVariables, ToolContext, ToolOutcome
@@ -240,7 +240,7 @@ async def test_events_that_come_faster_than_the_hooks_are_lost_oldest_first_and_
 def test_what_a_call_begins_and_ends_with_is_not_what_is_lost() -> None:
     queue = HookQueue(capacity=3)
     for name in ("session_started", "participant_linked", "error", "error", "close", "debug_message"):
-        queue.add(Waiting(Event(type=name, session="s", agent="a", at=0.0, data={}), (0,), frozenset()))
+        queue.add(Waiting(Event(type=name, session="s", agent="a", at=0.0, data={}), (), frozenset()))
     assert [each.event.type for each in queue.waiting] == ["session_started", "participant_linked", "close"]
     assert queue.take_dropped() == {"error": 2, "debug_message": 1}
     assert queue.take_dropped() == {}

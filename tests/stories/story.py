@@ -44,7 +44,8 @@ Act = Says | Does
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """`agent`: YAML of an agent file, less its providers. `then`: the timeline as lines of text."""
+    """`agent`: YAML of an agent file, less its providers; `others`: agents that the call may be handed to.
+    `then`: the timeline as lines of text."""
 
     name: str
     file: str
@@ -57,6 +58,7 @@ class Story:
     detector: Mapping[str, Any]
     judge: tuple[float, ...]
     inbound: bool
+    others: Mapping[str, Any]
     acts: tuple[Act, ...]
     until_s: float
     then: tuple[str, ...]
@@ -212,6 +214,7 @@ def _story(told: Mapping[str, Any], file: str) -> Story:
         detector=told.get("detector", {}),
         judge=tuple(told.get("judge", ())),
         inbound=bool(told.get("inbound", False)),
+        others=told.get("others", {}),
         acts=acts,
         until_s=_seconds(told.get("until", last + TAIL_S)),
         then=tuple(map(_computed, told.get("then", ()))),

@@ -19,12 +19,14 @@ from agentd.errors import ProviderUnavailable
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ChatRequest, Message, TextDelta, ToolCall, ToolResult
 from agentd.session.records import Record
+from agentd.tools.acts import HandOff
+from agentd.tools.handoff import HandoffTool
 from agentd.tools.spec import ToolContext, ToolOutcome
 from tests.config.files import agent as agent_of
-from tests.fakes.call import Call, FakeTools, calling
+from tests.fakes.call import Call, FakeAgents, FakeTools, calling, equipment
 from tests.fakes.clock import run_virtual
 from tests.fakes.overlaps import FakeInterruptionDetector
-from tests.fakes.providers import Answer, FakeStreamingSTT, FakeSTT, FakeTTS
+from tests.fakes.providers import Answer, FakeLLM, FakeStreamingSTT, FakeSTT, FakeTTS
 from tests.fakes.room import FRAME_SAMPLES
 from tests.session.test_judging import FakeDetector
 from tests.stories.story import Does, Says, Story
@@ -40,13 +42,15 @@ def tell(story: Story) -> list[str]:
 
 async def _tell(story: Story) -> list[str]:
     seen: list[tuple[float, str]] = []
+    agent = _definition(yaml.safe_dump(dict(story.agent)))
     tools = FakeTools(
-        run_tool={name: _tool(settings) for name, settings in story.tools.items()},
+        run_tool={**{name: _tool(settings) for name, settings in story.tools.items()}, **_ways_out(agent)},
         tool_options={name: _options(settings) for name, settings in story.tools.items()},
     )
     stt = _recogniser(story.recogniser)
     async with calling(
-        agent=_definition(yaml.safe_dump(dict(story.agent))),
+        agent=agent,
+        agents=_others(story, stt),
         script=_model(story.replies),
         stt=stt,
         tts=FakeTTS(aligned=bool(story.voice.get("aligned", False)), first_sound_s=story.voice.get("delay_s", 0.05)),
@@ -128,6 +132,8 @@ def _do(call: Call, act: Does) -> None:
             room.press("cancel", identity)
         case "ends":
             session.end("ended_by_operator", goodbye=act.text or None)
+        case "hands":
+            session.do(HandOff(agent=act.text))
         case "mutes" | "unmutes":
             pass  # the microphone's
         case _:
@@ -138,10 +144,27 @@ def _do(call: Call, act: Does) -> None:
 
 
 @cache
-def _definition(text: str) -> AgentDefinition:
+def _definition(text: str, name: str = "story") -> AgentDefinition:
     """Through the real loader, so that a story's settings are what a user writes."""
     with tempfile.TemporaryDirectory() as folder:
-        return agent_of(Path(folder), f"name: story\n{text}")
+        return agent_of(Path(folder), f"name: {name}\n{text}")
+
+
+def _others(story: Story, stt: FakeSTT) -> FakeAgents:
+    """`{billing: {agent: {...}, replies: [...], ready_s: 0.5}}`."""
+    agents = FakeAgents({}, max((float(each.get("ready_s", 0.0)) for each in story.others.values()), default=0.0))
+    for name, told in story.others.items():
+        settings = {"turn": {"preemptive": {"llm": False}}, **told.get("agent", {})}
+        other = _definition(yaml.safe_dump(settings), name)
+        model = FakeLLM(_model(tuple(told.get("replies", ["Fine."]))), first_token_s=story.model_s)
+        agents.ready[name] = equipment(other, model, stt=stt, tools=FakeTools(_ways_out(other)))
+    return agents
+
+
+def _ways_out(agent: AgentDefinition) -> dict[str, Any]:
+    """The model's tools for handing over."""
+    made = [HandoffTool(each, number) for number, each in enumerate(agent.handoffs) if each.when]
+    return {tool.schema.name: tool.run for tool in made}
 
 
 def _model(replies: tuple[Any, ...]) -> Any:
@@ -221,6 +244,8 @@ def lines_of(record: Record) -> list[str]:
             return [f'said "{data["text"]}"' + (" (cut)" if data["interrupted"] else "")]
         case "decision" if data["action"] in _DECISIONS:
             return [f"{_DECISIONS[data['action']]} by {data['rule']}"]
+        case "handoff":
+            return [f"to {data['to']} by {data['rule']}"]
         case "tool.called":
             return [f"calls {data['name']}"]
         case "tool.completed":
@@ -238,6 +263,7 @@ _DECISIONS = {
     "StartEarly": "begins early",
     "DropEarly": "drops",
     "SkipEarly": "waits",
+    "RefuseHandoff": "stays",
 }
 
 

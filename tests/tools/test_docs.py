@@ -17,6 +17,7 @@ from agentd.providers.llm import Message, ToolCall
 from agentd.registry import installed
 from agentd.session.session_tools import SessionTools
 from agentd.tools import replies
+from agentd.tools.acts import HandOff, SetTools, UpdateInstructions
 from agentd.tools.host import ToolHost
 from agentd.tools.http import Answer, WebhookClient
 from agentd.tools.runner import open_tools
@@ -124,6 +125,9 @@ def test_the_example_answer_does_what_the_page_says() -> None:
     assert outcome.actions == (
         Say(text="You are all set."),
         SetVariables(values={"booking": "B-17"}),
+        UpdateInstructions(text="The caller has booked."),
+        SetTools(disable=("book",)),
+        HandOff(agent="billing", rule="tool"),
         EndCall(say="Goodbye!"),
     )
 

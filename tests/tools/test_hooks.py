@@ -18,7 +18,7 @@ from agentd.tools.acts import Act, GenerateReply, InterruptSpeech
 from agentd.tools.host import ToolHost
 from agentd.tools.process import HISTORY_BYTES
 from agentd.tools.runner import open_tools
-from agentd.tools.spec import EndCall, Event, HookOutcome, SetVariables, ToolContext, TurnChange
+from agentd.tools.spec import Caller, EndCall, Event, HookOutcome, SetVariables, ToolContext, TurnChange
 from tests.tools.test_runner import agent
 
 CODE = '''
@@ -28,6 +28,7 @@ from agentd.tools import ChatContext, Event, RunContext, TurnChange
 def look(event: Event, ctx: RunContext) -> None:
     ctx.variables["seen"] = [event.type, event.session, event.agent, event.at, dict(event.data)]
     ctx.variables["room"] = ctx.session.room
+    ctx.variables["here"] = [each.identity for each in ctx.participants]
     ctx.variables["history"] = [type(item).__name__ for item in ctx.history.items]
 
 async def act(ctx: RunContext, event: Event) -> str:
@@ -117,11 +118,12 @@ def run(agents_dir: Path, host: ToolHost, context: ToolContext) -> Callable[...,
 
 async def test_a_function_gets_the_event_and_the_call(run: Any, event: Event) -> None:
     history = ChatContext.of([Message(role="user", text="Hello.")])
-    outcome = await run("look", event, history=lambda: history)
+    outcome = await run("look", event, history=lambda: history, present=(Caller(identity="ann"), Caller(identity="bo")))
     (set_,) = outcome.actions
     assert set_.values == {
         "seen": ["participant_linked", "s1", "front-desk", 1.5, {"identity": "ann"}],
         "room": "room-1",
+        "here": ["ann", "bo"],
         "history": ["Message"],
     }
     assert (outcome.outcome, outcome.change) == ("ok", None)

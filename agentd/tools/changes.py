@@ -1,0 +1,58 @@
+"""What the code of tools and hooks, and webhooks' answers, ask of the agent itself: to be another, told otherwise, or
+with other tools. Pure; nothing in it is taken for granted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from agentd.config.handoffs import HISTORY_PATTERN, Enter
+from agentd.tools.acts import HandOff, SetTools, UpdateInstructions
+from agentd.tools.text import for_model, for_speech
+
+_ENTER: tuple[Enter, ...] = get_args(Enter)
+MAX_TOOLS = 128  # as an agent may have
+
+
+def change_of_agent(kind: str, value: Mapping[str, Any]) -> HandOff | UpdateInstructions | SetTools | None:
+    """`kind`: handoff, update_instructions or set_tools. None for what cannot be read."""
+    match kind:
+        case "handoff":
+            return _handoff(value)
+        case "update_instructions":
+            return _instructions(value)
+        case "set_tools":
+            return _tools(value)
+    return None
+
+
+def _handoff(value: Mapping[str, Any]) -> HandOff | None:
+    agent, history = value.get("agent"), value.get("history") or "full"
+    enter = next((each for each in _ENTER if each == value.get("enter")), None if value.get("enter") else "auto")
+    say, variables = value.get("say") or "", value.get("variables") or {}
+    if not isinstance(agent, str) or not agent or not isinstance(say, str) or not isinstance(variables, dict):
+        return None
+    if not isinstance(history, str) or not re.fullmatch(HISTORY_PATTERN, history) or enter is None:
+        return None
+    return HandOff(agent=agent, history=history, say=for_speech(say), variables=variables, enter=enter, rule="tool")
+
+
+def _instructions(value: Mapping[str, Any]) -> UpdateInstructions | None:
+    """`{append: text}` or `{replace: text}`."""
+    match value:
+        case {"append": str(text)} if text.strip():
+            return UpdateInstructions(text=for_model(text), edit="append")
+        case {"replace": str(text)} if text.strip():
+            return UpdateInstructions(text=for_model(text), edit="replace")
+    return None
+
+
+def _tools(value: Mapping[str, Any]) -> SetTools | None:
+    enable, disable = _names(value.get("enable")), _names(value.get("disable"))
+    return SetTools(enable=enable, disable=disable) if enable or disable else None
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    names = value[:MAX_TOOLS] if isinstance(value, list) else []
+    return tuple(name for name in names if isinstance(name, str))
