@@ -35,12 +35,14 @@ delay is the same twice in a row. Measured on synthetic voices over 3 s: at most
 the median), 0.93 in the median for an echo in a ringing room, 0.80 for one near the microphone's noise."""
 
 UNLIKENESS = 0.35
-REFUTED_OFTEN = 4  # in a row, about a second: a caller who speaks over the agent hides the echo for a while
+REFUTED_OFTEN = 4  # in a row, about a second
+HIDDEN = 0.15  # share of slots that are louder than the echo: somebody speaks over it, and nothing can be told of it
 BEFORE_SLOTS = 1  # slots of the two sides do not begin together
 AFTER_SLOTS = 3  # and a room rings
 MARGIN_DB = 6.0
 LOSS_QUANTILE = 0.4  # rather too loud an echo is expected than too quiet
 FLOOR_DB = -60.0
+SPOKEN_DB = -38.0  # of a caller who speaks over an echo: quieter is the noise of a place
 LOUD_DB = -45.0  # of what was played: quieter slots tell nothing of the loss
 
 
@@ -145,6 +147,9 @@ class EchoWatch:
                 self.path = EchoPath(best, float(np.quantile(windows[best][loud] - heard[loud], LOSS_QUANTILE)))
             self._guess, self._refuted = best, 0
         elif self.path is not None and likeness[self.path.lag_slots] < UNLIKENESS:
+            expected = windows[self.path.lag_slots] - self.path.loss_db + MARGIN_DB
+            if np.count_nonzero(heard > np.maximum(expected, SPOKEN_DB)) > HIDDEN * COMPARED_SLOTS:
+                return
             self._refuted += 1
             if self._refuted >= REFUTED_OFTEN:
                 self.path = None

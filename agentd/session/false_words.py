@@ -19,6 +19,10 @@ ECHO_SHORT_LATE_S = 0.6
 ECHO_SHARE = 0.7
 """Of an utterance's words that must be the agent's; recognisers mishear an echo more than a voice."""
 
+FOREIGN_RUN = 4
+"""So many other words before or after the agent's are somebody's who spoke over them: an echo that is misheard has its
+wrong words here and there."""
+
 WORDS_PER_S = 8.0
 SPARE_WORDS = 3  # the detector misses the quiet ends of an utterance
 """Nobody speaks faster; recognisers that make words up do not care."""
@@ -57,6 +61,8 @@ def is_own_echo(text: str, since: float, until: float, said: Sequence[Said], boo
     if len(words) <= 2:
         return matched == len(words) and len(blocks) == 1
     own = {index for block in blocks for index in range(block.a, block.a + block.size)}
+    if min(own, default=0) >= FOREIGN_RUN or len(words) - 1 - max(own, default=0) >= FOREIGN_RUN:
+        return False
     foreign = tuple(word for index, word in enumerate(words) if index not in own)
     stops = any(leading_phrases(foreign[start:], book.interruptions) for start in range(len(foreign)))
     return matched / len(words) >= ECHO_SHARE and not stops

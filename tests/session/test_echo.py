@@ -125,3 +125,13 @@ def test_over_an_echo_a_caller_is_heard_in_their_quiet_sounds_too_and_the_echo_a
     assert after.count(0.9) < 16
     assert after[-10:] == [0.0] * 10
     assert talk.without_echo([0.1] * 4, [False] * 4, 0.5) == [0.1] * 4
+
+
+def test_a_caller_who_speaks_long_over_the_echo_does_not_refute_it() -> None:
+    agent, watch = np.tile(voice(AGENT), 2), EchoWatch()
+    heard = through_a_room(agent, 0.2, 15)
+    begin = len(agent) // 2
+    over = np.tile(voice(CALLER), 3)[: len(agent) - begin]
+    heard[begin : begin + len(over)] += over
+    known = [watch.path is not None for ends, _, _ in watched(watch, agent, heard) if ends * INPUT_HZ > begin]
+    assert all(known)

@@ -82,6 +82,7 @@ def test_the_agents_words_that_come_back_while_they_sound_are_its_own(text: str,
         ("five", 12.2, 12.5),
         ("the clinic stop is open", 10.2, 11.0),
         ("nine open", 10.5, 11.5),
+        ("the clinic is open from nine to five I have another question", 10.2, 11.9),
     ],
 )
 def test_a_callers_words_are_no_echo(text: str, since: float, until: float) -> None:
