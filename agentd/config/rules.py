@@ -69,6 +69,10 @@ def _endpointing(endpointing: Endpointing) -> Iterable[Finding]:
     if endpointing.min_delay > endpointing.max_delay:
         shown = format_duration(endpointing.min_delay), format_duration(endpointing.max_delay)
         yield Finding("min_delay", "delay-order", f'"min_delay" ({shown[0]}) is longer than "max_delay" ({shown[1]})')
+    elif endpointing.unsure_delay is not None and endpointing.unsure_delay > endpointing.max_delay:
+        shown = format_duration(endpointing.unsure_delay), format_duration(endpointing.max_delay)
+        message = f'"unsure_delay" ({shown[0]}) is longer than "max_delay" ({shown[1]})'
+        yield Finding("unsure_delay", "delay-order", message)
 
 
 def _endpointing_rule(rule: EndpointingRule) -> Iterable[Finding]:

@@ -47,8 +47,17 @@ class Endpointing:
         minimum=0,
         maximum=60,
     )
+    unsure_delay: Duration | None = setting(
+        "Silence that ends a turn that may go on: digits are dictated, there is no full stop, or a turn detector alone "
+        "says so. Without it 1400ms, or max_delay where that is shorter.",
+        default=None,
+        minimum=0,
+        maximum=60,
+    )
     transcript: bool = setting(
-        'Wait up to max_delay where the words are unfinished ("my number is", "and", digits missing).', default=True
+        'Wait up to max_delay where the words are unfinished ("my number is", "and", digits missing), and unsure_delay '
+        "where they may be.",
+        default=True,
     )
     rules: tuple[EndpointingRule, ...] = setting(
         "Delays that depend on what the agent asked for; the first that fits holds.", default=()
@@ -91,6 +100,13 @@ class Interruption:
     min_words: int = setting("Recognised words needed to interrupt; 0 needs none.", default=0, minimum=0, maximum=50)
     resume_false: bool = setting(
         "Go on with the sentence when what interrupted it turns out to be no speech.", default=True
+    )
+    short_sound: Duration = setting(
+        "A sound over the agent's speech that is over within this time, and is followed by nothing, no longer holds "
+        "the agent, which goes on before the words are known; words still cut it. 0 for none.",
+        default=Duration(0.5),
+        minimum=0,
+        maximum=3,
     )
     false_timeout: Duration = setting(
         "Time without words after which an interruption was a false one.", default=Duration(2.0), minimum=0, maximum=30

@@ -20,11 +20,13 @@ class STTSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class STTCapabilities:
-    """`streaming`: `stream` works; else the session calls `recognize` once an utterance."""
+    """`streaming`: `stream` works; else the session calls `recognize` once an utterance. `punctuates`: where a sentence
+    seems finished a full stop stands, so that a missing one means something."""
 
     streaming: bool
     interim_results: bool = False
     endpointing: bool = False  # sends "end_of_turn" events
+    punctuates: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,12 +73,13 @@ class Interim:
 @dataclass(frozen=True, slots=True)
 class Recognized:
     """Final words. Empty text: the recogniser heard none. `batch`: the answer to one SpeechEnded, whose `sound` it
-    is."""
+    is. `punctuated`: by a recogniser that sets full stops."""
 
     text: str
     language: str | None = None
     batch: bool = False
     sound: Sound | None = None
+    punctuated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,8 @@ class Listening:
                 self._emit_other(Recognized(text, language))
                 text = ""
             self._judge.words(text)
-            self._emit(Recognized(text, language, batch=True, sound=utterance.sound))
+            punctuated = self._recognisers[0].provider.capabilities.punctuates
+            self._emit(Recognized(text, language, batch=True, sound=utterance.sound, punctuated=punctuated))
 
     async def _recognize(self, audio: AudioFrame) -> Transcript:
         conversation = self._conversation
@@ -330,7 +331,8 @@ class Listening:
                 self._record(event.transcript, final=True, since=self._offset_at)
                 self._tells_language = event.transcript.identified
                 language = event.transcript.language if event.transcript.identified else None
-                self._emit(Recognized(event.transcript.text.strip(), language))
+                punctuated = self._recognisers[0].provider.capabilities.punctuates
+                self._emit(Recognized(event.transcript.text.strip(), language, punctuated=punctuated))
                 if not self._activity.speaking:
                     self._change_language()
             case "end_of_turn":

@@ -20,11 +20,13 @@ ASKED = ("number", "phone", "date", "time", "name", "email", "address", "spellin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DictatedNumber:
-    """A number that callers dictate: after the agent asked for it, or they announced it, it has that many digits."""
+    """A number that callers dictate: after the agent asked for it, or they announced it, it has at least so many
+    digits. `complete`: and with so many nothing is missing; None where that varies."""
 
     asks: re.Pattern[str]
     says: re.Pattern[str]
     digits: int
+    complete: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ class Phrasebook:
     """One language. An unknown one has an empty book: then silence alone counts."""
 
     dangling: Phrases = frozenset()
+    never_last: Phrases = frozenset()
+    open_ended: Phrases = frozenset()
     finished: Phrases = frozenset()
     digits: frozenset[str] = frozenset()
     teens: frozenset[str] = frozenset()
@@ -78,6 +82,11 @@ class Phrasebook:
     def is_digits(self, word: str) -> bool:
         return word.isdecimal() or word in self.digits or word in self.teens or word in self.tens
 
+    @property
+    def units(self) -> frozenset[str]:
+        """What stands after one of `tens` in one number."""
+        return self.digits | self.teens
+
     def _digits_of(self, word: str, following: tuple[str, ...]) -> int:
         if word.isdecimal():
             return len(word)
@@ -104,7 +113,9 @@ def phrasebook(language: str) -> Phrasebook:
 
 def _read(data: Mapping[str, Any]) -> Phrasebook:
     return Phrasebook(
-        dangling=phrases(data["dangling"]),
+        dangling=phrases((*data["never_last"], *data["dangling"])),
+        never_last=phrases(data["never_last"]),
+        open_ended=phrases(data["open_ended"]),
         finished=phrases(data["finished"]),
         digits=frozenset(data["digits"]),
         teens=frozenset(data["teens"]),
@@ -117,7 +128,12 @@ def _read(data: Mapping[str, Any]) -> Phrasebook:
         answers=Answers(**{each.name: phrases(data[each.name]) for each in fields(Answers)}),
         asks={name: _compiled(pattern) for name, pattern in data["asks"].items()},
         numbers=tuple(
-            DictatedNumber(asks=_compiled(each["asks"]), says=_compiled(each["says"]), digits=each["digits"])
+            DictatedNumber(
+                asks=_compiled(each["asks"]),
+                says=_compiled(each["says"]),
+                digits=each["digits"],
+                complete=each.get("complete"),
+            )
             for each in data["numbers"]
         ),
     )

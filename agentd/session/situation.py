@@ -19,6 +19,9 @@ NOISE_S = 10.0
 """Sound that brings no word for this long is none of the caller's words, whatever the VAD says: people who talk pause
 for breath well before, which ends an utterance and has it recognised."""
 
+SHORT_LULL_S = 0.064
+"""Silence after a short sound by which it is over: two windows of a voice activity detector."""
+
 FALSE_HOLDS = 2
 """So often is a reply paused for nothing. Then it is a noisy place, and only words stop the rest of it."""
 
@@ -152,6 +155,18 @@ class Situation:
         return noise_at if self.state.hold_until is None else min(noise_at, self.state.hold_until)
 
     @property
+    def short_at(self) -> float | None:
+        """When a sound over the agent's speech was a short one, which need not hold it: "uh-huh", a cough. None before
+        the agent is heard, and where its length or a detector's opinion alone is to count."""
+        state, settings = self.state, self.policy.settings
+        if not state.held or state.agent is not Agent.SPEAKING or state.lull_since is None or state.interim:
+            return None
+        if state.speaking_since is None or self.text or settings.detection not in ("auto", "words"):
+            return None
+        short = state.lull_since - state.speaking_since <= settings.short_sound
+        return state.lull_since + SHORT_LULL_S if short else None
+
+    @property
     def limit_at(self) -> float | None:
         """When a monologue has lasted long enough."""
         limit, state = self.turn.max_speech, self.state
@@ -203,7 +218,11 @@ class Situation:
             wait = endpointing.by_provider(settings, ended=state.provider_ended)
         else:
             heard = endpointing.Heard(
-                text=self.text, asked=state.asked, probability=state.probability, pause_s=state.pause_s
+                text=self.text,
+                asked=state.asked,
+                probability=state.probability,
+                pause_s=state.pause_s,
+                punctuated=state.punctuated and not state.interim,
             )
             wait = endpointing.delay(heard, settings, self.book)
         late = replace(wait, seconds=wait.seconds + LATE_WORDS_S, rule="late_words")

@@ -50,12 +50,14 @@ class TurnState:
     lull_since: float | None = None  # a silence within the utterance
     lulls_s: float = 0.0  # those of the utterance that are over
     overheard: Literal["", "ignored", "reconsidered"] = ""  # what an interruption detector made of the utterance
+    short_sound: bool = False  # the utterance was over so soon that the agent went on
     last_speech: float = 0.0
     last_duration_s: float = 0.0
     finals: tuple[str, ...] = ()
     interim: str = ""
     words_at: float = 0.0
     language: str | None = None  # that the recogniser heard
+    punctuated: bool = False  # it sets full stops
     recognizing: int = 0  # utterances handed to a batch recogniser and not yet answered
     judging: int = 0  # utterances handed to a turn detector and not yet answered
     probability: float | None = None  # of the turn being complete, after its last utterance

@@ -30,6 +30,7 @@ from agentd.session.events import (
     PauseSpeech,
     ProviderEndOfTurn,
     Recognized,
+    ResumeSpeech,
     SayOver,
     SpeechEnded,
     SpeechStarted,
@@ -72,7 +73,7 @@ class TurnMachine(Yielding):
         """When the machine wants to be stepped although nothing happened."""
         here = self._here
         ends_at = here.ending[0] if here.ending else None
-        due = (here.interrupt_at, here.resume_at, here.limit_at, ends_at)
+        due = (here.interrupt_at, here.resume_at, here.short_at, here.limit_at, ends_at)
         return min((t for t in due if t is not None), default=None)
 
     @property
@@ -101,7 +102,7 @@ class TurnMachine(Yielding):
             case LullBegan(at):
                 self._set(lull_since=at)
             case LullEnded(at):
-                self._lull_ended(at)
+                return self._lull_ended(at)
             case Interim(text):
                 return self._interim(text)
             case Recognized():
@@ -137,7 +138,7 @@ class TurnMachine(Yielding):
         self._set(turn_since=since if begins or state.turn_since is None else state.turn_since)
         self._set(speaking_since=since, utterance_since=since, provider_ended=False, probability=None, hold_until=None)
         self._set(late_final=False, spoken=True, deaf_to_speech=self._here.must_finish)
-        self._set(lull_since=None, lulls_s=0.0, overheard="")
+        self._set(lull_since=None, lulls_s=0.0, overheard="", short_sound=False)
         if state.agent is Agent.SPEAKING:
             self._set(overlap_since=since)
         if not self._here.may_hold:
@@ -145,10 +146,19 @@ class TurnMachine(Yielding):
         self._set(held=True, held_since=self.now)
         return [PauseSpeech(rule="speech_onset", value="turn.interruption.resume_false=true")]
 
-    def _lull_ended(self, at: float) -> None:
+    def _lull_ended(self, at: float) -> list[Decision]:
+        """What seemed to be a short sound may go on: then the agent is held after all."""
         since = self.state.lull_since
         lull_s = 0.0 if since is None else max(0.0, at - since)
         self._set(lull_since=None, lulls_s=self.state.lulls_s + lull_s)
+        if not self.state.short_sound or not self._here.may_hold:
+            return []
+        self._set(held=True, held_since=self.now, short_sound=False)
+        return [PauseSpeech(rule="speech_goes_on", value=self._short_value)]
+
+    @property
+    def _short_value(self) -> str:
+        return f"turn.interruption.short_sound={self.turn.interruption.short_sound}"
 
     def _speech_ended(self, event: SpeechEnded) -> list[Decision]:
         self._set(
@@ -193,6 +203,7 @@ class TurnMachine(Yielding):
             return ignored if rule in ("not_interruptible", "late_words") else [*ignored, *self._no_words(rule)]
         if not text:
             return self._no_words("no_words")
+        self._set(punctuated=event.punctuated)
         return self._taken(text, event.language)
 
     def _uncommitted(self, text: str) -> str:
@@ -247,6 +258,8 @@ class TurnMachine(Yielding):
         """A batch recogniser found none or was not asked, as the sound was too short; or nobody said what it found."""
         if self.streaming and rule == "no_words":
             return []
+        if self.state.short_sound:
+            self._set(false_holds=self.state.false_holds + 1, short_sound=False)
         return self._resume(rule) if self._here.is_quiet and not self._here.text else []
 
     # What the words do.
@@ -303,6 +316,9 @@ class TurnMachine(Yielding):
         elif self._is_due(self._here.resume_at):
             self._set(noisy=True)
             decisions += self._resume("noise")
+        if self._is_due(self._here.short_at):
+            self._set(held=False, hold_until=None, short_sound=True)
+            decisions += [ResumeSpeech(rule="short_sound", value=self._short_value)]
         if self._is_due(self._here.limit_at):
             decisions += self._limit_reached()
         ending = self._here.ending

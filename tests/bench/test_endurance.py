@@ -31,5 +31,5 @@ def test_a_long_call_stays_as_fast_and_as_light_as_it_was_at_first() -> None:
     assert seen.left == 0
 
     assert seen.languages == {"de", "en"}
-    assert {"words", "no_words", "speech_onset", "words_known"} <= seen.rules
+    assert {"words", "short_sound", "speech_onset", "words_known"} <= seen.rules
     assert "tool.completed" in seen.kinds

@@ -301,13 +301,17 @@ class Wild:
                     first_sound = at if first_sound is None else first_sound
                 case "decision" if open_reply is not None:
                     reply = replies[open_reply]
-                    wrong = record.data["rule"] in ("no_words", "false_interruption", "noise", "own_echo", "made_up")
+                    wrong = record.data["rule"] in WRONG
                     reply.false_pauses += record.data["action"] == "ResumeSpeech" and wrong
                 case "turn.agent":
                     replies[record.data["reply"]].ended = at
         for reply in replies.values():
             reply.warms_up = first_sound is not None and reply.began < first_sound + 3.0
         return list(replies.values())
+
+
+WRONG = frozenset({"no_words", "short_sound", "false_interruption", "noise", "own_echo", "made_up"})
+"""Rules by which a pause was for nothing."""
 
 
 @dataclass(slots=True)

@@ -72,12 +72,12 @@ def test_the_words_can_be_left_out_of_it() -> None:
     ("asked", "text", "rule"),
     [
         ("What is your phone number?", "oh two oh, seven", "digits_missing"),
-        ("What is your phone number?", "0207 946", "silence"),
+        ("What is your phone number?", "0207 946", "digits_open"),
         ("What is your phone number?", "555 12", "digits_missing"),
         ("What is your phone number?", "I don't have one", "silence"),
         ("", "My number is five five five", "digits_missing"),
         ("And your account number?", "double four one", "digits_missing"),
-        ("And your account number?", "double four triple one", "silence"),
+        ("And your account number?", "double four triple one", "digits_open"),
         ("How many people?", "four", "silence"),
         ("What time?", "at seven thirty", "silence"),
         ("What is your postal code?", "ninety two", "digits_missing"),
@@ -100,6 +100,57 @@ def test_a_rule_of_the_file_waits_longer_after_its_question_and_not_at_all_once_
     assert wait("555 0123", settings, asked="What day?").seconds == 0.5
 
 
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("4 1 5", "digits_open"), ("It is for 1.5.", "digits_open"), ("oh two", "digits_open"), ("941", "digits_open"),
+        ("double four", "digits_open"), ("eight, four", "digits_open"), ("twenty two thirty three", "digits_open"),
+        ("It was in 1984.", "silence"), ("at 10:30", "silence"), ("seven thirty", "silence"), ("for 12", "silence"),
+        ("twenty five", "silence"), ("4 1 5 people", "silence"), ("My number is 415 882 9171", "silence"),
+        ("7 1984", "digits_open"),
+    ],
+)  # fmt: skip
+def test_digits_that_were_spoken_one_by_one_may_go_on(text: str, rule: str) -> None:
+    assert wait(text).rule == rule
+    assert wait(text, Endpointing(transcript=False)).rule == "silence"
+
+
+def test_the_wait_of_the_unsure_lies_between_the_two_delays() -> None:
+    def waited(**settings: float) -> float:
+        return wait("4 1 5", Endpointing(**{name: Duration(value) for name, value in settings.items()})).seconds
+
+    assert waited() == 1.4
+    assert waited(unsure_delay=0.9) == 0.9
+    assert waited(max_delay=1.0) == 1.0
+    assert waited(min_delay=2.0) == 2.0
+
+
+def test_a_figure_alone_without_a_full_stop_is_dictated_where_the_recogniser_sets_them() -> None:
+    assert wait("33", punctuated=True).rule == "digits_open"
+    assert wait("33.", punctuated=True).rule == "silence"
+    assert wait("33").rule == "silence"
+
+
+def test_a_missing_full_stop_tells_something_where_the_recogniser_sets_them() -> None:
+    assert wait("He might even have", punctuated=True).rule == "open_ended"
+    assert wait("He might even have").rule == "silence"
+    assert wait('He said "yes."', punctuated=True).rule == "silence"
+    assert wait("He might even have", punctuated=True, probability=0.97).rule == "silence"
+    assert wait("He might even have", punctuated=True, probability=0.7).rule == "open_ended"
+    assert wait("He might even have", punctuated=True, probability=0.2).rule == "turn_detector"
+
+
+def test_a_rule_of_the_file_goes_before_what_the_words_may_be() -> None:
+    settings = Endpointing(rules=(EndpointingRule(when_agent="name", min_delay=Duration(0.8)),))
+    assert wait("Miller", settings, asked="Your name?", punctuated=True).rule == "asked"
+    assert wait("4 1 5", settings, asked="Your name?").rule == "asked"
+
+
+@pytest.mark.parametrize("text", ["Can I pay with um?", "Could you tell me whether?", "Is it the?"])
+def test_not_even_a_question_ends_in_every_word(text: str) -> None:
+    assert wait(text).rule == "unfinished"
+
+
 def test_the_first_rule_that_fits_holds_and_may_be_a_regular_expression() -> None:
     rules = (
         EndpointingRule(when_agent=r"spell .* surname", min_delay=Duration(2.0)),
@@ -111,12 +162,19 @@ def test_the_first_rule_that_fits_holds_and_may_be_a_regular_expression() -> Non
 
 
 def test_a_detector_that_says_incomplete_waits_for_max_delay() -> None:
-    assert (wait("A table for two.", probability=0.2).seconds, wait("Hm", probability=0.2).rule) == (
+    assert (wait("A table for two", probability=0.2).seconds, wait("Yes", probability=0.2).rule) == (
         3.0,
         "turn_detector",
     )
     assert wait("A table for two.", probability=0.9).seconds == 0.5
     assert wait("A table for", probability=0.9).rule == "unfinished"
+
+
+def test_a_detector_that_says_incomplete_of_a_whole_sentence_is_believed_by_half() -> None:
+    assert wait("A table for two.", probability=0.2) == Wait(
+        seconds=1.4, rule="turn_detector_alone", value="turn.endpointing.unsure_delay=1.4"
+    )
+    assert wait("An appointment on.", probability=0.2).rule == "turn_detector"  # the words say so, too
 
 
 def test_dynamic_delays_follow_the_callers_pauses_between_the_two_delays() -> None:
@@ -139,6 +197,8 @@ def test_every_language_knows_every_kind_of_question_and_some_of_everything(lang
     assert set(book.asks) == set(ASKED)
     assert len(book.numbers) == 3
     assert not book.dangling & book.finished
+    assert not book.open_ended & (book.finished | book.dangling)
+    assert all((book.never_last, book.open_ended))
     assert all((book.acknowledgements, book.interruptions, book.made_up_never, book.digits, book.tens))
     assert not book.acknowledgements & book.interruptions
 

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -15,6 +16,7 @@ from agentd.config.definition import AgentDefinition, Greeting
 from agentd.config.turns import Interruption, Preemptive, Turn
 from agentd.errors import ProviderUnavailable
 from agentd.providers.llm import TextDelta, ToolCall
+from agentd.session.endpointing import Sign
 from agentd.session.explanation import RULES, Explained, ReplyExplained, TurnExplained, document, explain
 from agentd.session.records import Record
 from agentd.session.restore import restore
@@ -70,7 +72,7 @@ def test_a_cut_answer_tells_what_cut_it_and_where_and_a_default_has_no_line() ->
     assert (first.cut.rule, first.cut.value, first.cut.place) == ("words", "turn.interruption.min_words=0", "default")
     assert f"{first.text} {first.unheard}" == LONG
     assert [(p.cause.rule, p.resumed and p.resumed.rule) for p in first.pauses] == [
-        ("speech_onset", "no_words"),
+        ("speech_onset", "short_sound"),
         ("speech_onset", None),
     ]
     assert (second.text, second.unheard, second.interrupted, second.cut) == ("Sorry.", "", False, None)
@@ -210,7 +212,8 @@ def test_the_document_is_json_of_a_known_shape() -> None:
 def test_every_rule_that_the_turn_machine_knows_is_told_in_words() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in SESSION.glob("*.py"))
     rules = set(re.findall(r'\brule="(\w+)"', sources))
-    rules |= set(re.findall(r'_(?:commit|interrupt|resume|because|no_words)\((?:\w+, )?"(\w+)"', sources))
+    rules |= set(re.findall(r'_(?:commit|interrupt|resume|longest|unsure|no_words)\((?:\w+, )?"(\w+)"', sources))
+    rules |= set(get_args(Sign)) - {""}
     assert len(rules) > 20
     assert rules - {"history_tokens"} <= RULES.keys()
 

@@ -170,7 +170,7 @@ def test_the_conversation_is_told_as_it_was_held(eventful: Call) -> None:
 
 def test_a_cough_is_a_false_interruption_and_words_that_nobody_said(eventful: Call) -> None:
     (cough,) = of(eventful, "agent_false_interruption")
-    assert (cough["resumed"], cough["rule"]) == (True, "no_words")
+    assert (cough["resumed"], cough["rule"]) == (True, "short_sound")
     assert [each["outcome"] for each in of(eventful, "overlapping_speech")] == ["no_words"]
     (wordless,) = of(eventful, "user_transcription_timeout")
     assert wordless["speech_duration"] == pytest.approx(0.4, abs=0.1)

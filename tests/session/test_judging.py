@@ -60,7 +60,7 @@ def test_a_finished_voice_ends_the_turn_as_soon_as_its_words_are_known() -> None
 
 
 def test_an_unfinished_voice_is_waited_for() -> None:
-    assert run_virtual(delays(FakeDetector([0.1]))) == [("turn_detector", pytest.approx(2.5, abs=0.001))]
+    assert run_virtual(delays(FakeDetector([0.1]))) == [("turn_detector_alone", pytest.approx(1.4, abs=0.001))]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from agentd.config.tools import Filler, ToolOptions
 from agentd.errors import ProviderUnavailable
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ChatRequest, Message, TextDelta, ToolCall, ToolResult
+from agentd.providers.stt import STTCapabilities
 from agentd.session.records import Record
 from agentd.tools.acts import HandOff
 from agentd.tools.handoff import HandoffTool
@@ -193,10 +194,10 @@ def _about(reply: str, request: ChatRequest) -> str:
 
 
 def _recogniser(settings: Mapping[str, Any]) -> FakeSTT:
-    delay_s = float(settings.get("delay_s", 0.14))
+    delay_s, punctuates = float(settings.get("delay_s", 0.14)), bool(settings.get("punctuates", False))
     if settings.get("streaming"):
         return FakeStreamingSTT(delay_s=delay_s, end_of_turn=bool(settings.get("end_of_turn", False)))
-    return FakeSTT(delay_s=delay_s)
+    return FakeSTT(delay_s=delay_s, capabilities=STTCapabilities(streaming=False, punctuates=punctuates))
 
 
 def _detector(settings: Mapping[str, Any], texts: Mapping[int, str]) -> FakeInterruptionDetector | None:
