@@ -2,6 +2,7 @@
 
 A corpus of human and synthesised speech, coughs, noise and echo is played in real time, through a real LiveKit server,
 to each subject; all hear with the same recogniser and speak with the same voice. Prints one table, a column a subject.
+With --offline agentd alone hears it in virtual time, without a server: the whole corpus in a minute.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from typing import Any
 from bench.caller import Server
 from bench.figures import livekit, run
 from bench.subject import settled
-from bench.turn_taking.corpus import KINDS, Item, Recorded, chosen, corpus
+from bench.turn_taking.corpus import KINDS, Item, Recorded, chosen, corpus, held_out
 from bench.turn_taking.judge import judge, not_measured
+from bench.turn_taking.kept import KeptModels
+from bench.turn_taking.offline import Outcome as Offline
+from bench.turn_taking.offline import measure as virtual
 from bench.turn_taking.recordings import missing
 from bench.turn_taking.scenario import play
 from bench.turn_taking.sounds import Take, question, render
-from bench.turn_taking.subjects import DEFAULT_SUBJECTS, TurnTaker, subject
+from bench.turn_taking.subjects import DEFAULT_SUBJECTS, Agentd, TurnTaker, subject
 from bench.turn_taking.table import Record, table
 from bench.turn_taking.timeline import Timeline
 
@@ -87,15 +91,24 @@ def rendered(items: Sequence[Item]) -> Takes:
     return {item.id: (render(item), question(item)) for item in (WARM_UP, *items)}
 
 
-async def main(arguments: argparse.Namespace) -> None:
+def wanted(arguments: argparse.Namespace, seed: int) -> tuple[list[TurnTaker], list[Item]]:
+    """Who is to be measured on what. Raises SystemExit, saying why, where that cannot be."""
+    drawn = held_out(seed) if arguments.held_out else corpus(seed)
     try:
         compared = [subject(text) for text in arguments.subjects]
-        items = chosen(corpus(arguments.seed), arguments.items, arguments.limit)
+        items = chosen(drawn, arguments.items, arguments.limit)
     except ValueError as error:
         raise SystemExit(str(error)) from error
     if packages := missing():
         raise SystemExit(f"recordings are missing: apt-get install --no-install-recommends {' '.join(packages)}")
-    print(f"{len(items)} items, seed {arguments.seed}, {arguments.at_once} at once", flush=True)
+    return compared, items
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    if len(arguments.seed) > 1:
+        raise SystemExit("several seeds only --offline")
+    compared, items = wanted(arguments, arguments.seed[0])
+    print(f"{len(items)} items, seed {arguments.seed[0]}, {arguments.at_once} at once", flush=True)
     takes = rendered(items)
     outcomes: list[Outcome] = []
     async with livekit() as server:
@@ -106,6 +119,24 @@ async def main(arguments: argparse.Namespace) -> None:
                 took_s, load = time.monotonic() - began, os.getloadavg()[1]
                 print(f"  {who.name}: {len(part)} items in {took_s:.0f} s, load of the machine {load:.1f}", flush=True)
     report(outcomes, compared, arguments)
+
+
+def offline(arguments: argparse.Namespace) -> None:
+    """All seeds, one subject after the other."""
+    models, outcomes = KeptModels(arguments.words), list[Offline]()
+    for seed in arguments.seed:
+        compared, items = wanted(arguments, seed)
+        takes = rendered(items)
+        for who in compared:
+            if not isinstance(who, Agentd):
+                raise SystemExit(f"{who.name} needs a server; offline there is agentd alone")
+            began = time.monotonic()
+            outcomes += virtual(who, items, takes, models)
+            took_s = time.monotonic() - began
+            print(f"  {who.name}: {len(items)} items of seed {seed} in {took_s:.0f} s", flush=True)
+    if arguments.verbose:
+        print("\n".join(str(outcome) for outcome in outcomes if not outcome.judged.verdict.ok))
+    print(table([outcome.judged for outcome in outcomes], list(dict.fromkeys(o.judged.subject for o in outcomes))))
 
 
 def report(outcomes: Sequence[Outcome], compared: Sequence[TurnTaker], arguments: argparse.Namespace) -> None:
@@ -127,9 +158,19 @@ if __name__ == "__main__":
     )
     parser.add_argument("--items", nargs="+", default=(), metavar="KIND_OR_ID", help=", ".join(KINDS))
     parser.add_argument("--limit", type=int, help="so many items, of all kinds in proportion; 30 is the short form")
-    parser.add_argument("--seed", type=int, default=0, help="of the voices, pauses and noises")
+    parser.add_argument(
+        "--seed", type=int, nargs="+", default=[0], help="of the voices, pauses and noises; --offline several"
+    )
     parser.add_argument("--at-once", type=int, default=3, help="calls side by side: 3 is what two cores bear")
     parser.add_argument("--rounds", type=int, default=2, help="parts of the corpus, in which the subjects take turns")
     parser.add_argument("--json", metavar="FILE", help="one record an item, with all that was noticed")
     parser.add_argument("--verbose", action="store_true", help="what happened in each item that went wrong")
-    run(main, parser)
+    parser.add_argument("--offline", action="store_true", help="in virtual time, without a server; agentd alone")
+    parser.add_argument(
+        "--words", type=float, default=0.5, help="seconds that the recogniser takes for an utterance --offline"
+    )
+    parser.add_argument("--held-out", action="store_true", help="sentences that no rule was tuned on")
+    if parser.parse_args().offline:
+        offline(parser.parse_args())
+    else:
+        run(main, parser)

@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from bench.microphone import Echo
 from bench.turn_taking import phrases
@@ -116,8 +116,8 @@ CALLERS = ((0.8, 1.0), (0.8, 1.15), (0.88, 1.05), (1.12, 0.95), (1.12, 1.1), (1.
 class _Draw:
     """What chance decides, for one kind of item: adding items of one kind leaves the others as they were."""
 
-    def __init__(self, seed: int, kind: Kind) -> None:
-        self._kind: Kind = kind
+    def __init__(self, seed: int, kind: str) -> None:
+        self._kind = kind
         self._random = random.Random(f"{seed} {kind}")
         self._callers = self._random.sample(CALLERS, len(CALLERS))
         self._made = 0
@@ -128,7 +128,7 @@ class _Draw:
         self._made += 1
         return Item(
             id=f"{self._kind}-{self._made:02}",
-            kind=self._kind,
+            kind=cast("Kind", self._kind),
             parts=parts,
             noise=noise,
             echo=echo,
@@ -161,6 +161,28 @@ class _Draw:
 
     def echo(self, number: int) -> Echo:
         return Echo(delay_s=self.within(ECHO_DELAYS_S), gain_db=ECHO_GAINS_DB[number % len(ECHO_GAINS_DB)])
+
+
+def _held_out(draw: _Draw) -> Iterator[tuple[Kind, tuple[Part, ...]]]:
+    """Parts by kind: sentences that no rule was tuned on."""
+    for text in phrases.CLEAN_HELD_OUT:
+        yield "clean", (draw.said(text),)
+    pauses = draw.spread(PAUSES_S, len(phrases.HESITATIONS_HELD_OUT))
+    for first, rest in phrases.HESITATIONS_HELD_OUT:
+        voice = draw.voice()
+        yield "hesitation", (Spoken(first, voice), Pause(pauses.pop()), Spoken(rest, voice))
+    for groups in phrases.NUMBERS_HELD_OUT:
+        voice = draw.voice()
+        yield "number", tuple(_in_groups(draw, [[Spoken(group, voice)] for group in groups]))
+
+
+def held_out(seed: int = 0) -> list[Item]:
+    """Turns in other words than the corpus's: what was tuned on that one is confirmed with these."""
+    draw = _Draw(seed, "held-out")
+    return [
+        Item(id=f"{kind}-{number:02}h", kind=kind, parts=parts)
+        for number, (kind, parts) in enumerate(_held_out(draw), start=1)
+    ]
 
 
 def _clean(draw: _Draw) -> Iterator[Item]:

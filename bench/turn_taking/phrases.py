@@ -114,3 +114,47 @@ CROWD = (
     "They moved to the other side of the river when the twins were born.",
 )
 """For babble: all at once, in different voices."""
+
+CLEAN_HELD_OUT = (
+    "Good morning, I am calling about the advertisement in the paper.",
+    "Do you take dogs?",
+    "I need to change my reservation from Monday to Wednesday.",
+    "That sounds good to me.",
+    "We were there last year.",
+    "The second one, please.",
+    "How far is it to the beach from where you are?",
+    "I am not sure what I should bring with me.",
+    "Yes, that is what I meant.",
+    "It was a present from my sister.",
+    "Two adults and one child.",
+    "Could you put me through to the kitchen?",
+)
+HESITATIONS_HELD_OUT = (
+    ("I am looking for a room with,", "a view of the sea."),
+    ("We would arrive at about,", "half past nine."),
+    ("The thing is that,", "my husband cannot climb stairs."),
+    ("Do you know if,", "there is a pharmacy nearby?"),
+    ("I would rather have the,", "smaller one."),
+    ("My daughter is allergic to, uh,", "peanuts."),
+    ("Can we get there by,", "bicycle?"),
+    ("It broke when I,", "opened the lid."),
+    ("Could I speak to, um,", "the manager?"),
+    ("I have been waiting since,", "early this morning."),
+    ("She told me that you,", "repair clocks."),
+    ("There is a problem with my,", "last invoice."),
+    ("I live on the corner of,", "King Street and the market."),
+    ("What happens when the,", "battery is empty?"),
+    ("First I tried to call, and then I,", "wrote to you."),
+    ("My address is twelve,", "Station Road."),
+)
+NUMBERS_HELD_OUT = (
+    ("You can call me on oh one six,", "four four two,", "nine three five."),
+    ("The code on the box is seven one,", "nine six,", "five."),
+    ("It is two two eight,", "six oh four."),
+    ("My customer number is one one nine,", "eight three seven."),
+    ("Sure, it is six five oh,", "two one one,", "four three eight nine."),
+    ("The serial number starts with three nine,", "four eight one."),
+    ("Zero four,", "nine one,", "six six,", "two eight."),
+    ("My account is five double two,", "seven nine."),
+)
+"""Written after the rules of turn-taking had been tuned on the others, and looked at only as figures: `--held-out`."""

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
+from typing import TYPE_CHECKING
 
+from agentd.aio import now
 from bench.caller import Caller, Server
 from bench.subject import AGENT_NAME
 from bench.turn_taking.corpus import TURNS, Item
 from bench.turn_taking.sounds import Take
 from bench.turn_taking.timeline import Timeline, noticed
+
+if TYPE_CHECKING:
+    from bench.turn_taking.offline import OfflineCaller
+
+    Listener = Caller | OfflineCaller
 
 QUIET_S = 0.8  # after the agent's last sound it has ended
 ANSWER_WITHIN_S = 7.0
@@ -22,15 +28,20 @@ GREETING_WITHIN_S = 20.0
 async def play(server: Server, item: Item, take: Take, question: Take | None) -> Timeline:
     """Calls the agent and does what the item says. Raises TimeoutError when there is no agent."""
     async with Caller.join(server, agent=AGENT_NAME) as caller:
-        call = _Call(caller, item, take, question)
-        await call.make()
-        return call.timeline()
+        return await follow(caller, item, take, question)
+
+
+async def follow(caller: Listener, item: Item, take: Take, question: Take | None) -> Timeline:
+    """Does what the item says, in a call that is under way."""
+    call = _Call(caller, item, take, question)
+    await call.make()
+    return call.timeline()
 
 
 class _Call:
-    def __init__(self, caller: Caller, item: Item, take: Take, question: Take | None) -> None:
+    def __init__(self, caller: Listener, item: Item, take: Take, question: Take | None) -> None:
         self._caller, self._item, self._take, self._question = caller, item, take, question
-        self._zero = time.monotonic()
+        self._zero = now()
         self._asked: tuple[float, float] | None = None
         self._replied: float | None = None
         self._doing: tuple[float, float] | None = None
@@ -50,18 +61,18 @@ class _Call:
 
     def timeline(self) -> Timeline:
         times = {"asked": self._asked, "replied": self._replied, "doing": self._doing}
-        return noticed(self._caller, self._zero, time.monotonic(), **times)
+        return noticed(self._caller, self._zero, now(), **times)
 
     async def _over_the_reply(self, replied: float) -> None:
         if self._item.kind == "echo":
             await asyncio.sleep(ECHO_S)
             return
-        await asyncio.sleep(max(0.0, replied + self._item.into_reply_s - time.monotonic()))
+        await asyncio.sleep(max(0.0, replied + self._item.into_reply_s - now()))
         await self._do()
 
     async def _do(self) -> None:
         """Plays the take; noise around its words goes on until the call ends."""
-        take, began = self._take, time.monotonic()
+        take, began = self._take, now()
         playing = asyncio.ensure_future(self._caller.say(take.samples))
         try:
             await asyncio.sleep(take.ended_s)
@@ -91,4 +102,4 @@ class _Call:
         states, heard = self._caller.states, self._caller.heard
         if not states or states[-1].state != "listening":
             return False
-        return heard.sound_after(time.monotonic() - QUIET_S) is None
+        return heard.sound_after(now() - QUIET_S) is None

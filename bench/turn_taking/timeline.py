@@ -15,6 +15,7 @@ from bench.turn_taking.phrases import STORIES
 
 if TYPE_CHECKING:
     from bench.caller import Caller, Heard
+    from bench.turn_taking.offline import OfflineCaller
 
 AUDIBLE_DBFS = -45.0
 JOINED_S = 0.06  # shorter silence within sound is none: the closure of a p, a lost packet
@@ -116,7 +117,7 @@ def stall_s(heard: Heard) -> float:
 
 
 def noticed(
-    caller: Caller,
+    caller: Caller | OfflineCaller,
     zero: float,
     until: float,
     *,
@@ -124,7 +125,7 @@ def noticed(
     replied: float | None,
     doing: tuple[float, float] | None,
 ) -> Timeline:
-    """The caller's notes as a timeline; all times given are of `time.monotonic()`."""
+    """The caller's notes as a timeline; all times given are of the caller's clock."""
     captions = [caption for caption in caller.captions if caption.chunk]
     return Timeline(
         sound=stretches(caller.heard, zero),

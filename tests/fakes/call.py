@@ -236,13 +236,14 @@ async def calling(
     vad: VAD | None = None,
     realtime: Realtime | None = None,
     attributes: Mapping[str, str] | None = None,
+    room: FakeRoom | None = None,
     observe: Callable[[Record], None] = lambda record: None,
     audit: Audit = unaudited,
 ) -> AsyncIterator[Call]:
     """A call under way; the caller is linked. `outbound`: without the echo warm-up. Cancelled at the end if it still
     runs."""
     agent = agent or definition()
-    room = FakeRoom()
+    room = room or FakeRoom()
     stt, tts, tools = stt or FakeSTT(), tts or FakeTTS(), tools or FakeTools()
     llm = FakeLLM(script or says("Fine."))
     records: list[Record] = []
