@@ -137,7 +137,8 @@ async def test_lasting_silence_is_not_looked_at_and_the_words_after_it_are_heard
     looked_at = await probabilities(vad, twice)
     silent_windows = 5 * 16_000 // silero.WINDOW_SAMPLES
     assert counting.windows < len(spared) - 0.6 * silent_windows
-    assert ((spared > 0.5) != (looked_at > 0.5)).sum() <= 2
+    edges = 4  # two utterances, which begin and end: each may be found a window sooner or later
+    assert ((spared > 0.5) != (looked_at > 0.5)).sum() <= edges
 
 
 class Counting:

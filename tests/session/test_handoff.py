@@ -506,7 +506,7 @@ async def test_what_a_tool_of_the_former_agent_finds_is_attached_and_its_words_a
         desk.call.session.interrupt(force=True)
         await desk.call.room.silent(9)
         assert desk.call.agent_texts[-1] == "Who is it?"
-        await desk.call.say("And?")
+        await desk.call.say("What now?")
         assert ("result", "found late") in desk.told_billing()
 
 
