@@ -114,6 +114,9 @@ class ConsoleRoom:
         if final:
             self._said("you", text)
 
+    async def send_keys(self, keys: str) -> None:
+        """A console has no line to send them on."""
+
     async def end(self, *, delete: bool) -> None:
         """The session's end is the program's."""
 

@@ -71,6 +71,9 @@ def _turn(turn: TurnExplained) -> list[str]:
         lines += _told("early", _early(early))
     for consent in turn.consents:
         lines += _told("consent", f"{consent.tool}, {consent.at_s:.1f} s: {consent.outcome} ({_caused(consent.cause)})")
+    for step in turn.tasks:
+        of = f", {step.field}" if step.field else ""
+        lines += _told("task", f"{step.task}{of}: {step.why}")
     return lines + (_reply(turn.reply) if turn.reply else _told("agent", "no answer was begun"))
 
 

@@ -121,6 +121,34 @@ class RecallTool(BuiltinTool):
     by: str = setting("As in remember.", default="identity", min_length=1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectDigitsTool(BuiltinTool):
+    """Asks the caller for digits, which they press on their telephone or say."""
+
+    type: Literal["builtin"] = setting("A tool of agentd's own.")
+    name: Literal["collect_digits"] = setting("Which one.")
+    prompt: str | None = setting("What is asked where the model gives no question of its own.", default=None)
+    variable: str = setting("Where the digits are kept.", default="digits", pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    length: int | None = setting("How many, exactly; the last one ends them.", default=None, minimum=1, maximum=64)
+    max_length: int = setting("How many at the most; the last one ends them.", default=32, minimum=1, maximum=64)
+    terminator: Literal["#", "*", "none"] = setting("The key that ends them.", default="#")
+    timeout: Duration = setting(
+        "How long the first is waited for before they are asked for again.", default=Duration(10.0), minimum=1
+    )
+    between: Duration = setting("Silence after a key that ends them too.", default=Duration(3.0), minimum=0.3)
+    retries: int = setting("How often they are asked for again.", default=2, minimum=0, maximum=20)
+    speech: bool = setting("Whether they may be said, too.", default=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendDtmfTool(BuiltinTool):
+    """Presses keys, for a menu at the other end of the line."""
+
+    type: Literal["builtin"] = setting("A tool of agentd's own.")
+    name: Literal["send_dtmf"] = setting("Which one.")
+    most_keys: int = setting("How many in one call of it.", default=32, minimum=1, maximum=64)
+
+
 BuiltinDefinition = (
     EndCallTool
     | SetLanguageTool
@@ -130,4 +158,6 @@ BuiltinDefinition = (
     | SetVariablesTool
     | RememberTool
     | RecallTool
+    | CollectDigitsTool
+    | SendDtmfTool
 )

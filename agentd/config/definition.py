@@ -16,6 +16,7 @@ from agentd.config.events import EventSink, OnRequest
 from agentd.config.handoffs import Handoff
 from agentd.config.hooks import Hook
 from agentd.config.rpc import RpcMethod
+from agentd.config.tasks import Task
 from agentd.config.tools import ClientTool, McpTool, ProviderTool, PythonTool, WebhookTool
 from agentd.config.turns import Turn
 from agentd.providers.fields import Duration, IncludedFile, JsonObject, setting
@@ -242,6 +243,7 @@ class AgentDefinition:
         min_length=1,
     )
     rpc: tuple[RpcMethod, ...] = setting("What front ends may call.", default=())
+    tasks: tuple[Task, ...] = setting("Data to collect from the caller.", default=())
     hooks: tuple[Hook, ...] = setting("What to do when something happens in a call.", default=())
     handoffs: tuple[Handoff, ...] = setting("Agents to hand the call over to, and when.", default=())
     events: tuple[EventSink, ...] = setting("Who is told of what happens, by webhook.", default=())

@@ -93,6 +93,11 @@ class HookActions:
     )
     instructions: InstructionsAction | None = setting("Tell the model more, or something else.", default=None)
     tools: ToolsAction | None = setting("Keep tools from the model, or let it have them again.", default=None)
+    task: str | None = setting("One of the agent's `tasks`, to begin.", default=None, pattern=TOOL_NAME_PATTERN)
+    dtmf: str | None = setting(
+        "Keys to press on the line: 0 to 9, *, #, A to D; a comma waits half a second. A template over the same.",
+        default=None,
+    )
     say: str | None = setting("Text to speak; a Jinja2 template over the variables and `event`.", default=None)
     generate: str | None = setting(
         "An instruction from which the model speaks; a template over the same.", default=None
@@ -110,6 +115,8 @@ class HookActions:
             "webhook": self.webhook is not None,
             "instructions": self.instructions is not None,
             "tools": self.tools is not None,
+            "task": self.task is not None,
+            "dtmf": self.dtmf is not None,
             "say": self.say is not None,
             "generate": self.generate is not None,
             "handoff": self.handoff is not None,

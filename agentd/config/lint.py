@@ -25,6 +25,7 @@ from agentd.config.hook_lint import hook_problems
 from agentd.config.realtime_lint import realtime_problems
 from agentd.config.rules import looks_like_secret
 from agentd.config.source import ListNode, MappingNode, Mark, Node, Scalar, pointer_to
+from agentd.config.task_lint import task_problems
 from agentd.config.tool_names import ToolNames, tool_names
 from agentd.config.tools import ProviderTool, PythonTool
 from agentd.errors import Problem
@@ -51,6 +52,7 @@ def lint(root: MappingNode, values: Mapping[str, Any], folder: Folder, tools_all
     yield from _python_tools(root, tools, folder, tools_allow)
     known_tools = list(dict.fromkeys(name for _, name in names.known))
     yield from handoff_problems(root, values, known_tools, template_problems)
+    yield from task_problems(root, values, None if names.more else known_tools, template_problems)
     yield from hook_problems(
         root,
         values,

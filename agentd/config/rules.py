@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from agentd.config import tool_rules
+from agentd.config import task_rules, tool_rules
 from agentd.config.builtins import SetLanguageTool
 from agentd.config.definition import (
     AgentDefinition,
@@ -148,7 +148,7 @@ def _hook_actions(actions: HookActions) -> Iterable[Finding]:
             "",
             "missing-key",
             '"do" says nothing to do',
-            "one of set, tool, python, webhook, instructions, tools, say, generate, handoff, end",
+            "one of set, tool, python, webhook, instructions, tools, task, dtmf, say, generate, handoff, end",
         )
 
 
@@ -182,4 +182,5 @@ _RULES: dict[type[Any], Callable[[Any], Iterable[Finding]]] = {
     ToolsAction: _tools_action,
     VADSettings: _vad,
     **tool_rules.RULES,
+    **task_rules.RULES,
 }

@@ -1,7 +1,8 @@
 """Whether a caller's words say yes or no. Pure.
 
-A yes may be acted upon (a booking, a payment), so that it must be one: no negation, no doubt, no condition, and little
-beside it. Everything else that has a no in it is a no; what is neither is unclear, and asked again.
+A yes may be acted upon (a booking, a payment), so that it must be one: it opens the answer, without negation, doubt or
+condition, and with little beside it. Everything else that has a no in it is a no; what is neither is unclear, and
+asked again.
 """
 
 from __future__ import annotations
@@ -44,13 +45,23 @@ def affirmation(text: str, language: str, about: str | None = None) -> Affirmati
     kinds = [_weighed(each, words, answers) for each in found]
     if "no" in kinds:
         return "unclear" if "yes" in kinds else "no"
-    beside = sum(end - start for kind, start, end in found if not kind)
     if about is not None:
         known = {*bare_words(about), *_POINTING}
         if any(word not in known for kind, start, end in found if not kind for word in words[start:end]):
             return "unclear"
     doubtful = "unsure" in kinds or "hedges" in kinds or text.rstrip().endswith("?")
-    return "yes" if "yes" in kinds and not doubtful and beside <= MOST_BESIDE else "unclear"
+    opening = next((kind for kind in kinds if kind != "courtesies"), "")
+    if opening != "yes" or doubtful:
+        return "unclear"
+    strong = any(kind == "yes" and tuple(words[start:end]) not in answers.weak for kind, start, end in found)
+    beside = sum(end - start for kind, start, end in found if not kind)
+    return "yes" if beside <= (MOST_BESIDE if strong or about is not None else 0) else "unclear"
+
+
+def says_more(text: str, language: str) -> bool:
+    """Whether there are words that are no part of a yes, a no or a courtesy."""
+    answers = phrasebook(language).answers
+    return any(kind in ("", "hedges") for kind, _, _ in _scan(bare_words(text), answers))
 
 
 def _scan(words: Sequence[str], answers: Answers) -> Iterator[_Found]:

@@ -37,6 +37,11 @@ class CallTime:
         """When either side was, idle prompts left out."""
         return self._quiet.last_heard
 
+    @property
+    def last_sound(self) -> float:
+        """When either side was heard last, or began or ended to say something."""
+        return self._quiet.last_sound
+
     # What is heard.
 
     def speaks(self, *, speaking: bool) -> None:

@@ -14,6 +14,7 @@ from agentd.session.events import CommitTurn
 from agentd.session.hook_actions import literal
 from agentd.session.plan import Plan
 from agentd.session.speeches import Speeches
+from agentd.session.tasks import THE_MODEL, Tasks
 from agentd.session.timing import TurnTiming
 from agentd.session.turn_hooks import HeldTurn, TurnChecked, TurnHooks
 from agentd.tools.spec import TurnChange
@@ -33,9 +34,11 @@ class CallerTurns:
         speeches: Speeches,
         hooks: TurnHooks,
         consents: Consents,
+        tasks: Tasks,
         added: Callable[[CommitTurn, int, str | None], None] | None = None,
     ) -> None:
         self._told = added or _nobody
+        self._tasks = tasks
         self._conversation = conversation
         self._speeches = speeches
         self._hooks = hooks
@@ -86,14 +89,18 @@ class CallerTurns:
             self._speeches.supersede(turn.voice)
         self._told(turn, number, text)
         answered = self._consents.answered(turn, held.language)  # as it was said, not as hooks want it
-        if answered is not None and held.early is not None:
-            held.early.drop("consent")
+        answer = self._tasks.answer(turn, text) if answered is None else THE_MODEL
+        if held.early is not None and (answered is not None or answer is not THE_MODEL):
+            held.early.drop("consent" if answered is not None else "task")
             held = replace(held, early=None)
+        if answer.later:
+            return
         instructions = (literal(change.context), answered.instruction if answered else "")
         self._speeches.add(
             Plan(
                 purpose="answer",
-                generate=True,
+                text=answer.text or "",
+                generate=answer.text is None,
                 calls=answered.calls if answered else (),
                 instruction="\n\n".join(text for text in instructions if text) or None,
                 turn=turn,

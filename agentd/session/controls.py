@@ -14,6 +14,7 @@ from agentd.session.speech import PRIORITIES, SpeechHandle
 from agentd.session.speeches import Speeches
 from agentd.tools.acts import (
     Act,
+    BeginTask,
     CancelSpeech,
     ClearUserTurn,
     CommitUserTurn,
@@ -24,6 +25,7 @@ from agentd.tools.acts import (
     HandOff,
     InterruptSpeech,
     LetBeQuiet,
+    PressKeys,
     Priority,
     SayText,
     SetTools,
@@ -58,7 +60,7 @@ class Controls:
                 self._post(TurnDropped())
             case EndSession(reason=reason, goodbye=goodbye):
                 self._post(End(reason, goodbye))
-            case EditHistory() | TransferCall() | LetBeQuiet() | DecideApproval():
+            case EditHistory() | TransferCall() | LetBeQuiet() | DecideApproval() | BeginTask() | PressKeys():
                 self._post(act)
             case HandOff() | UpdateInstructions() | SetTools():
                 self._post(act)

@@ -25,6 +25,7 @@ from agentd.providers.speakers import labelled
 from agentd.providers.tts import TTSSettings
 from agentd.session.adjustments import Adjustments
 from agentd.session.cancel_call import schemas as cancelling
+from agentd.session.collecting import Collecting, NoTask
 from agentd.session.context import fitted
 from agentd.session.echo import EchoWatch
 from agentd.session.edges import ways_out
@@ -91,6 +92,7 @@ class Conversation:
         self.adjustments = setup.restored.adjustments if setup.restored else Adjustments()
         self.trail = Trail(setup.definition.name)
         self.first_hook = setup.restored.first_hook if setup.restored else 0  # those of earlier agents have lower ones
+        self.collecting: Collecting = NoTask()
         self.people = People(setup.definition.room.participants != "linked", setup.definition.name)
         restored = setup.restored
         self.languages = LanguageTracker(
@@ -385,7 +387,7 @@ class Conversation:
             following = (Message(role="user", text=labelled(speaker, next_turn), speaker=speaker),)
         return ChatRequest(
             items=(*head, *fitted(self.history, following, self.definition.limits.history_tokens, self.record), *tail),
-            tools=self.offered(voice),
+            tools=self.collecting.offered(self.offered(voice)),
             tool_choice=tool_choice,
             provider_tools=self.provider_tools,
             session_id=self.setup.id,
@@ -407,7 +409,7 @@ class Conversation:
         parts = [self.adjustments.instructions(self.render(self.definition.prompt))]
         if self.definition.languages:
             parts += [self.render(self.in_language.instructions or ""), SPEAK.format(self.language)]
-        parts += [self.instructions_append, self.people.instructions]
+        parts += [self.instructions_append, self.people.instructions, self.collecting.instructions]
         return "\n\n".join(part for part in parts if part)
 
     def refusal(self, tool: str) -> str | None:

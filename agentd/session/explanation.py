@@ -15,6 +15,39 @@ from agentd.session.records import Record
 VERSION = 1
 DEFAULT = "default"  # the place of a setting that no file has
 
+TASK_RULES: Mapping[str, str] = {
+    "value": "it was answered",
+    "partial": "a part of it was said",
+    "keys": "it was answered by keys",
+    "confirmed": "it was confirmed",
+    "denied": "it was denied",
+    "corrected": "it was corrected",
+    "went_back": "the caller went back to it",
+    "nothing_before": "there was nothing to go back to",
+    "skipped": "the caller left it out",
+    "nothing_to_skip": "there was nothing to leave out",
+    "needed": "the caller would not say, and it is needed",
+    "repeated": "the question was asked again",
+    "unclear": "the answer was neither yes nor no",
+    "exhausted": "it had been asked for often enough, and was left out",
+    "given_up": "the caller gave up",
+    "handed_over": "the call was handed over to another agent",
+    "nothing_to_confirm": "there was nothing to confirm",
+    "nothing": "there was no answer in the words",
+    "incomplete": "the answer was not complete",
+    "not_valid": "the answer was not good",
+    "too_short": "digits were missing",
+    "too_long": "there were too many digits",
+    "checksum": "the check digit was wrong",
+    "no_such_day": "there is no such day",
+    "in_the_past": "the day was over",
+    "in_the_future": "the day was still to come",
+    "too_small": "the number was too small",
+    "too_great": "the number was too great",
+    "not_offered": "it was none of the options",
+    "keys_only": "only keys are taken",
+}
+
 RULES: Mapping[str, str] = {
     "silence": "the silence lasted",
     "max_delay": "the longest wait for more had passed",
@@ -32,6 +65,8 @@ RULES: Mapping[str, str] = {
     "max_speech": "the caller had the turn for as long as is allowed",
     "noise": "sound went on for long without any words",
     "language_unclear": "the language could not be told",
+    "key_pressed": "the caller pressed a key",
+    "task": "a task took the turn",
     "same_language": "it was the language of the conversation",
     "not_enough": "one utterance in another language is not enough to change to it",
     "provider_end_of_turn": "the recogniser said that the turn had ended",
@@ -217,6 +252,17 @@ class TurnExplained:
     heard: str = ""
     hook: str = ""
     consents: list[ConsentExplained] = field(default_factory=list)
+    tasks: list[TaskStep] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStep:
+    """What the caller's words, or the model's call, did to the task that ran. `why`: the rule in words."""
+
+    task: str
+    field: str
+    rule: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,6 +395,15 @@ class _Explaining:
     def on_caller_linked(self, data: Mapping[str, Any]) -> None:
         told = data.get("present")
         self.call.caller = ", ".join(told) if told else data.get("name") or data["identity"]
+
+    # Tasks.
+
+    def on_task_step(self, data: Mapping[str, Any]) -> None:
+        """Of the caller's last turn; what silence and keys do before the first has no place here."""
+        if self.call.turns:
+            rule = data["rule"]
+            step = TaskStep(task=data["task"], field=data["field"], rule=rule, why=TASK_RULES.get(rule, rule))
+            self.call.turns[-1].tasks.append(step)
 
     # The caller.
 

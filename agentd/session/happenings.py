@@ -160,6 +160,30 @@ EVENT_TYPES: Mapping[str, EventType] = {
             ("speech.finished",),
             ("speech", "user_initiated", "interrupted"),
         ),
+        EventType(
+            "task_started", "The agent begins to collect data; `by`: what made it.", ("task.started",), ("task", "by")
+        ),
+        EventType(
+            "task_updated",
+            "The caller answered, or did not; `rule` says what became of it.",
+            ("task.step",),
+            ("task", "field", "rule"),
+        ),
+        EventType(
+            "task_ended",
+            "Everything is collected (`complete`), or will not be (`given_up`, `exhausted`).",
+            ("task.ended",),
+            ("task", "outcome", "field", "values"),
+            ("values",),
+        ),
+        EventType(
+            "dtmf_received",
+            "A key of a telephone was pressed.",
+            ("dtmf.received",),
+            ("key", "identity"),
+            ("key", "identity"),
+        ),
+        EventType("dtmf_sent", "Keys were pressed by the agent.", ("dtmf.sent",), ("keys",), ("keys",)),
         EventType("variables_changed", "A tool or a hook set variables.", ("variables",), ("values",), ("values",)),
         EventType("tools_changed", "What the model may call has changed.", ("tools.changed",), ("added", "removed")),
         EventType(
@@ -468,6 +492,11 @@ _HANDLERS: Mapping[str, Callable[[Happenings, Mapping[str, Any]], _Told]] = {
     "agent.adjusted": _adjusted,
     "hook.dropped": _hooks_dropped,
     "variables": _same("variables_changed"),
+    "task.started": _same("task_started"),
+    "task.step": _same("task_updated"),
+    "task.ended": _same("task_ended"),
+    "dtmf.received": _same("dtmf_received"),
+    "dtmf.sent": _same("dtmf_sent"),
     "preemption": _metrics("preemption"),
     "usage": Happenings.used,
     "provider": _metrics("provider"),

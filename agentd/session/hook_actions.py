@@ -17,7 +17,17 @@ from agentd.session.causes import Causes, caused_by
 from agentd.session.conversation import Conversation
 from agentd.session.numbered_hooks import NumberedHook
 from agentd.session.tool_actions import carry_out
-from agentd.tools.acts import Act, EndSession, GenerateReply, HandOff, SayText, SetTools, UpdateInstructions
+from agentd.tools.acts import (
+    Act,
+    BeginTask,
+    EndSession,
+    GenerateReply,
+    HandOff,
+    PressKeys,
+    SayText,
+    SetTools,
+    UpdateInstructions,
+)
 from agentd.tools.spec import Action, Event, HookOutcome, ToolContext
 
 log = logging.getLogger(__name__)
@@ -75,6 +85,10 @@ class HookActions:
                 conversation.adjust(SetTools(enable=actions.tools.enable, disable=actions.tools.disable))
             case "handoff" if actions.handoff is not None:
                 self._do(self._handoff(hook, actions.handoff, event))
+            case "task" if actions.task is not None:
+                self._do(BeginTask(task=actions.task, by="hook"))
+            case "dtmf":
+                self._do(PressKeys(keys=self._rendered(actions.dtmf, event)))
             case "say":
                 if text := self._rendered(actions.say, event):
                     self._do(SayText(text=text))

@@ -10,7 +10,16 @@ from agentd.session.plan import Plan
 from agentd.session.reply import Reply
 from agentd.session.room import RoomEvent
 from agentd.session.turn_hooks import TurnChecked
-from agentd.tools.acts import Adjustment, DecideApproval, EditHistory, HandOff, LetBeQuiet, TransferCall
+from agentd.tools.acts import (
+    Adjustment,
+    BeginTask,
+    DecideApproval,
+    EditHistory,
+    HandOff,
+    LetBeQuiet,
+    PressKeys,
+    TransferCall,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,8 @@ SessionEvent = (
     | HandOff
     | HandoverReady
     | Adjustment
+    | BeginTask
+    | PressKeys
     | TurnChecked
     | Caused
 )

@@ -238,7 +238,7 @@ class Listening:
             other = {"other_voice": True} if self._is_other(transcript) else {}
             self._note(
                 "transcript",
-                text=transcript.text.strip(),
+                text=self._conversation.collecting.masked(transcript.text.strip()),
                 final=final,
                 language=transcript.language,
                 stt_s=round(now() - since, 4) if final else None,

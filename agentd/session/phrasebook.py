@@ -34,6 +34,7 @@ class Answers:
     """What says yes and no; `agentd.session.affirmation` tells how they are weighed."""
 
     yes: Phrases = frozenset()
+    weak: Phrases = frozenset()
     no: Phrases = frozenset()
     unsure: Phrases = frozenset()
     negations: Phrases = frozenset()

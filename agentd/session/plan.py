@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from agentd.providers.llm import ToolCall
 from agentd.providers.speakers import Speaker
@@ -83,10 +83,23 @@ def greeting(conversation: Conversation) -> Plan | None:
     )
 
 
-def bridge(restored: Restored, language: str) -> Plan:
+class Task(Protocol):
+    """One that runs: it asks its question again, where the caller may have missed it."""
+
+    @property
+    def reads_turns(self) -> bool: ...
+
+    @property
+    def question(self) -> str: ...
+
+
+def bridge(restored: Restored, language: str, task: Task) -> Plan:
     """What is said first after the process of an earlier incarnation died: never again what was heard."""
     if restored.caller_was_speaking:
         return Plan(purpose="bridge", opening=phrase("bridge_say_again", language), priority=FIRST)
+    if task.reads_turns:
+        asked = restored.unsaid or (task.question,)
+        return Plan(purpose="bridge", opening=phrase("bridge", language), unsaid=asked, priority=FIRST)
     return Plan(
         purpose="bridge",
         opening=phrase("bridge", language),

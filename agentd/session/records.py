@@ -90,6 +90,14 @@ context.summarized items (the oldest, replaced), text (the system message that s
 context.edited     edit (add, replace, keep), items (the oldest, replaced or forgotten), context (what was put there),
                    rule, value: somebody changed what the model knows
 transfer           destination, mode (cold, warm), state (started, answered, completed, failed), reason (why it failed)
+task.started       task, run (its number in the call), by (tool, hook, start ...), state (see
+                   `agentd.session.task_state`; without secrets)
+task.step          task, run, rule (value, partial, keys, confirmed, denied, corrected, went_back, skipped, unclear,
+                   exhausted, or why an answer was not taken), field, state (after it)
+task.ended         task, run, outcome (complete, given_up, exhausted), rule, field (whose retries were exhausted),
+                   values (of a secret the last four digits)
+dtmf.received      key (a dot for one of a secret), identity
+dtmf.sent          keys
 variables          values (merged into the session's)
 preemption         attempt (of the turn that was expected to end), outcome (used, dropped), ran_s, characters
                    (written by then); used: reply; dropped: rule, value

@@ -93,6 +93,8 @@ class _Restoring:
     first_hook: int = 0
     adjustments: Adjustments = field(default_factory=Adjustments)
     handoff: HandOff | None = None
+    task: Mapping[str, Any] | None = None
+    tasks: int = 0
     held: list[Mapping[str, Any]] = field(default_factory=list)  # turns of the caller that hooks had not let pass yet
 
     def __post_init__(self) -> None:
@@ -255,7 +257,7 @@ class _Restoring:
         generate = data.get("generate", data["purpose"] == "answer")
         self.begun = goes_on and generate and (self.begun or bool(unsaid))
         self.generating = generate
-        if generate or bridge:
+        if generate or bridge or data.get("turn") is not None:  # a task may answer with words of its own
             self.owed = False
         if data["purpose"] == "result":
             self.result_owed = False
@@ -349,6 +351,17 @@ class _Restoring:
             case "used" | "withdrawn" | "denied" | "replaced" | "expired" | "unclear_twice" | "not_heard":
                 self.question, self.granted = None, False
 
+    # Tasks.
+
+    def on_task_started(self, data: Mapping[str, Any]) -> None:
+        self.task, self.tasks = data["state"], data["run"]
+
+    def on_task_step(self, data: Mapping[str, Any]) -> None:
+        self.task = data["state"]
+
+    def on_task_ended(self, data: Mapping[str, Any]) -> None:
+        self.task = None
+
     # Hooks.
 
     def on_hook_entered(self, data: Mapping[str, Any]) -> None:
@@ -431,6 +444,8 @@ class _Restoring:
             first_hook=self.first_hook,
             adjustments=self.adjustments,
             handoff=self.handoff,
+            task=self.task,
+            tasks=self.tasks,
         )
 
 

@@ -69,6 +69,14 @@ class TurnByHand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPressed:
+    """Somebody whom the agent talks with pressed a key of their telephone: 0 to 9, *, #, A to D."""
+
+    key: str
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoomClosed:
     """Nothing more will come. `reason`: room_deleted, removed, connection_lost ..."""
 
@@ -86,7 +94,15 @@ class VoiceUnheard:
 
 
 RoomEvent = (
-    CallerLinked | CallerLeft | CallerUnheard | CallerMuted | TextReceived | TurnByHand | VoiceUnheard | RoomClosed
+    CallerLinked
+    | CallerLeft
+    | CallerUnheard
+    | CallerMuted
+    | TextReceived
+    | TurnByHand
+    | KeyPressed
+    | VoiceUnheard
+    | RoomClosed
 )
 
 
@@ -202,6 +218,10 @@ class Room(Protocol):
     @property
     def phone(self) -> Phone | None:
         """The telephones here; None where there are none."""
+        ...
+
+    async def send_keys(self, keys: str) -> None:
+        """Sends the tones of these keys, one after the other; a comma waits half a second."""
         ...
 
     async def end(self, *, delete: bool) -> None:

@@ -81,6 +81,7 @@ from agentd.session.room import (
     CallerLinked,
     CallerMuted,
     CallerUnheard,
+    KeyPressed,
     RoomClosed,
     RoomEvent,
     TextReceived,
@@ -93,11 +94,21 @@ from agentd.session.setup import Equipment, SessionSetup
 from agentd.session.speaking import Speaking
 from agentd.session.speech import AGAIN, HIGH
 from agentd.session.speeches import Speeches
+from agentd.session.tasks import Tasks
 from agentd.session.tool_gates import Gates, OfferedTools
 from agentd.session.transfers import Transfers
 from agentd.session.turn_hooks import TurnChecked, TurnHooks
 from agentd.session.turns import Agent
-from agentd.tools.acts import Adjustment, DecideApproval, EditHistory, HandOff, LetBeQuiet, TransferCall
+from agentd.tools.acts import (
+    Adjustment,
+    BeginTask,
+    DecideApproval,
+    EditHistory,
+    HandOff,
+    LetBeQuiet,
+    PressKeys,
+    TransferCall,
+)
 from agentd.tools.spec import Event, LateAnswer
 
 log = logging.getLogger(__name__)
@@ -135,11 +146,14 @@ class Session(Controls):
         self._turn_hooks = turn_hooks = TurnHooks(self._conversation, actions, self._inbox.force)
         added = self._realtime.added if self._realtime else None
         self._consents = Consents(self._conversation, self._speeches)
+        self._collected = Tasks(self._conversation, self._put)
         duplicates, limits = self._conversation.gates
         offered, permission = OfferedTools(self._conversation), PermissionGate(self._conversation)
-        gates = (offered, permission, duplicates, self._consents, limits)  # a call counts once made
+        gates = (offered, permission, self._collected, duplicates, self._consents, limits)  # a call counts once made
         self._conversation.gates = Gates(gates)
-        self._turns = CallerTurns(self._conversation, self._speeches, turn_hooks, self._consents, added)
+        self._turns = CallerTurns(
+            self._conversation, self._speeches, turn_hooks, self._consents, self._collected, added
+        )
         self._conversation.follow = self._follow
         self._speech_ended: float | None = None
         self._late_calls: LateCalls | None = None
@@ -200,6 +214,7 @@ class Session(Controls):
                 self._late_calls = LateCalls(self._conversation, group)
                 if self._setup.restored is not None:
                     self._late_calls.resume(self._setup.restored.calls)
+                self._collected.start(group)
                 self._early = EarlyAnswers(self._conversation, group)
                 reply = self._realtime.reply if self._realtime else Reply
                 self._speaking = Speaking(
@@ -252,7 +267,11 @@ class Session(Controls):
 
     async def _next_event(self) -> InboxEvent:
         silent, time = self._silent(), self._time
-        waits = (self._consents.deadline, self._handover.deadline(time.last_heard, silent=silent))
+        waits = (
+            self._consents.deadline,
+            self._handover.deadline(time.last_heard, silent=silent),
+            self._collected.deadline(time.last_sound, silent=silent),
+        )
         times = (self._machine.deadline, time.deadline(silent=silent), self._attendance.until, *waits)
         deadline = min((t for t in times if t is not None), default=None)
         try:
@@ -264,11 +283,11 @@ class Session(Controls):
     async def _turn_event(self, event: TurnEvent, voice: Voice = THE_CALLER) -> None:
         match event:
             case Interim(text) if text:
-                self._writer.show_user(text, final=False, voice=voice)
+                self._writer.show_user(self._conversation.collecting.masked(text), final=False, voice=voice)
             case Recognized(text) if text:
                 self._conversation.people.other_voices |= voice.other
                 self._time.spoke()
-                self._writer.show_user(text, final=True, voice=voice)
+                self._writer.show_user(self._conversation.collecting.masked(text), final=True, voice=voice)
         self._machine.streaming = self._listening.streaming
         decisions = self._machine.step(event, now(), voice)
         if isinstance(event, SpeechStarted):
@@ -279,7 +298,7 @@ class Session(Controls):
         for decision in decisions:
             await self._carry_out(decision)
         behind = self._conversation.people.take_turns and len(self._speeches)  # the answer would follow another's
-        if not behind:
+        if not behind and not self._collected.reads_turns:
             (self._realtime or self._early).follow(self._machine)
         if self._presses and voice != THE_CALLER and self._machine.is_done(voice):
             self._listening.close(voice.identity)
@@ -314,6 +333,7 @@ class Session(Controls):
         if self._realtime is not None:
             self._realtime.ended(turn)
         early = self._early.committed(turn.text)
+        turn = self._collected.committed(turn)
         self._listening.turn_ended(turn.voice)
         self._turns.commit(turn, self._speech_ended, early, self._tasks)
         if self._reply is None and self._attendance.met:
@@ -400,12 +420,30 @@ class Session(Controls):
                     await self._turn_event(TextTyped(text.strip()), people.voice(identity))
             case TurnByHand():
                 self._hands.take(event)
+            case KeyPressed(identity=identity) if people.may_speak(identity):
+                await self._key_pressed(event)
+            case BeginTask():
+                self._collected.begin(event)
+            case PressKeys(keys=keys):
+                self._conversation.record("dtmf.sent", keys=keys)
+                self._tasks.create_task(self._room.send_keys(keys))
             case VoiceUnheard(seconds=seconds):
                 self._conversation.record("voice.unheard", seconds=round(seconds, 3))
                 if self._reply is not None:
                     self._reply.unheard(seconds)
             case RoomClosed(reason=reason):
                 raise _Ended(reason)
+
+    async def _key_pressed(self, event: KeyPressed) -> None:
+        """Whoever answers by keys has heard enough of the question."""
+        people = self._conversation.people
+        if not people.several and event.identity not in ("", self._conversation.caller.identity):
+            return
+        self._time.spoke()
+        is_answer = self._collected.press(event)
+        self._consents.pressed(event.identity, event.key)
+        if is_answer and self._reply is not None and self._reply.plan.interruptible:
+            await self._interrupt_now("key_pressed", force=False)
 
     async def _reply_done(self, reply: Reply) -> None:
         self._speaking.finish(reply)
@@ -465,10 +503,12 @@ class Session(Controls):
             self._conversation.meet(caller)
             self._writer.set_state("listening")
             begin_to_talk(self._conversation, self._speeches, self._bridge)
+            if self._setup.restored is None:
+                self._collected.begin_with_call()
             self._transfers.resume()
 
     def _bridge(self, restored: Restored) -> Plan:
-        plan = bridge(restored, self._conversation.language)
+        plan = bridge(restored, self._conversation.language, self._collected)
         return self._consents.resume(restored.question, plan, granted=restored.granted)
 
     async def _caller_left(self, event: CallerLeft) -> None:
@@ -491,6 +531,7 @@ class Session(Controls):
 
     def _become(self, equipment: Equipment) -> None:
         """All parts of the session are this agent's from now on. At a turn's boundary only."""
+        self._collected.abandon("handed_over")
         self._conversation.become(equipment)
         for part in (self._hooks, self._turn_hooks, self._early, self._speeches, self._time):
             part.follow_agent()
@@ -519,6 +560,7 @@ class Session(Controls):
         if self._attendance.over is not None:
             raise _Ended(self._attendance.over)
         self._consents.pass_by()
+        self._collected.pass_by(self._time.last_sound, silent=self._silent())
         reason = self._time.pass_by(silent=self._silent())
         if reason is not None:
             await self._finish(reason)

@@ -8,9 +8,11 @@ from agentd.errors import ToolError
 from agentd.session.conversation import Conversation
 from agentd.tools.acts import (
     Act,
+    BeginTask,
     EndSession,
     HandOff,
     LetBeQuiet,
+    PressKeys,
     SayText,
     SetTools,
     TransferCall,
@@ -20,10 +22,12 @@ from agentd.tools.spec import (
     Action,
     CallFrontEnd,
     ChangeTools,
+    Collect,
     EndCall,
     LeaveMessage,
     Say,
     SendData,
+    SendDtmf,
     SetLanguage,
     SetVariables,
     Transfer,
@@ -49,6 +53,10 @@ def carry_out(action: Action, conversation: Conversation, do: Callable[[Act], ob
             conversation.adjust(action)
         case Say(text=text, interruptible=interruptible):
             do(SayText(text=text, interruptible=interruptible))
+        case Collect(task=task, known=known, ask=ask):
+            do(BeginTask(task=task, known=known, ask=ask))
+        case SendDtmf(keys=keys):
+            do(PressKeys(keys=keys))
         case EndCall(say=goodbye, reason=reason):
             do(EndSession(reason=reason, goodbye=goodbye or ""))
         case LeaveMessage(message=message, reason=reason):

@@ -151,6 +151,26 @@ class SetTools:
 
 
 Adjustment = UpdateInstructions | SetTools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginTask:
+    """Collect what this task of the agent's asks for. `known`: what the caller has said of it already, by field;
+    `ask`: instead of the first question; `by`: what began it, for the record."""
+
+    task: str
+    known: Mapping[str, str] = field(default_factory=dict)
+    ask: str = ""
+    by: str = "tool"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PressKeys:
+    """Send the tones of a telephone's keys: 0 to 9, * and #, A to D; a comma waits half a second."""
+
+    keys: str
+
+
 Act = (
     SayText
     | GenerateReply
@@ -165,4 +185,6 @@ Act = (
     | DecideApproval
     | HandOff
     | Adjustment
+    | BeginTask
+    | PressKeys
 )

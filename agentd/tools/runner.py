@@ -14,7 +14,7 @@ from agentd.errors import ToolError
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ToolCall, ToolSchema
 from agentd.tools.arguments import ArgumentsSchema
-from agentd.tools.builtins import builtin
+from agentd.tools.builtins import builtin, task_tools
 from agentd.tools.calling import Guarded, run_tool
 from agentd.tools.client import Client
 from agentd.tools.handoff import HandoffTool
@@ -143,6 +143,7 @@ async def open_tools(
             tools += _make(tool, definition, described, host, client, memory)
         except ToolError as error:
             problems.append(str(error))
+    tools += task_tools(definition)
     tools += [HandoffTool(each, number) for number, each in enumerate(definition.handoffs) if each.when is not None]
     hooks = dict[str, WebhookHook]()
     for hook in definition.hooks:

@@ -162,6 +162,22 @@ class CallFrontEnd:
     payload: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collect:
+    """Have the caller asked for what this task wants; see `agentd.tools.acts.BeginTask`."""
+
+    task: str
+    known: Mapping[str, str] = field(default_factory=dict)
+    ask: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendDtmf:
+    """Press these keys on the line."""
+
+    keys: str
+
+
 Action = (
     SetVariables
     | EndCall
@@ -176,6 +192,8 @@ Action = (
     | HandOff
     | UpdateInstructions
     | SetTools
+    | Collect
+    | SendDtmf
 )
 
 

@@ -22,8 +22,8 @@ from livekit.rtc.participant import PublishTrackError
 from agentd import aio
 from agentd.audio import AudioFrame
 from agentd.errors import RoomLost
-from agentd.session.room import AgentState, RoomClosed, RoomEvent, TextReceived, VoiceUnheard
-from agentd.transport import chat, linking, preconnect
+from agentd.session.room import AgentState, KeyPressed, RoomClosed, RoomEvent, TextReceived, VoiceUnheard
+from agentd.transport import chat, dtmf, linking, preconnect
 from agentd.transport.audio_in import RtcAudioIn
 from agentd.transport.audio_out import RtcAudioOut
 from agentd.transport.caller import LinkedCaller, in_order_of_joining
@@ -142,6 +142,10 @@ class LiveKitRoom:
 
     async def user_caption(self, segment_id: str, text: str, *, final: bool, identity: str = "") -> None:
         self._front_end.user_caption(segment_id, text, final=final, identity=identity)
+
+    async def send_keys(self, keys: str) -> None:
+        if self._rtc is not None:
+            await dtmf.send_keys(self._rtc.local_participant, keys)
 
     async def end(self, *, delete: bool) -> None:
         self._ending = True
@@ -358,6 +362,7 @@ class LiveKitRoom:
         connection.on("participant_disconnected", heard(self.phone.participant_went))
         connection.on("track_published", heard(self.phone.track_published))
         connection.on("data_received", heard(self._push_to_talk.packet))
+        connection.on("sip_dtmf_received", heard(self._key_pressed))
         connection.on("reconnecting", heard(self._breaks))
         connection.on("local_track_republished", heard(lambda publication, sid: self._republished(connection)))
         connection.on("local_track_subscribed", heard(lambda track: self._subscribed.set()))
@@ -365,6 +370,13 @@ class LiveKitRoom:
         connection.on("disconnected", lambda reason: self._lose(connection, rtc.DisconnectReason.Name(reason)))
         connection.register_text_stream_handler(chat.TOPIC, self._chat_opened)
         connection.register_byte_stream_handler(preconnect.TOPIC, self._early_sound_opened)
+
+    def _key_pressed(self, pressed: rtc.SipDTMF) -> None:
+        """Of anybody else than the linked caller, or those whom the agent listens to, it is not heard."""
+        identity = pressed.participant.identity if pressed.participant is not None else ""
+        key = dtmf.key_of(pressed)
+        if key and self._caller.admits(identity):
+            self._events.force(KeyPressed(key=key, identity=identity))
 
     def _breaks(self) -> None:
         self._connected.clear()

@@ -87,11 +87,17 @@ class Engine:
         """The answer to the chat's last item, and the position after it."""
         step = self._opening(items)
         places = Places(step)
+        collecting = ""  # by which tool agentd asks the caller itself: their answers are not the dialogue's
         for item in items:
-            if isinstance(item, Message) and item.role == "user":
+            if isinstance(item, ToolResult) and is_collecting(item.content):
+                collecting = item.name
+            elif collecting and not (isinstance(item, ToolResult) and item.name == collecting):
+                continue
+            elif isinstance(item, Message) and item.role == "user":
                 step = self._hear(places.of(item.speaker), item.words)
                 places.put(item.speaker, step)
             elif isinstance(item, ToolResult):
+                collecting = ""
                 step = self._learn(step, item)
                 places.put(places.speaker, step)
         return step
@@ -216,6 +222,15 @@ class Engine:
 
     def _values(self, slots: Mapping[str, Value]) -> dict[str, Any]:
         return {**self._variables, **slots}
+
+
+def is_collecting(content: str) -> bool:
+    """Whether a tool's result says that a task has begun, whose result is still to come."""
+    try:
+        result = json.loads(content)
+    except ValueError:
+        return False
+    return isinstance(result, dict) and result.get("status") == "collecting"
 
 
 def replace_position(step: Step, position: Position) -> Step:

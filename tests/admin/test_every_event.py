@@ -17,6 +17,7 @@ from agentd.config.definition import (
     Limits,
 )
 from agentd.config.rpc import RpcMethod
+from agentd.config.tasks import DigitsField, Task
 from agentd.config.tools import ToolOptions
 from agentd.config.turns import Interruption, MaxSpeech, Turn
 from agentd.errors import ProviderRefused
@@ -27,7 +28,7 @@ from agentd.session.happenings import EVENT_TYPES, Happenings
 from agentd.session.journal import read_journal
 from agentd.session.records import Record
 from agentd.session.room import CallerMuted, CallerUnheard
-from agentd.tools.acts import HandOff, TransferCall
+from agentd.tools.acts import BeginTask, HandOff, PressKeys, TransferCall
 from agentd.tools.spec import ChangeTools, Event, SetLanguage, ToolContext, ToolOutcome
 from tests.admin.conftest import Serve
 from tests.admin.test_events import TOKEN, told
@@ -77,6 +78,7 @@ async def _hold() -> Told:
         greeting=Greeting(say="Welcome."),
         tools=(TransferTool(type="builtin", name="transfer", destinations=(DESK,)),),
         rpc=(RpcMethod(method="choose"),),
+        tasks=(Task(name="code", fields=(DigitsField(type="digits", name="code", length=1),)),),
         languages={"de-DE": LanguageOverride()},
         turn=Turn(
             interruption=Interruption(acknowledgements=("right",)),
@@ -97,6 +99,11 @@ async def _hold() -> Told:
         await call.room.silent(30)  # away
         await call.say("And now it fails.")
         await call.room.silent(5)
+        call.session.do(BeginTask(task="code"))
+        await call.room.silent(4)
+        call.room.push("7")
+        call.session.do(PressKeys(keys="1"))
+        await call.room.silent(4)
         call.session.do(TransferCall(destination="desk"))
         await call.room.silent(5)
         call.room._events.force(CallerMuted(muted=True))

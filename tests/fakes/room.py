@@ -14,6 +14,7 @@ from agentd.session.room import (
     CallerLeft,
     CallerLinked,
     HandAction,
+    KeyPressed,
     Number,
     RoomClosed,
     RoomEvent,
@@ -143,6 +144,7 @@ class FakeRoom:
         self.ended: str | None = None
         self.callers_program = FakeFrontEnd()
         self.offered: dict[str, Callable[[str, str, str], str]] = {}
+        self.pressed: list[str] = []
         self._frames: dict[str, Channel[AudioFrame]] = {}
         self._events: Channel[RoomEvent] = Channel(100)
 
@@ -170,6 +172,9 @@ class FakeRoom:
     async def user_caption(self, segment_id: str, text: str, *, final: bool, identity: str = "") -> None:
         self.user_captions.append((segment_id, text, final))
         self.captioned.append((identity, text, final))
+
+    async def send_keys(self, keys: str) -> None:
+        self.pressed.append(keys)
 
     async def end(self, *, delete: bool) -> None:
         self.ended = "deleted" if delete else "left"
@@ -199,6 +204,11 @@ class FakeRoom:
 
     def type(self, text: str, identity: str = "caller") -> None:
         self._events.force(TextReceived(text=text, identity=identity))
+
+    def push(self, keys: str, identity: str = "caller") -> None:
+        """The caller presses these keys of their telephone."""
+        for key in keys:
+            self._events.force(KeyPressed(key=key, identity=identity))
 
     def press(self, action: HandAction, identity: str = "caller") -> None:
         self._events.force(TurnByHand(action=action, identity=identity))

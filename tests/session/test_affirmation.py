@@ -23,6 +23,7 @@ UNCLEAR = [
     *("", "Hello", "What?", "I don't know.", "Maybe.", "Yes, but on Friday.", "Right?", "Okay, what does it cost?"),
     *("Yes. No.", "No, yes, I mean", "I guess so", "Is that right?", "No idea.", "Yes, if it is before noon."),
     *("Okay so my brother told me that he had been here last year and liked it", "Jane Doe", "not sure"),
+    *("Well, it is raining here", "Good weather today", "My brother said yes", "Right now I am busy", "Fine print"),
 ]
 
 

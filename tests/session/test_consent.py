@@ -297,17 +297,15 @@ async def test_keys_agree_after_the_question_and_only_then() -> None:
     async with calling(script=eager(for_words(table=FOUR)), tools=tools(Consent(by="dtmf"))) as call:
         await call.room.speak(call.learn("A table for four on Friday."), 1.0)
         await call.room.silent(1.8)
-        consents = call.session._consents
-        consents.pressed("caller", "1")
+        call.room.push("1")
         await asyncio.sleep(8)
         assert call.agent_texts[-1].endswith("Press 1 for yes, or 2 for no.")
         assert call.tools.ran == []
-        consents.pressed("somebody", "1")
-        consents.pressed("caller", "5")
+        call.room.push("1", identity="somebody")
+        call.room.push("5")
         await asyncio.sleep(2)
         assert call.tools.ran == []
-        consents.pressed(call.of("caller.linked")[0]["identity"], "1")
-        call.room.type("")  # the session's task looks up
+        call.room.push("1")
         await asyncio.sleep(4)
         assert len(call.tools.ran) == 1
 

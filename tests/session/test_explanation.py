@@ -17,7 +17,8 @@ from agentd.config.turns import Interruption, Preemptive, Turn
 from agentd.errors import ProviderUnavailable
 from agentd.providers.llm import TextDelta, ToolCall
 from agentd.session.endpointing import Sign
-from agentd.session.explanation import RULES, Explained, ReplyExplained, TurnExplained, document, explain
+from agentd.session.explanation import RULES, TASK_RULES, Explained, ReplyExplained, TurnExplained, document, explain
+from agentd.session.reading.answer import Reason
 from agentd.session.records import Record
 from agentd.session.restore import restore
 from agentd.tools.spec import ToolContext
@@ -199,7 +200,7 @@ def test_the_document_is_json_of_a_known_shape() -> None:
     }  # fmt: skip
     assert set(shown["turns"][0]) == {
         "turn", "at_s", "text", "source", "language", "delay_s", "ended", "ignored", "early", "attempts", "errors",
-        "reply", "heard", "hook", "speaker", "consents",
+        "reply", "heard", "hook", "speaker", "consents", "tasks",
     }  # fmt: skip
     assert set(shown["turns"][0]["reply"]) == {
         "reply", "purpose", "at_s", "text", "unheard", "finished", "interrupted", "cut", "cut_at_s", "latencies",
@@ -210,12 +211,19 @@ def test_the_document_is_json_of_a_known_shape() -> None:
 
 
 def test_every_rule_that_the_turn_machine_knows_is_told_in_words() -> None:
-    sources = "".join(path.read_text(encoding="utf-8") for path in SESSION.glob("*.py"))
+    sources = "".join(path.read_text(encoding="utf-8") for path in SESSION.glob("*.py") if path.stem != "task_machine")
     rules = set(re.findall(r'\brule="(\w+)"', sources))
     rules |= set(re.findall(r'_(?:commit|interrupt|resume|longest|unsure|no_words)\((?:\w+, )?"(\w+)"', sources))
     rules |= set(get_args(Sign)) - {""}
     assert len(rules) > 20
     assert rules - {"history_tokens"} <= RULES.keys()
+
+
+def test_every_rule_of_a_task_is_told_in_words() -> None:
+    source = (SESSION / "task_machine.py").read_text(encoding="utf-8")
+    rules = set(re.findall(r'\brule="(\w+)"', source)) | set(get_args(Reason))
+    assert len(rules) > 20
+    assert rules - {"over"} <= TASK_RULES.keys()
 
 
 def _record(seq: int, kind: str, data: dict[str, object]) -> Record:

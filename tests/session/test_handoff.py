@@ -15,6 +15,7 @@ from agentd.cli.explained import text_of
 from agentd.config.definition import AgentDefinition, Greeting, IdlePrompt, Limits, RoomOptions
 from agentd.config.handoffs import Handoff
 from agentd.config.hooks import HandoffAction, Hook, HookActions, InstructionsAction, ToolsAction
+from agentd.config.tasks import NameField, Task
 from agentd.config.turns import Endpointing, Turn
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ChatRequest, Message, TextDelta, ToolCall, ToolResult
@@ -580,3 +581,20 @@ async def test_the_explanation_says_by_which_line_it_was_handed_over() -> None:
         assert "the call went on: desk -> billing, with the history: full" in text
         assert "the model asked for it [model] handoffs[0].when (agents.d/desk.yaml:12)" in text
         assert "the call was not handed over: billing -> nobody" in text
+
+
+@story
+async def test_a_task_ends_with_the_agent_whose_it_is() -> None:
+    task = Task(
+        name="booking",
+        fields=(NameField(type="name", name="who", ask="Your name?"),),
+        at_start=True,
+        understanding="rules",
+    )
+    async with at_the_desk(desk={"tasks": (task,)}, billing=says("Who is it?", "I see.")) as desk:
+        await desk.call.room.silent(3)
+        desk.call.session.do(HandOff(agent="billing"))
+        await desk.call.room.silent(3)
+        await desk.call.say("Anna Shah.")
+        assert [(each["outcome"], each["rule"]) for each in desk.call.of("task.ended")] == [("given_up", "handed_over")]
+        assert desk.call.agent_texts[-2:] == ["Who is it?", "I see."]

@@ -138,6 +138,11 @@ def test_a_call_in_which_all_of_it_happens_tells_nearly_all_of_it(eventful: Call
         "language_changed",
         "variables_changed",
         "tools_changed",
+        "task_started",
+        "task_updated",
+        "task_ended",
+        "dtmf_received",
+        "dtmf_sent",
         "user_speech_limit",
     }
     assert {event.type for event in eventful.events} == EVENT_TYPES.keys() - rare

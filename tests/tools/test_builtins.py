@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from agentd.config.builtins import RecallTool, RememberTool, SetVariablesTool, WaitTool
+from agentd.config.builtins import CollectDigitsTool, RecallTool, RememberTool, SendDtmfTool, SetVariablesTool, WaitTool
+from agentd.config.tasks import CardNumberField, NameField, Task
 from agentd.errors import ToolArgumentsInvalid, ToolError
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ToolCall
 from agentd.tools import memory as notes
-from agentd.tools.builtins import builtin
+from agentd.tools.builtins import builtin, task_tools
 from agentd.tools.memory import MOST_NOTES, Memory
-from agentd.tools.spec import Caller, SetVariables, ToolContext, ToolOutcome, Wait
+from agentd.tools.spec import Caller, Collect, SendDtmf, SetVariables, ToolContext, ToolOutcome, Wait
 from tests.fakes.call import definition
 
 REMEMBER = RememberTool(type="builtin", name="remember")
@@ -129,3 +130,31 @@ async def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) ->
 def test_where_nothing_can_be_kept_an_agent_that_remembers_is_refused() -> None:
     with pytest.raises(ToolError, match="nothing can be kept here"):
         builtin(REMEMBER, definition(), None)
+
+
+async def test_digits_are_collected_by_a_task_and_the_model_says_nothing_meanwhile(context: ToolContext) -> None:
+    tool = CollectDigitsTool(type="builtin", name="collect_digits")
+    outcome = await use(tool, {"prompt": "Your number?"}, context)
+    assert (outcome.actions, outcome.reply) == ((Collect(task="digits", ask="Your number?"),), False)
+    with pytest.raises(ToolArgumentsInvalid):  # the file has no question of its own
+        await use(tool, {}, context)
+    asked = await use(replace(tool, prompt="Your number?"), {}, context)
+    assert asked.actions == (Collect(task="digits"),)
+
+
+async def test_only_keys_of_a_telephone_are_pressed(context: ToolContext) -> None:
+    tool = SendDtmfTool(type="builtin", name="send_dtmf", most_keys=4)
+    assert (await use(tool, {"keys": "1,2#"}, context)).actions == (SendDtmf(keys="1,2#"),)
+    for keys in ("12345", "1e", ""):
+        with pytest.raises(ToolArgumentsInvalid):
+            await use(tool, {"keys": keys}, context)
+
+
+async def test_the_model_begins_the_tasks_that_are_described_with_what_it_knows(context: ToolContext) -> None:
+    fields = (NameField(type="name", name="caller"), CardNumberField(type="card_number", name="card"))
+    tasks = (Task(name="pay", description="Wants to pay.", fields=fields), Task(name="hidden", fields=fields))
+    (tool,) = task_tools(replace(definition(), tasks=tasks))
+    assert tool.schema.name == "collect_pay"
+    assert list(tool.schema.parameters["properties"]) == ["caller"]  # a card's number is nothing for the model
+    outcome = await tool.run(ToolCall(id="c1", name="collect_pay", arguments='{"caller": "Jane Doe"}'), context)
+    assert (outcome.actions, outcome.reply) == ((Collect(task="pay", known={"caller": "Jane Doe"}),), False)

@@ -7,10 +7,12 @@ from typing import Any
 
 from agentd.config.builtins import (
     BuiltinDefinition,
+    CollectDigitsTool,
     EndCallTool,
     LeaveVoicemailTool,
     RecallTool,
     RememberTool,
+    SendDtmfTool,
     SetLanguageTool,
     SetVariablesTool,
     TransferTool,
@@ -18,9 +20,12 @@ from agentd.config.builtins import (
 )
 from agentd.config.definition import AgentDefinition
 from agentd.errors import ToolError
+from agentd.tools.builtins.collect import task_tools as task_tools
+from agentd.tools.builtins.collect_digits import collect_digits
 from agentd.tools.builtins.end_call import end_call
 from agentd.tools.builtins.leave_voicemail import leave_voicemail
 from agentd.tools.builtins.remember import recall, remember
+from agentd.tools.builtins.send_dtmf import send_dtmf
 from agentd.tools.builtins.set_language import set_language
 from agentd.tools.builtins.set_variables import set_variables
 from agentd.tools.builtins.tool import Builtin
@@ -35,6 +40,8 @@ _MAKERS: Mapping[type[BuiltinDefinition], Callable[[Any, AgentDefinition], Built
     SetVariablesTool: set_variables,
     TransferTool: transfer,
     WaitTool: wait,
+    CollectDigitsTool: collect_digits,
+    SendDtmfTool: send_dtmf,
 }
 
 
