@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, get_args
 
@@ -54,10 +54,12 @@ class Built:
     mark: Mark
     definition: AgentDefinition | None
     problems: tuple[Problem, ...]
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def build(document: Document, around: Surroundings) -> Built:
     """One agent. Never raises for what the document holds."""
+    around = dataclasses.replace(around, folder=around.folder.for_one())
     if not isinstance(document.root, MappingNode):
         problem = document.root.mark.problem("", "wrong-type", "an agent file is a mapping of settings")
         return _built(document, document.root.mark, "", None, [*document.problems, problem])
@@ -78,9 +80,10 @@ def build(document: Document, around: Surroundings) -> Built:
     if not _errors(problems) and all(value is not INVALID for value in values.values()):
         definition = AgentDefinition(**values, source=document.source, places=places_of(root))
         definition = _with_detector_delays(definition, root)
-        definition = dataclasses.replace(definition, digest=_digest(definition, around.folder))
+        definition = _with_digest(definition, around.folder)
         problems += [_at(root, finding) for finding in findings_of(definition)]
-    return _built(document, mark, name, definition, problems)
+    built = _built(document, mark, name, definition, problems)
+    return dataclasses.replace(built, places=places_of(root, deciding=False))
 
 
 def _built(
@@ -217,9 +220,14 @@ def _identifies_text(checker: Checker, values: Mapping[str, Any]) -> bool:
     return bool(values.get("languages")) and asked and checker.has_default("language_id")
 
 
-def _digest(definition: AgentDefinition, folder: Folder) -> str:
-    """Of the resolved definition, and of the code that its Python tools and hooks may import from beside it."""
+def _with_digest(definition: AgentDefinition, folder: Folder) -> AgentDefinition:
+    """With the digest of all that is resolved, and of the code that its Python tools and hooks may import from beside
+    it."""
     refs = [tool.ref for tool in definition.tools if isinstance(tool, PythonTool)]
     refs += [hook.do.python for hook in definition.hooks if hook.do.python]
     roots = sorted({ref.partition(":")[0].partition(".")[0] for ref in refs})
-    return digest([definition, {root: folder.code_digest(root) for root in roots if folder.has_package(root)}])
+    code = {root: folder.code_digests(root) for root in roots if folder.has_package(root)}
+    file = PurePosixPath(definition.source.partition("#")[0]).name
+    return dataclasses.replace(
+        definition, digest=digest([definition, code]), code=code, files=tuple(sorted({file, *folder.used}))
+    )

@@ -382,7 +382,7 @@ class Checker:
         path = self._text(node, _NOTHING, pointer, "the path of a file")
         if path is INVALID:
             return INVALID
-        absolute = (self._folder.path / path).absolute() if self._folder else None
+        absolute = (self._folder.home / path).absolute() if self._folder else None
         try:
             there = absolute is not None and absolute.is_file()
         except (OSError, ValueError):

@@ -13,6 +13,7 @@ from agentd.config.check import INVALID, Checker
 from agentd.config.events import EventSink
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.merge import overlay
+from agentd.config.places import places_of
 from agentd.config.shapes import Choice, Field, Leaf, Record, fields_of
 from agentd.config.source import Entry, MappingNode, Mark, Scalar, parse
 from agentd.errors import Problem
@@ -35,6 +36,14 @@ class LiveKitSettings:
         reload="restart",
     )
     api_key: Secret = setting("API key.", default=env_secret("LIVEKIT_API_KEY"), reload="restart")
+    deployment: str = setting(
+        "The deployment lane that this daemon serves: it gets the calls that are dispatched with this name, and no "
+        "others. Without it, those that name none.",
+        default="",
+        pattern=r"^[A-Za-z0-9_-]{0,63}$",
+        examples=("staging",),
+        reload="restart",
+    )
     api_secret: Secret = setting("API secret.", default=env_secret("LIVEKIT_API_SECRET"), reload="restart")
 
 
@@ -231,6 +240,7 @@ class LoadedDaemon:
 
     config: DaemonConfig
     problems: tuple[Problem, ...]
+    places: Mapping[str, str] = field(default_factory=dict)  # file:line by setting
 
     @property
     def valid(self) -> bool:
@@ -259,7 +269,8 @@ def load_daemon(path: Path | None, environment: Mapping[str, str]) -> LoadedDaem
     defaults = defaults if isinstance(defaults, MappingNode) else None
     problems += _check_defaults(defaults)
     config = dataclasses.replace(config, source=str(path or ""), defaults_node=defaults)
-    return LoadedDaemon(config=config, problems=tuple(dict.fromkeys(problems)))
+    places = places_of(overridden, deciding=False)
+    return LoadedDaemon(config=config, problems=tuple(dict.fromkeys(problems)), places=places)
 
 
 def from_environment(environment: Mapping[str, str]) -> MappingNode:

@@ -77,7 +77,9 @@ class Limits:
     )
     max_tool_steps: int = setting("Rounds of tool calls in one reply.", default=3, minimum=0, maximum=50)
     max_handoffs: int = setting("Handoffs of one call; more are refused.", default=20, minimum=0, maximum=1000)
-    concurrency: int | None = setting("Calls of this agent at once; more are refused.", default=None, minimum=1)
+    concurrency: int | None = setting(
+        "Calls of this agent at once; more are refused.", default=None, minimum=1, reload="live"
+    )
     history_tokens: int | None = setting(
         "Budget of what was said and done, as the model sees it; the oldest is left out beyond it. Instructions and "
         "tool schemas come on top. Without it nothing is left out.",
@@ -123,9 +125,10 @@ class RoomOptions:
         default=1.0,
         minimum=0.25,
         maximum=4.0,
+        reload="next_turn",
     )
     on_end: Literal["delete_room", "leave"] = setting(
-        "When the agent ends the call: delete the room, or leave it.", default="delete_room"
+        "When the agent ends the call: delete the room, or leave it.", default="delete_room", reload="next_turn"
     )
 
 
@@ -137,9 +140,50 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Objectives:
+    """What a canary must do to be promoted; what it misses rolls it back. Each limit is told with its interval."""
+
+    gap_p95: Duration | None = setting(
+        "At most this long a silence before 95 % of the answers.", default=None, minimum=0
+    )
+    error_rate: float | None = setting(
+        "At most this share of calls that failed; calls in which nobody was answered do not count.",
+        default=None,
+        minimum=0,
+        maximum=1,
+    )
+    interruption_rate: float | None = setting(
+        "At most this share of replies that the caller cut.", default=None, minimum=0, maximum=1
+    )
+    tool_failure_rate: float | None = setting(
+        "At most this share of tool calls that failed.", default=None, minimum=0, maximum=1
+    )
+    min_calls: int = setting("Nothing is decided before so many calls.", default=50, minimum=1, maximum=100_000)
+    max_calls: int = setting(
+        "After so many it is decided by the values themselves, however wide their intervals.",
+        default=500,
+        minimum=1,
+        maximum=100_000,
+    )
+    min_time: Duration | None = setting("Not promoted before.", default=None, minimum=0)
+    confidence: float = setting("Of the intervals.", default=0.95, minimum=0.5, maximum=0.999)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    percent: float = setting("Share of new calls.", minimum=0, maximum=100)
+    """A canary: this agent takes a share of another's calls. Without `objectives` until somebody ends it."""
+
     of: str = setting("The agent whose calls are shared.")
+    percent: float | None = setting(
+        "Share of its new calls; of those that match, if `match` is given.", default=None, minimum=0, maximum=100
+    )
+    match: Mapping[str, str] = setting(
+        "Only calls whose dispatch says so: a value by name, in the job's metadata (a JSON object), its attributes, or "
+        "those of the participant that it is about.",
+        default_factory=dict,
+        examples=({"plan": "gold"},),
+    )
+    objectives: Objectives | None = setting("When it is promoted or rolled back by itself.", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +196,7 @@ class LanguageOverride:
     tts: ProviderChoice | None = setting(
         "Speech synthesis: another provider, or only the settings that differ.", default=None
     )
-    greeting: Greeting | None = setting("Instead of the agent's.", default=None)
+    greeting: Greeting | None = setting("Instead of the agent's.", default=None, reload="next_session")
     instructions: str | None = setting("Added to the agent's.", default=None, interpolate=False)
     fillers: tuple[str, ...] = setting(
         "One of these is spoken instead of a tool's own `while_waiting.say`.", default=()
@@ -185,80 +229,120 @@ class AgentDefinition:
     """One agent. `stt`, `llm`, `tts`, `realtime` and `vad` are parsed by the settings class of the plugin they name.
 
     `source` ("agents.d/front-desk.yaml", or with "#2") and `digest` (of everything resolved, prompts and
-    tool code included; a comment does not change it) are set by `agentd.config.build`.
+    tool code included; a comment does not change it) are set by `agentd.config.build`, and so are `code` (by root
+    package, the digest of each of its files) and `files` (all texts that it was made of, in the agents' directory).
+    `root`: where its tool code is, if that is not the agents' directory as it is now.
     """
 
-    version: Literal[1] = setting("Version of this format.", default=1)
+    version: Literal[1] = setting("Version of this format.", default=1, reload="next_session")
     extends: str | None = setting(
         "A part (a file that begins with _) whose keys hold where this file says nothing else.",
         default=None,
         interpolate=False,
+        reload="next_session",
     )
-    name: str = setting("The LiveKit agent_name; the file's stem by default.", pattern=NAME_PATTERN)
-    description: str = setting("For people.", default="")
-    language: str = setting("BCP 47 tag of the conversation.", default="en", pattern=LANGUAGE_PATTERN)
+    name: str = setting(
+        "The LiveKit agent_name; the file's stem by default.", pattern=NAME_PATTERN, reload="next_session"
+    )
+    description: str = setting("For people.", default="", reload="live")
+    language: str = setting(
+        "BCP 47 tag of the conversation.", default="en", pattern=LANGUAGE_PATTERN, reload="next_session"
+    )
     instructions: str = setting(
-        "The system prompt; a Jinja2 template over the variables.", default="", interpolate=False
+        "The system prompt; a Jinja2 template over the variables.",
+        default="",
+        interpolate=False,
+        reload="next_turn",
     )
-    instructions_file: IncludedFile | None = setting("The same from a file in the agents' directory.", default=None)
-    variables: Mapping[str, Any] = setting("Values for templates and tools.", default_factory=dict)
-    greeting: Greeting | None = setting("What the agent says first; without it the caller begins.", default=None)
+    instructions_file: IncludedFile | None = setting(
+        "The same from a file in the agents' directory.", default=None, reload="next_turn"
+    )
+    variables: Mapping[str, Any] = setting(
+        "Values for templates and tools.", default_factory=dict, reload="next_session"
+    )
+    greeting: Greeting | None = setting(
+        "What the agent says first; without it the caller begins.", default=None, reload="next_session"
+    )
 
-    stt: ProviderChoice | None = setting("Speech recognition; needed without `realtime`.", default=None)
-    llm: ProviderChoice | None = setting("Language model; needed without `realtime`.", default=None)
+    stt: ProviderChoice | None = setting(
+        "Speech recognition; needed without `realtime`.", default=None, reload="next_turn"
+    )
+    llm: ProviderChoice | None = setting("Language model; needed without `realtime`.", default=None, reload="next_turn")
     tts: ProviderChoice | None = setting(
-        "Speech synthesis; needed without `realtime`. Beside it the model writes what this one speaks.", default=None
+        "Speech synthesis; needed without `realtime`. Beside it the model writes what this one speaks.",
+        default=None,
+        reload="next_turn",
     )
     realtime: ProviderChoice | None = setting(
-        "A model that listens and speaks by itself, instead of `stt`, `llm` and `tts`.", default=None
+        "A model that listens and speaks by itself, instead of `stt`, `llm` and `tts`.",
+        default=None,
+        reload="next_session",
     )
-    vad: ProviderChoice = setting("Voice activity detection.")
+    vad: ProviderChoice = setting("Voice activity detection.", reload="next_session")
     turn_detector: ProviderChoice | None = setting(
-        "A model that tells whether the caller has finished; used by `turn.detection` model and auto.", default=None
+        "A model that tells whether the caller has finished; used by `turn.detection` model and auto.",
+        default=None,
+        reload="next_turn",
     )
     interruption_detector: ProviderChoice | None = setting(
         "What tells from the sound whether the caller interrupts; used by `turn.interruption.detection` detector and "
         "auto.",
         default=None,
+        reload="next_turn",
     )
 
-    turn: Turn = setting("Turn-taking.", default_factory=Turn)
+    turn: Turn = setting("Turn-taking.", default_factory=Turn, reload="next_turn")
     languages: Mapping[str, LanguageOverride] = setting(
-        "Further languages, by BCP 47 tag, and what changes with them.", default_factory=dict
+        "Further languages, by BCP 47 tag, and what changes with them.",
+        default_factory=dict,
+        reload="next_turn",
     )
     language_detection: LanguageDetection = setting(
-        "When the conversation changes its language.", default_factory=LanguageDetection
+        "When the conversation changes its language.",
+        default_factory=LanguageDetection,
+        reload="next_turn",
     )
     language_id: ProviderChoice | None = setting(
-        "What tells a text's language; asked only where there are `languages`.", default=None
+        "What tells a text's language; asked only where there are `languages`.",
+        default=None,
+        reload="next_turn",
     )
-    limits: Limits = setting("Bounds of a call.", default_factory=Limits)
-    context: Context = setting("Long conversations.", default_factory=Context)
-    room: RoomOptions = setting("How the agent behaves in a room.", default_factory=RoomOptions)
-    tools: tuple[ToolDefinition, ...] = setting("What the model may call.", default=())
+    limits: Limits = setting("Bounds of a call.", default_factory=Limits, reload="next_turn")
+    context: Context = setting("Long conversations.", default_factory=Context, reload="next_turn")
+    room: RoomOptions = setting("How the agent behaves in a room.", default_factory=RoomOptions, reload="next_session")
+    tools: tuple[ToolDefinition, ...] = setting("What the model may call.", default=(), reload="next_turn")
     tool_choice: str = setting(
         "What the model does first in each answer to the caller: auto (as it likes), required (calls some tool), none "
         "(calls none), or the name of a tool that it calls. After that it is as auto.",
         default="auto",
         min_length=1,
+        reload="next_turn",
     )
-    rpc: tuple[RpcMethod, ...] = setting("What front ends may call.", default=())
-    tasks: tuple[Task, ...] = setting("Data to collect from the caller.", default=())
-    hooks: tuple[Hook, ...] = setting("What to do when something happens in a call.", default=())
-    handoffs: tuple[Handoff, ...] = setting("Agents to hand the call over to, and when.", default=())
-    events: tuple[EventSink, ...] = setting("Who is told of what happens, by webhook.", default=())
-    on_request: OnRequest | None = setting("Who is asked before a call is taken.", default=None)
-    recording: Recording | None = setting("What is kept of a call.", default=None, planned=True)
+    rpc: tuple[RpcMethod, ...] = setting("What front ends may call.", default=(), reload="next_session")
+    tasks: tuple[Task, ...] = setting("Data to collect from the caller.", default=(), reload="next_session")
+    hooks: tuple[Hook, ...] = setting("What to do when something happens in a call.", default=(), reload="next_turn")
+    handoffs: tuple[Handoff, ...] = setting(
+        "Agents to hand the call over to, and when.", default=(), reload="next_turn"
+    )
+    events: tuple[EventSink, ...] = setting(
+        "Who is told of what happens, by webhook.", default=(), reload="next_session"
+    )
+    on_request: OnRequest | None = setting("Who is asked before a call is taken.", default=None, reload="next_session")
+    recording: Recording | None = setting("What is kept of a call.", default=None, planned=True, reload="next_session")
     reload: Literal["next_session", "live"] = setting(
         "When an edit applies: to the next call, or to running ones at a turn's boundary (planned).",
         default="next_session",
+        reload="live",
     )
-    rollout: Rollout | None = setting("Canary of another agent.", default=None, planned=True)
-    metadata: JsonObject = setting("Free; shown by `agentd get agents`.", default_factory=dict)
+    rollout: Rollout | None = setting("Canary of another agent.", default=None, reload="live")
+    metadata: JsonObject = setting("Free; shown by `agentd get agents`.", default_factory=dict, reload="live")
 
     source: str = field(default="", compare=False)
     places: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # by setting, file:line
     digest: str = ""
+    code: Mapping[str, Mapping[str, str]] = field(default_factory=dict, compare=False, repr=False)
+    files: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    root: str = field(default="", compare=False)
 
     @property
     def prompt(self) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
@@ -27,20 +28,35 @@ class FileRefused(Exception):
 class Folder:
     """Reads regular UTF-8 files of at most 1 MiB below `path`; a symbolic link may not lead out of it.
 
-    `path` is shown as it was given; one Folder serves one load, and remembers what it read.
+    `path` is shown as it was given; one Folder serves one load, and remembers what it read. `home`: what it is a copy
+    of, where it is one; files are shown, and secrets' files found, as if they were there.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, home: Path | None = None) -> None:
         self.path = path
+        self.home = home or path
         self._real = Path(os.path.realpath(path))
         self._texts: dict[str, str] = {}
-        self._code_digests: dict[str, str] = {}
+        self._code: dict[str, Mapping[str, str]] = {}
+        self.used: set[str] = set()  # files of text that were asked for, found or not
+
+    def for_one(self) -> Folder:
+        """The same folder, which tells what one agent `used`."""
+        view = copy.copy(self)
+        view.used = set()
+        return view
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """Every text that was read."""
+        return self._texts
 
     def shown(self, relative: str) -> str:
-        return str(self.path / relative)
+        return str(self.home / relative)
 
     def read(self, relative: str) -> str:
         """The file's text. Raises FileRefused."""
+        self.used.add(relative)
         if relative not in self._texts:
             self._texts[relative] = self._decode(relative, self._bytes(relative))
         return self._texts[relative]
@@ -66,18 +82,16 @@ class Folder:
         names = sorted(name.removesuffix(".__init__") for name in found)
         return next(iter(get_close_matches(module, names, 1)), None)
 
-    def code_digest(self, root: str) -> str:
-        """Of every Python file under the root package `root`: a tool may import any of them."""
-        if root not in self._code_digests:
-            total = hashlib.sha256()
-            for relative in self._code_files(root):
-                content = self._code(relative)
-                total.update(f"{relative}\0{len(content)}\0".encode())
-                total.update(content)
-            self._code_digests[root] = total.hexdigest()
-        return self._code_digests[root]
+    def code_digests(self, root: str) -> Mapping[str, str]:
+        """By file, of every Python file under the root package `root`: a tool may import any of them. The same mapping
+        for all who ask."""
+        if root not in self._code:
+            self._code[root] = {
+                relative: hashlib.sha256(self._content(relative)).hexdigest() for relative in self._code_files(root)
+            }
+        return self._code[root]
 
-    def _code(self, relative: str) -> bytes:
+    def _content(self, relative: str) -> bytes:
         try:
             return (self._real / relative).read_bytes()
         except OSError as error:  # it went away, or may not be read: the tool process will say so

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from agentd.config.definition import AgentDefinition
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.handoff_lint import doubtful_between, refused_between
 from agentd.config.places import mark_at
+from agentd.config.rollout_lint import rollout_findings
 from agentd.config.source import Mark, parse
 from agentd.errors import Problem
 from agentd.registry import Registry
@@ -24,7 +25,8 @@ class Loaded:
 
     `agents`: the valid ones, by name. `broken`: the sources that cannot run, with the names that they would hold
     as far as those are known (none for a file that cannot be parsed). `complete` False: the directory itself could
-    not be read, so that an agent's absence means nothing.
+    not be read, so that an agent's absence means nothing. `places`: by agent and setting, the file:line of all that is
+    written. `texts`: of the files that were read, by their paths in the directory.
     """
 
     agents: Mapping[str, AgentDefinition]
@@ -32,6 +34,8 @@ class Loaded:
     broken: Mapping[str, tuple[str, ...]]
     problems_by_source: Mapping[str, tuple[Problem, ...]]
     complete: bool = True
+    places: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -49,9 +53,13 @@ def load(
     environment: Mapping[str, str],
     *,
     only: Collection[str] | None = None,
+    home: Path | None = None,
 ) -> Loaded:
-    """Reads every agent file of `directory`, or those in `only`. Runs no user code. Blocks: call it in a thread."""
-    folder = Folder(directory)
+    """Reads every agent file of `directory`, or those in `only`. Runs no user code. Blocks: call it in a thread.
+
+    `home`: the agents' directory, where `directory` is a copy of what was in it.
+    """
+    folder = Folder(directory, home)
     try:
         names = folder.agent_files() if only is None else sorted(only)
     except OSError as error:
@@ -62,7 +70,7 @@ def load(
         defaults=daemon.defaults_node,
     )  # fmt: skip
     built = [one for name in names for one in _file(name, around)]
-    return _collect(_unique(built))
+    return replace(_collect(_unique(built)), texts=folder.texts)
 
 
 def _file(name: str, around: Surroundings) -> list[Built]:
@@ -125,7 +133,7 @@ def _collect(built: list[Built]) -> Loaded:
     for agent, problem in doubtful_between(agents):
         by_source[agent.source].append(problem)
     unknown = _unknown_agents(built, set(agents) | {name for names in broken.values() for name in names})
-    for source, problem in unknown:
+    for source, problem in (*unknown, *_rollouts(built)):
         by_source[source].append(problem)
     problems = {problem for found in by_source.values() for problem in found}
     return Loaded(
@@ -133,7 +141,15 @@ def _collect(built: list[Built]) -> Loaded:
         problems=tuple(sorted(problems, key=lambda p: (p.file, p.line, p.column, p.code, p.message))),
         broken=broken,
         problems_by_source={source: tuple(dict.fromkeys(found)) for source, found in by_source.items() if found},
+        places={one.definition.name: one.places for one in built if one.definition is not None},
     )
+
+
+def _rollouts(built: list[Built]) -> Iterator[tuple[str, Problem]]:
+    """What is wrong between canaries and the agents whose calls they share."""
+    marks = {one.source: one.mark for one in built}
+    for source, found in rollout_findings(one.definition for one in built if one.definition is not None):
+        yield source, marks[source].problem("", found.code, found.message, found.hint, warning=found.warning)
 
 
 def _unknown_agents(built: list[Built], known: set[str]) -> list[tuple[str, Problem]]:

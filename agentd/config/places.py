@@ -15,10 +15,12 @@ DECIDING = frozenset(
 """The keys whose settings decide how a conversation goes."""
 
 
-def places_of(root: MappingNode) -> Mapping[str, str]:
-    """By setting ("turn.endpointing.min_delay") its file:line; a default is written nowhere."""
-    settings = (pair for entry in root.entries if entry.key in DECIDING for pair in _places(entry.value, entry.key))
-    return {**dict(settings), **dict(_tools(root.get("tools")))}
+def places_of(root: MappingNode, *, deciding: bool = True) -> Mapping[str, str]:
+    """By setting ("turn.endpointing.min_delay") its file:line; a default is written nowhere. `deciding`: of those keys
+    only, and of tools by their names."""
+    entries = [entry for entry in root.entries if entry.key in DECIDING or not deciding]
+    found = dict(pair for entry in entries for pair in _places(entry.value, entry.key))
+    return {**found, **dict(_tools(root.get("tools")))} if deciding else found
 
 
 def _tools(node: Node | None) -> Iterator[tuple[str, str]]:

@@ -8,9 +8,11 @@ from typing import Any
 
 from agentd.config.daemon import DaemonConfig
 from agentd.config.definition import NAME_PATTERN, AgentDefinition
+from agentd.config.reload_class import WORDS, class_of_kind, classes_around
 from agentd.config.schema import shown_default
 from agentd.config.shapes import Choice, Field, Leaf, ListOf, MapOf, ProviderBlock, Record, Shape, Union, fields_of
 from agentd.errors import PluginBroken
+from agentd.providers.fields import ReloadClass
 from agentd.registry import Component, Kind, Registry
 
 _HEAD = """# The agent file
@@ -31,7 +33,10 @@ reports every mistake as `file:line:column`.
 - **`extends`** merges key by key; lists are replaced, and so is a block that names another `provider` or `type`. Null
   takes an optional setting of the part away.
 - Paths are relative to the agents' directory, and may not leave it.
-- **Reload** says when an edit applies. *Planned* fields are read and checked, and have no effect yet.
+- **Reload** says when an edit applies: *live* at once, and to no call in particular; *next turn* with `reload: live` at
+  the next turn's boundary of calls under way, else to the next call; *next session* to the next call; *restart* when
+  the daemon is started again. `agentd plan` tells it of every change.
+- *Planned* fields are read and checked, and have no effect yet.
 """
 _KINDS: tuple[tuple[Kind, str], ...] = (
     ("stt", "Speech recognition"),
@@ -65,20 +70,20 @@ def _component(registry: Registry, component: Component) -> Iterator[str]:
     default = " (default)" if component.default else ""
     yield f"\n### `provider: {component.provider}`{default}\n\n{component.summary}\n"
     try:
-        yield from _section(registry.settings_class(component), set())
+        yield from _section(registry.settings_class(component), set(), class_of_kind(component.kind))
     except PluginBroken as error:
         yield f"{error}\n"
 
 
-def _section(cls: type[Any], seen: set[type[Any]]) -> Iterator[str]:
-    """A table of the fields, then the sections of the blocks among them."""
+def _section(cls: type[Any], seen: set[type[Any]], around: ReloadClass | None = None) -> Iterator[str]:
+    """A table of the fields, then the sections of the blocks among them. `around`: the block's reload class."""
     fields = fields_of(cls)
     if not fields:
         yield "No settings.\n"
         return
     yield "| key | type | default | meaning | reload |\n|---|---|---|---|---|"
     for field in fields:
-        yield _row(field)
+        yield _row(field, around)
     yield ""
     for field in fields:
         for title, inner in _inner(field.shape):
@@ -87,7 +92,8 @@ def _section(cls: type[Any], seen: set[type[Any]]) -> Iterator[str]:
                 yield f"\n### `{field.key}`{title}\n"
                 if inner.__doc__ and not inner.__doc__.startswith(f"{inner.__name__}("):
                     yield f"{inner.__doc__.strip()}\n"
-                yield from _section(inner, seen)
+                within = classes_around(AgentDefinition).get(inner, field.setting.reload or around)
+                yield from _section(inner, seen, within)
 
 
 def _inner(shape: Shape) -> Iterator[tuple[str, type[Any]]]:
@@ -103,14 +109,15 @@ def _inner(shape: Shape) -> Iterator[tuple[str, type[Any]]]:
         yield from _inner(shape.value)
 
 
-def _row(field: Field) -> str:
+def _row(field: Field, around: ReloadClass | None) -> str:
     default = "required" if field.required else _default(field)
     if field.name == "name" and field.setting.pattern == NAME_PATTERN:
         default = "the file's stem"
     elif isinstance(field.shape, ProviderBlock):
         default = ""
     doc = field.setting.doc + (" *Planned.*" if field.setting.planned else "") + _bounds(field)
-    cells = (f"`{field.key}`", _type_of(field), default, doc, field.setting.reload.replace("_", " "))
+    applies = field.setting.reload or around
+    cells = (f"`{field.key}`", _type_of(field), default, doc, WORDS[applies] if applies else "that of its block")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

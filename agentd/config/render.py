@@ -44,6 +44,11 @@ def _masked_piece(piece: str | Reference) -> str:
     return piece if _SCHEME.fullmatch(piece) else MASK
 
 
+def shown(value: Any, field: Field | None = None) -> Any:
+    """One setting's value, as `rendered` has it."""
+    return None if value is None else _field(field, value) if field else _value(value)
+
+
 def _record(value: Any) -> dict[str, Any]:
     shown = {}
     for field in fields_of(type(value)):

@@ -12,6 +12,8 @@ from agentd.config.definition import (
     AgentDefinition,
     Greeting,
     Limits,
+    Objectives,
+    Rollout,
 )
 from agentd.config.finding import Finding
 from agentd.config.handoffs import HISTORY_PATTERN, Handoff, Passing
@@ -142,6 +144,28 @@ def _handoff(handoff: Handoff) -> Iterable[Finding]:
         yield Finding(named[1], "conflict", message, "write two handoffs")
 
 
+def _rollout(rollout: Rollout) -> Iterable[Finding]:
+    if rollout.percent is None and not rollout.match:
+        yield Finding(
+            "", "missing-key", '"rollout" needs "percent" or "match": which calls it takes', "like percent: 10"
+        )
+
+
+def _objectives(objectives: Objectives) -> Iterable[Finding]:
+    asked = (
+        objectives.gap_p95,
+        objectives.error_rate,
+        objectives.interruption_rate,
+        objectives.tool_failure_rate,
+    )
+    if all(limit is None for limit in asked):
+        hint = "one of gap_p95, error_rate, interruption_rate, tool_failure_rate"
+        yield Finding("", "missing-key", '"objectives" asks for nothing', hint)
+    if objectives.max_calls < objectives.min_calls:
+        message = f'"max_calls" ({objectives.max_calls}) is less than "min_calls" ({objectives.min_calls})'
+        yield Finding("max_calls", "calls-order", message)
+
+
 def _hook_actions(actions: HookActions) -> Iterable[Finding]:
     if not actions.named:
         yield Finding(
@@ -177,6 +201,8 @@ _RULES: dict[type[Any], Callable[[Any], Iterable[Finding]]] = {
     AgentDefinition: _agent,
     Passing: _passing,
     Handoff: _handoff,
+    Rollout: _rollout,
+    Objectives: _objectives,
     HookActions: _hook_actions,
     InstructionsAction: _instructions_action,
     ToolsAction: _tools_action,

@@ -13,10 +13,11 @@ from typing import Any
 
 from agentd.config.daemon import DaemonConfig
 from agentd.config.definition import AgentDefinition
+from agentd.config.reload_class import WORDS, class_of_kind, classes_around
 from agentd.config.shapes import Choice, Field, Leaf, ListOf, MapOf, ProviderBlock, Record, Shape, Union, fields_of
 from agentd.config.values import DURATION_PATTERN, format_duration
 from agentd.errors import PluginBroken
-from agentd.providers.fields import IncludedFile, Secret, Setting
+from agentd.providers.fields import IncludedFile, ReloadClass, Secret, Setting
 from agentd.registry import Component, Kind, Registry
 
 Json = dict[str, Any]
@@ -73,12 +74,20 @@ class _Schemas:
         self._registry = registry
         self._definitions = definitions
 
-    def record(self, cls: type[Any], *, require: bool = True, also: Json | None = None) -> Json:
-        """An object schema. `require` False: keys may come from `extends` or `defaults`, so none is demanded."""
+    def record(
+        self,
+        cls: type[Any],
+        *,
+        require: bool = True,
+        also: Json | None = None,
+        around: ReloadClass | None = None,
+    ) -> Json:
+        """An object schema. `require` False: keys may come from `extends` or `defaults`, so none is demanded.
+        `around`: the reload class of the block that it is; None: of several."""
         fields = fields_of(cls)
         properties: Json = {**(also or {})}
         for field in fields:
-            properties[field.key] = self.field(field)
+            properties[field.key] = self.field(field, around)
             if field.shape == Leaf("secret"):
                 properties[f"{field.key}_file"] = {"type": "string", "description": f"File that holds {field.key}."}
         required = [f.key for f in fields if f.required and f.shape != Leaf("secret")] if require else []
@@ -88,11 +97,11 @@ class _Schemas:
         schema |= {"properties": properties, "patternProperties": _IGNORED_KEYS, "additionalProperties": False}
         return schema | ({"required": required} if required else {})
 
-    def field(self, field: Field) -> Json:
+    def field(self, field: Field, around: ReloadClass | None) -> Json:
         schema = self.shape(field.shape, field.setting)
         if field.nullable:
             schema = _nullable(schema)
-        schema["description"] = _description(field)
+        schema["description"] = _description(field, around)
         default = shown_default(field)
         if default is not None:
             schema["default"] = default
@@ -123,7 +132,8 @@ class _Schemas:
         name = cls.__name__
         if name not in self._definitions:
             self._definitions[name] = {}  # it may hold itself
-            self._definitions[name] = self.record(cls)
+            around = classes_around(AgentDefinition).get(cls)
+            self._definitions[name] = self.record(cls, around=around)
         return {"allOf": [{"$ref": f"#/definitions/{name}"}]}  # draft-07 ignores what stands beside a bare $ref
 
     def _or_word(self, cls: type[Any], key: str) -> Json:
@@ -180,7 +190,9 @@ class _Schemas:
             "items": {"allOf": [{"$ref": f"#/definitions/{kind}"}]},
         }
         chosen: Json = {"const": component.provider, "description": component.summary}
-        self._definitions[name] = self.record(cls, require=False, also={"provider": chosen, "fallback": fallback})
+        self._definitions[name] = self.record(
+            cls, require=False, also={"provider": chosen, "fallback": fallback}, around=class_of_kind(kind)
+        )
         self._definitions[name]["description"] = component.summary
         return f"#/definitions/{name}"
 
@@ -233,8 +245,10 @@ def _nullable(schema: Json) -> Json:
     return {"if": {"type": "null"}, "else": schema} if "allOf" in schema else schema
 
 
-def _description(field: Field) -> str:
+def _description(field: Field, around: ReloadClass | None) -> str:
     doc = field.setting.doc
+    if applies := field.setting.reload or around:
+        doc += f" Reload: {WORDS[applies]}."
     if field.setting.planned:
         doc += " No effect in this version."
     return doc

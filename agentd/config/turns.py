@@ -184,6 +184,7 @@ class Turn:
         "recogniser's own end of turn), realtime (the realtime model's), manual (a button); auto takes a turn_detector "
         "if there is one, else vad.",
         default="auto",
+        reload="next_session",
     )
     endpointing: Endpointing = setting("When a turn ends.", default_factory=Endpointing)
     interruption: Interruption = setting("When the agent stops.", default_factory=Interruption)

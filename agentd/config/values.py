@@ -15,7 +15,7 @@ DURATION_PATTERN = r"^(0|[0-9]+(\.[0-9]+)?(ms|s|m|h))$"
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", re.ASCII)
 _NOT_RESOLVED = frozenset(
-    {"source", "places", "digest", "extends"}
+    {"source", "places", "digest", "extends", "code", "files", "root"}
 )  # of AgentDefinition: where it came from, not what it says
 
 

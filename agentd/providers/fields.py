@@ -27,6 +27,10 @@ JsonObject = Mapping[str, Any]
 """Free JSON, kept as it is written."""
 
 ReloadClass = Literal["live", "next_turn", "next_session", "restart"]
+"""When an edit of a field applies. live: at once, and to no call in particular (a limit, a label); next_turn: under
+`reload: live` at the next turn's boundary of calls under way, else to the next call; next_session: to the next call;
+restart: when the daemon, or its workers, are started again."""
+
 METADATA_KEY = "agentd"
 
 
@@ -105,7 +109,7 @@ class Setting:
     """What is known of a field beyond its type and default."""
 
     doc: str
-    reload: ReloadClass = "next_session"
+    reload: ReloadClass | None = None  # None: that of the block in which the field stands
     minimum: float | None = None
     maximum: float | None = None
     min_length: int | None = None  # of a string or a list
