@@ -66,6 +66,9 @@ def problems_of(text: str, folder: Path) -> list[Problem]:
     (folder / "agents.d" / "example.yaml").write_text(text + missing)
     for handoff in yaml.safe_load(text).get("handoffs", []):
         (folder / "agents.d" / f"{handoff['agent']}.yaml").write_text(missing)
+    if rollout := yaml.safe_load(text).get("rollout"):
+        other = "".join(f"{key}: {value}\n" for key, value in LOCAL.items())
+        (folder / "agents.d" / f"{rollout['of']}.yaml").write_text(other)
     return list(load(folder / "agents.d", DaemonConfig(), installed(), environment).problems)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from agentd.admin.problems import Refused
+from agentd.runtime.daemon_events import DAEMON_EVENTS
 from agentd.runtime.event_ring import EventRing, Kept
 from agentd.runtime.status import Measure, MeasureSink
 from agentd.session.happenings import EVENT_TYPES
@@ -111,7 +112,7 @@ def filter_of(query: Mapping[str, str]) -> Filter:
     """`session` and `type`, each a list with commas. Raises Refused for a type that there is not."""
     types = tuple(filter(None, query.get("type", "").split(",")))
     for pattern in types:
-        if not any(fnmatchcase(name, pattern) for name in EVENT_TYPES):
+        if not any(fnmatchcase(name, pattern) for name in (*EVENT_TYPES, *DAEMON_EVENTS)):
             raise Refused(422, f"there is no event {pattern!r}; docs/events.md lists them")
     return Filter(frozenset(filter(None, query.get("session", "").split(","))), types)
 

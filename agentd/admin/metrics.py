@@ -45,6 +45,9 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "event_deliveries_total": ("Events sent to webhooks, by outcome.", ("agent", "outcome")),
     "session_requests_total": ("Questions before calls, by what came of them.", ("agent", "outcome")),
     "events_dropped_total": ("Events of calls that did not reach a reader, by where they were lost.", ("where",)),
+    "reloads_coalesced_total": ("Reloads that were asked for while another was waiting, and shared it.", ()),
+    "definitions_quarantined_total": ("Revisions that failed in their first calls and were taken back.", ("agent",)),
+    "rollout_changes_total": ("Canaries that began, were promoted or taken back.", ("agent", "of", "state")),
     "worker_restarts_total": ("Workers that died or hung and were replaced.", ()),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -116,6 +119,7 @@ class DaemonCollector(Collector):
         yield from self._of_agents()
         yield from self._of_workers()
         yield self._of_sinks()
+        yield from self._of_rollouts()
         yield _gauge("config_generation", "Number of the generation that new calls get.", self._daemon.generation())
 
     def _of_agents(self) -> Iterator[GaugeMetricFamily]:
@@ -123,11 +127,38 @@ class DaemonCollector(Collector):
         registered = GaugeMetricFamily(
             PREFIX + "worker_registered", "Whether the agent is registered with LiveKit.", labels=["agent"]
         )
+        held = GaugeMetricFamily(
+            PREFIX + "agent_held", "Whether it serves another revision than its file says.", labels=["agent", "reason"]
+        )
         for agent in self._daemon.agents():
+            if agent.state in ("quarantined", "rolled_back"):
+                held.add_metric([agent.name, agent.state], 1.0)
             active.add_metric([agent.name], agent.sessions)
             registered.add_metric([agent.name], float(agent.registered))
         yield active
         yield registered
+        yield held
+
+    def _of_rollouts(self) -> Iterator[GaugeMetricFamily]:
+        share = GaugeMetricFamily(
+            PREFIX + "rollout_share_ratio",
+            "Share of the other agent's calls that a canary takes.",
+            labels=["agent", "of"],
+        )
+        bound = GaugeMetricFamily(
+            PREFIX + "rollout_objective",
+            "What a canary is measured by: the value, its interval (low, high) and its limit.",
+            labels=["agent", "objective", "bound"],
+        )
+        for rollout in self._daemon.rollouts():
+            share.add_metric([rollout.agent, rollout.of], rollout.share)
+            for one in rollout.objectives:
+                bounds = {"value": one.value, "low": one.low, "high": one.high, "limit": one.limit}
+                for name, value in bounds.items():
+                    if value is not None:
+                        bound.add_metric([rollout.agent, one.name, name], value)
+        yield share
+        yield bound
 
     def _of_sinks(self) -> GaugeMetricFamily:
         waiting = GaugeMetricFamily(

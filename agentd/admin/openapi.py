@@ -78,6 +78,32 @@ OPENAPI: dict[str, Any] = {
             "parameters": _AGENT_NAME,
             "get": _operation("One agent with its definition, secrets masked", {"200": "Agent", "404": "Unknown"}),
         },
+        "/v1/agents/{name}/revisions": {
+            "parameters": _AGENT_NAME,
+            "get": _operation("Its revisions that served, newest first", {"200": "Revisions", "404": "Unknown"}),
+        },
+        "/v1/agents/{name}/rollback": {
+            "parameters": _AGENT_NAME,
+            "post": _operation(
+                "Serve an earlier revision until the file is edited; a canary is taken out of its rollout",
+                {"200": "Serving", "404": "Unknown", "409": "Nothing to go back to"},
+                body=_object(to=_TEXT),
+            ),
+        },
+        "/v1/plan": {"get": _operation("What a reload would do now", {"200": "The plan"})},
+        "/v1/rollouts": {"get": _operation("Canaries and how they do", {"200": "Rollouts"})},
+        "/v1/rollouts/{name}": {
+            "parameters": _AGENT_NAME,
+            "get": _operation("One of them", {"200": "Rollout", "404": "No canary"}),
+        },
+        "/v1/rollouts/{name}/promote": {
+            "parameters": _AGENT_NAME,
+            "post": _operation("Give it all calls of the other agent", {"200": "Rollout", "409": "It is over"}),
+        },
+        "/v1/rollouts/{name}/rollback": {
+            "parameters": _AGENT_NAME,
+            "post": _operation("Give it no calls any more", {"200": "Rollout", "409": "It is over"}),
+        },
         "/v1/workers": {"get": _operation("Session workers", {"200": "Workers"})},
         "/v1/sinks": {"get": _operation("Where events are sent, and how that goes", {"200": "Event sinks"})},
         "/v1/sessions": {"get": _operation("Calls under way", {"200": "Sessions"})},

@@ -13,6 +13,7 @@ from agentd.admin.api import Api
 from agentd.admin.approvals import ApprovalsApi
 from agentd.admin.callbacks import Callbacks
 from agentd.admin.events import EventStream
+from agentd.admin.fleet import FleetApi
 from agentd.admin.guards import bearer_matches, host_allowed, origin_allowed
 from agentd.admin.health import Health
 from agentd.admin.history import HistoryApi
@@ -71,6 +72,7 @@ def admin_application(
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=guards)
     application.add_routes(Health(daemon, metrics).routes())
     application.add_routes(Api(daemon, tells_content=settings.token is not None).routes())
+    application.add_routes(FleetApi(daemon).routes())
     application.add_routes(HistoryApi(daemon, tells_content=settings.token is not None).routes())
     application.add_routes(ApprovalsApi(daemon, tells_content=settings.token is not None).routes())
     application.add_routes(Callbacks(daemon).routes())

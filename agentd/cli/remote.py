@@ -1,4 +1,4 @@
-"""`agentd get`, `reload` and `drain`: what is asked of a running daemon, over its admin API."""
+"""`agentd get`, `reload` and `drain`, and how others ask: what is asked of a running daemon, over its admin API."""
 
 from __future__ import annotations
 
@@ -25,10 +25,17 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "agents": ("name", "state", "registered", "sessions", "generation", "revision", "source"),
     "workers": ("id", "pid", "state", "sessions", "capacity", "load", "lag", "memory", "restarts"),
+    "rollouts": ("agent", "of", "state", "share", "calls", "in_state", "why"),
     "sinks": ("agent", "url", "state", "waiting", "delivered", "lost", "error"),
     "sessions": ("id", "agent", "state", "caller", "turns", "age", "room", "worker"),
 }
-NAMED_BY: Mapping[str, str] = {"agents": "name", "workers": "id", "sinks": "agent", "sessions": "id"}
+NAMED_BY: Mapping[str, str] = {
+    "agents": "name",
+    "workers": "id",
+    "rollouts": "agent",
+    "sinks": "agent",
+    "sessions": "id",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +155,7 @@ def _token() -> str | None:
 @click.option("--type", "types", default="", help="Of events: only these types, with commas; * stands for anything.")
 @admin_options
 def get(client: AdminClient, kind: str, name: str | None, output: str, watch: bool, types: str) -> None:
-    """List a running daemon's agents, workers, sessions, event sinks, or events.
+    """List a running daemon's agents, workers, rollouts, sessions, event sinks, or events.
 
     NAME picks one; of sinks an agent's, of events a session's.
     """
@@ -171,7 +178,7 @@ def get(client: AdminClient, kind: str, name: str | None, output: str, watch: bo
         click.echo(table(kind, entries, now=time.time()), nl=False)
         _show_problems(problem for entry in entries for problem in entry.get("problems", ()))
     else:
-        click.echo(_serialised(entries if name is None or kind == "sinks" else entries[0], output), nl=False)
+        click.echo(serialised(entries if name is None or kind == "sinks" else entries[0], output), nl=False)
 
 
 @click.command()
@@ -186,7 +193,7 @@ def reload(client: AdminClient, output: str) -> None:
     if answer.status not in (200, 422):
         raise _refused(answer)
     if output == "json":
-        click.echo(_serialised(answer.body, "json"), nl=False)
+        click.echo(serialised(answer.body, "json"), nl=False)
     else:
         _show_problems(answer.body.get("problems", ()))
         click.echo(outcome_line(answer.body))
@@ -213,11 +220,16 @@ def outcome_line(outcome: Mapping[str, Any]) -> str:
 
 
 def table(kind: str, entries: Sequence[Mapping[str, Any]], *, now: float) -> str:
-    """Columns as wide as their widest cell; the last is not padded."""
+    """Rows under the names of their columns."""
     columns = COLUMNS[kind]
-    rows = [[column.upper() for column in columns]]
+    rows = [[column.replace("_", " ").upper() for column in columns]]
     rows += [[_cell(column, entry, now) for column in columns] for entry in entries]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell; the last is not padded."""
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
@@ -232,6 +244,10 @@ def _cell(column: str, entry: Mapping[str, Any], now: float) -> str:
             return str(entry["last_error"]) or "-"
         case "age":
             return _age(now - entry["started_at"])
+        case "in_state":
+            return _age(now - entry["since"])
+        case "share":
+            return f"{entry['share']:.0%}"
         case "revision":
             return str(entry["revision"])[:8]
     value = entry[column]
@@ -246,7 +262,7 @@ def _age(seconds: float) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
 
 
-def _serialised(value: Any, style: str) -> str:
+def serialised(value: Any, style: str) -> str:
     if style == "json":
         return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     import yaml

@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from agentd.cli.files import EXIT_INVALID, daemon_of
-from agentd.config.daemon import DaemonConfig
+from agentd.config.daemon import DaemonConfig, find_daemon_file
 from agentd.config.load import load
 from agentd.errors import Problem
 from agentd.providers.fields import SecretMissing
@@ -25,6 +25,7 @@ class Setting:
 
     directory: Path
     config: DaemonConfig
+    config_file: Path | None
     registry: Registry
     environment: Mapping[str, str]
     credentials: LiveKitCredentials | None  # None: a server of our own is to be started
@@ -53,6 +54,7 @@ def resolve(
     return Setting(
         directory=directory,
         config=daemon.config,
+        config_file=config or find_daemon_file(),
         registry=registry,
         environment=environment,
         credentials=credentials_of(daemon.config, environment, dev=dev),

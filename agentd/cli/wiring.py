@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterable, Awaitable, Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import aiohttp
 from livekit.api import ListRoomsRequest, LiveKitAPI, TwirpError
 
 from agentd.admin.settings import AdminSettings, TokenEndpointSettings
+from agentd.cli.outside import Outside
 from agentd.cli.setting import Setting
 from agentd.config.daemon import AuditSection
 from agentd.config.load import load
@@ -22,9 +24,11 @@ from agentd.runtime.rejoin import rejoin_token
 from agentd.runtime.status import MeasureSink
 from agentd.runtime.supervisor import Supervisor, SupervisorSettings
 from agentd.runtime.systemd import notify
-from agentd.transport.protocol import LoadReport
+from agentd.transport.protocol import Accept, Decline, JobOffer, LoadReport
 from agentd.transport.registration import Registration
 from agentd.transport.tokens import LiveKitCredentials
+
+logger = logging.getLogger(__name__)
 
 REQUIRE_LIVEKIT_S = 15.0
 ROOM_QUERY_TIMEOUT_S = 5.0
@@ -40,11 +44,15 @@ def supervisor_of(
         settings,
         load=lambda: load(setting.directory, setting.config, setting.registry, setting.environment),
         launch=launch_process if settings.workers else launch_inside,
-        register=registrar(credentials),
+        register=registrar(credentials, setting.config.livekit.deployment),
         mint=lambda room, identity, agent: rejoin_token(credentials, room, identity, agent),
         measures=measures,
         changes=changes,
         room_exists=room_query(credentials),
+        rebuild=lambda copy, file: load(
+            copy, setting.config, setting.registry, setting.environment, only=[file], home=setting.directory
+        ),
+        outside=Outside(setting).changes,
         notify=notify,
     )
 
@@ -82,6 +90,7 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
         drain_timeout_s=config.drain_timeout,
         livekit_url=credentials.websocket_url,
         events=config.events,
+        agents_shown=str(setting.directory),
         require_livekit_s=REQUIRE_LIVEKIT_S if setting.require_livekit else None,
     )
 
@@ -106,23 +115,32 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
-def registrar(credentials: LiveKitCredentials) -> Callable[..., RegistrationLink]:
+def registrar(credentials: LiveKitCredentials, deployment: str = "") -> Callable[..., RegistrationLink]:
     def register(
         name: str, calls: Calls, changed: Callable[[bool], None], failed: Callable[[Exception], None]
     ) -> RegistrationLink:
         def load_report() -> LoadReport:
             load = calls.load_of_agent(name)
-            return LoadReport(load=load.load, full=load.full, job_count=calls.table.running_of_agent(name))
+            return LoadReport(load=load.load, full=load.full, job_count=calls.table.jobs_of_agent(name))
+
+        async def offered(offer: JobOffer) -> Accept | Decline:
+            if offer.job.deployment == deployment:
+                return await calls.offered(name, offer)
+            # A server that knows no lanes offers us everybody's calls: those belong to the daemons without one.
+            extra = {"agent": name, "job": offer.job.id, "deployment": offer.job.deployment, "ours": deployment}
+            logger.warning("job of another deployment declined", extra=extra)
+            return Decline()
 
         return Registration(
             name,
             credentials,
-            offered=lambda offer: calls.offered(name, offer),
+            offered=offered,
             assigned=lambda assignment: calls.assigned(name, assignment),
             terminated=calls.terminated,
             load=load_report,
             changed=changed,
             failed=failed,
+            deployment=deployment,
         )
 
     return register

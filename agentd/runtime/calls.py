@@ -21,6 +21,7 @@ from agentd.runtime.admission import Admission, failed
 from agentd.runtime.jobs import JobTable, Reservation, Session
 from agentd.runtime.journals import journal_path, mark_ended
 from agentd.runtime.messages import Control, JobEnded, JobRejoins, JobStarted, SessionChanged, StartJob
+from agentd.runtime.outcome import NOTHING_KNOWN, SessionOutcome
 from agentd.runtime.placement import Load, Place, choose, load_of
 from agentd.runtime.pool import Pool, WorkerHandle
 from agentd.runtime.recovery import lost, plan
@@ -53,6 +54,8 @@ class Calls:
         *,
         pool: Pool,
         serving: Callable[[str], AgentDefinition | None],
+        pick: Callable[[str, Job], str],
+        with_code: Callable[[AgentDefinition], AgentDefinition],
         others: Callable[[AgentDefinition], tuple[AgentDefinition, ...]] = lambda definition: (),
         generation: Callable[[], int],
         link: Callable[[str], JobLink | None],
@@ -64,15 +67,21 @@ class Calls:
         changed: Callable[[], None],
         ask: Callable[[AgentDefinition, Job], Awaitable[Admission]],
         began: Callable[[Session], None],
+        ended: Callable[[Session, str, bool, SessionOutcome], None],
     ) -> None:
-        """`changed` is called when a place became free or was taken. `ask`: the question of an agent that has an
-        `on_request`; `began` is called with each call that is taken."""
+        """`pick` tells which agent's definition takes a job: the one that was called, or a canary of it. `with_code`
+        has a definition go with the tools' code of its time. `changed` is called when a place became free or was
+        taken. `ask`: the question of an agent that has an `on_request`. `began` is called with each call that is
+        taken, and `ended` with each that is over, its reason, whether it failed, and how it went as far as that is
+        known."""
         self.table = JobTable()
         self.speeches = SpeechTable()
         self.accepting = True
         self._pool = pool
         self._serving = serving
         self._others = others
+        self._pick = pick
+        self._with_code = with_code
         self._generation = generation
         self._link = link
         self._mint = mint
@@ -83,6 +92,7 @@ class Calls:
         self._changed = changed
         self._ask = ask
         self._began = began
+        self._ended = ended
 
     # How full we are
 
@@ -121,9 +131,10 @@ class Calls:
 
     async def offered(self, agent: str, offer: JobOffer) -> Accept | Decline:
         """Keeps a place until the assignment should have come. Waits for nothing but an agent's own question."""
-        answer = self._reserve(agent, offer.job, None)
         definition = self._serving(agent)
-        if isinstance(answer, Decline) or definition is None or definition.on_request is None:
+        asks = definition is not None and definition.on_request is not None
+        answer = self._reserve(agent, offer.job, None, shared=not asks)
+        if isinstance(answer, Decline) or definition is None or not asks:
             return answer
         try:
             admission = await self._ask(definition, offer.job)
@@ -131,16 +142,26 @@ class Calls:
             self.table.take_reservation(offer.job.id)
         return self._answered(definition, offer.job, self._directed(definition, admission))
 
-    def _reserve(self, agent: str, job: Job, admission: Admission | None) -> Accept | Decline:
-        definition = self._serving(agent)
+    def _reserve(self, agent: str, job: Job, admission: Admission | None, *, shared: bool = True) -> Accept | Decline:
+        """`shared`: whether a canary of the agent may take it."""
         refusal = self.load_of_agent(agent)
-        worker = None if definition is None or refusal.full else choose(self.places((agent, definition.digest)))
+        variant = self._pick(agent, job) if shared and not refusal.full else agent
+        worker = None if refusal.full else self._worker_for(variant)
+        if worker is None and variant != agent and not refusal.full:
+            variant, worker = agent, self._worker_for(agent)
         if worker is None:
             logger.warning("job declined", extra={"agent": agent, "job": job.id, "reason": refusal.why})
             return Decline()
-        self.table.reserve(job.id, agent, worker, now(), admission)
+        self.table.reserve(job.id, variant, worker, now(), admission, canary_of="" if variant == agent else agent)
         self._changed()
         return Accept(participant_name=agent, participant_attributes=agent_attributes(agent))
+
+    def _worker_for(self, variant: str) -> str | None:
+        """A worker that has made it and has room; None also when the agent itself is full."""
+        definition = self._serving(variant)
+        if definition is None or self.load_of_agent(variant).full:
+            return None
+        return choose(self.places((variant, definition.digest)))
 
     def _directed(self, definition: AgentDefinition, admission: Admission) -> Admission:
         """An answer that names an agent whom we do not have is none that can be used."""
@@ -163,9 +184,13 @@ class Calls:
     def assigned(self, agent: str, assignment: Assignment) -> None:
         job = assignment.job
         reserved = self.table.take_reservation(job.id)
-        taker = agent if reserved is None else reserved.agent
+        taker = self._pick(agent, job) if reserved is None else reserved.agent
+        canary_of = ("" if taker == agent else agent) if reserved is None else reserved.canary_of
         definition = self._serving(taker)
-        refusal = "the agent was removed" if definition is None else self._too_late(definition, reserved)
+        if definition is None and canary_of:  # the canary has gone meanwhile
+            taker, canary_of, definition = canary_of, "", self._serving(canary_of)
+        asked = self._serving(canary_of or taker) or definition
+        refusal = "the agent was removed" if asked is None else self._too_late(asked, reserved)
         if definition is None or refusal:
             self._refuse(agent, job, refusal)
             return
@@ -174,6 +199,7 @@ class Calls:
             id=f"s-{secrets.token_hex(8)}",
             job=job.id,
             agent=taker,
+            canary_of=canary_of,
             definition=definition,
             generation=self._generation(),
             room=job.room_name,
@@ -262,7 +288,7 @@ class Calls:
     def ended(self, message: JobEnded) -> None:
         session = self._current(message.session, message.incarnation)
         if session is not None:
-            self._finish(session, message.reason, failed=message.failed)
+            self._finish(session, message.reason, failed=message.failed, outcome=message.outcome)
 
     def worker_died(self, worker: str) -> None:
         """Its calls go on in other workers, from this moment."""
@@ -281,7 +307,7 @@ class Calls:
             return
         rescue = plan(waiting, self.places(), now())
         for session, worker in rescue.placed:
-            self._start(session.id, worker, self._mint(session.room, session.identity, session.agent))
+            self._start(session.id, worker, self._mint(session.room, session.identity, session.shown_as))
         for session in rescue.given_up:
             logger.error("session given up", extra={"session": session.id, "rescues": len(session.rescues)})
             mark_ended(session.journal, "rescue_failed")
@@ -311,20 +337,24 @@ class Calls:
         handle = self._pool.get(worker)
         if session is None or handle is None:
             return
-        handle.post(start_job(session, token, prepared=_has(handle, session)))
+        prepared = _has(handle, session)
+        if not prepared:  # a worker makes it anew, and the files may say something else by now
+            session = replace(session, definition=self._with_code(session.definition))
+        handle.post(start_job(session, token, prepared=prepared))
 
     def _current(self, session_id: str, incarnation: int) -> Session | None:
         """The session, if it is this incarnation that speaks of it."""
         session = self.table.get(session_id)
         return session if session is not None and session.incarnation == incarnation else None
 
-    def _finish(self, session: Session, reason: str, *, failed: bool) -> None:
+    def _finish(self, session: Session, reason: str, *, failed: bool, outcome: SessionOutcome = NOTHING_KNOWN) -> None:
         self.table.remove(session.id)
         self.speeches.lost([session.id], taken=True)
         self._tell(session, error=reason if failed else "")
         self._measures.apply(Measure(name="sessions_total", labels={"agent": session.agent, "reason": reason}))
         logger.info("session ended", extra={"session": session.id, "agent": session.agent, "reason": reason})
         self._changed()
+        self._ended(session, reason, failed, outcome)
 
     def _refuse(self, agent: str, job: Job, reason: str) -> None:
         logger.warning("assignment refused", extra={"agent": agent, "job": job.id, "reason": reason})
@@ -333,7 +363,7 @@ class Calls:
 
     def _tell(self, session: Session, error: str | None) -> None:
         """`error` None: the job runs; "": it succeeded."""
-        link = self._link(session.registration or session.agent)
+        link = self._link(session.called)
         if link is None or not session.job:
             return
         if error is None:
@@ -347,6 +377,7 @@ def start_job(session: Session, token: str, *, prepared: bool) -> StartJob:
         session=session.id,
         job=session.job,
         agent=session.agent,
+        called=session.shown_as,
         revision=session.definition.digest,
         generation=session.generation,
         room=session.room,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,20 +17,22 @@ ASSIGNMENT_WAIT_S = 7.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """A place kept for a job between our answer and its assignment. `agent`: who takes it; `admission`: what was
-    answered to the question about it, where there is one."""
+    """A place kept for a job between our answer and its assignment. `agent`: who takes it; `canary_of`: as whose
+    canary; `admission`: what was answered to the question about it, where there is one."""
 
     job: str
     agent: str
     worker: str
     until: float
     admission: Admission | None = None
+    canary_of: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """A call of ours. `worker` "" while it waits for one after a rescue. `definition`: what it runs, to its end.
-    `registration`: under whose name LiveKit knows its job, where that is another agent."""
+    `registration`: under whose name LiveKit knows its job, where that is another agent; `canary_of`: whose calls it
+    takes a share of."""
 
     id: str
     job: str
@@ -46,6 +49,7 @@ class Session:
     participant: str = ""  # whom the job is about; "": whoever is there
     variables: Mapping[str, Any] = field(default_factory=dict)
     registration: str = ""
+    canary_of: str = ""
     admission: Admission | None = None
     incarnation: int = 1
     own_token: bool = False  # it joined with a token of ours, not with its job's
@@ -57,6 +61,16 @@ class Session:
     rescues: tuple[float, ...] = ()  # when, on the loop's clock
     lost_at: float | None = None  # on the loop's clock; None while it is heard
 
+    @property
+    def called(self) -> str:
+        """The agent whom LiveKit dispatched."""
+        return self.registration or self.agent
+
+    @property
+    def shown_as(self) -> str:
+        """The agent whom front ends see."""
+        return self.canary_of or self.agent
+
 
 class JobTable:
     """Exact counts at any moment: a promised place counts like a session until it is taken or has lapsed."""
@@ -65,9 +79,24 @@ class JobTable:
         self._reservations: dict[str, Reservation] = {}
         self._sessions: dict[str, Session] = {}
 
-    def reserve(self, job: str, agent: str, worker: str, now: float, admission: Admission | None = None) -> None:
-        until = now + ASSIGNMENT_WAIT_S
-        self._reservations[job] = Reservation(job=job, agent=agent, worker=worker, until=until, admission=admission)
+    def reserve(
+        self,
+        job: str,
+        agent: str,
+        worker: str,
+        now: float,
+        admission: Admission | None = None,
+        *,
+        canary_of: str = "",
+    ) -> None:
+        self._reservations[job] = Reservation(
+            job=job,
+            agent=agent,
+            worker=worker,
+            until=now + ASSIGNMENT_WAIT_S,
+            admission=admission,
+            canary_of=canary_of,
+        )
 
     def take_reservation(self, job: str) -> Reservation | None:
         return self._reservations.pop(job, None)
@@ -110,9 +139,17 @@ class JobTable:
         return len(self._sessions)
 
     def load_of_agent(self, agent: str) -> int:
-        """Sessions and promised places."""
-        promised = sum(kept.agent == agent for kept in self._reservations.values())
-        return promised + self.running_of_agent(agent)
+        """Sessions and promised places: those that it was called for, its canaries' too, and those that it takes as
+        somebody's canary."""
+        promised = sum(agent in (kept.agent, kept.canary_of) for kept in self._reservations.values())
+        return promised + sum(agent in (each.agent, each.canary_of) for each in self._sessions.values())
+
+    def calls_by_revision(self, agent: str) -> Mapping[str, int]:
+        return Counter(each.definition.digest for each in self._sessions.values() if each.definition.name == agent)
+
+    def jobs_of_agent(self, agent: str) -> int:
+        """Sessions that LiveKit knows under this name."""
+        return sum(session.called == agent for session in self._sessions.values())
 
     def of_registration(self, agent: str) -> int:
         """Sessions whose jobs LiveKit knows under this agent's name, and what the agent has itself."""
@@ -122,6 +159,10 @@ class JobTable:
         """Sessions and promised places."""
         promised = sum(kept.worker == worker for kept in self._reservations.values())
         return promised + len(self.of_worker(worker))
+
+    def revisions_of(self, agent: str) -> frozenset[str]:
+        """By which calls run."""
+        return frozenset(each.definition.digest for each in self._sessions.values() if each.definition.name == agent)
 
     def running_of_agent(self, agent: str) -> int:
         return sum(session.agent == agent for session in self._sessions.values())

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from agentd.config.definition import AgentDefinition
 from agentd.registry import installed
@@ -58,17 +59,18 @@ class LiveParts:
 def live_parts(settings: WorkerSettings) -> LiveParts:
     sdk.quiet()
 
-    def tool_kit() -> ToolKit:
+    def tool_kit(root: str) -> ToolKit:
         memory = Memory(settings.memory_dir) if settings.memory_dir is not None else None
-        return ToolKit(tool_host(settings), WebhookClient(settings.http_allow), memory)
+        return ToolKit(tool_host(settings, root), WebhookClient(settings.http_allow), memory)
 
     return LiveParts(PreparedAgents(installed(), tool_kit), livekit_rooms(settings), Session)
 
 
-def tool_host(settings: WorkerSettings) -> ToolHost:
+def tool_host(settings: WorkerSettings, root: str = "") -> ToolHost:
+    """`root`: where the code is, if that is not the agents' directory as it is now."""
     process = settings.tool_process
     return ToolHost(
-        settings.agents_dir,
+        Path(root) if root else settings.agents_dir,
         settings.tools_allow,
         environment={name: os.environ[name] for name in process.env if name in os.environ},
         limits=Limits(
@@ -89,7 +91,7 @@ def livekit_rooms(settings: WorkerSettings) -> Rooms:
     async def join(start: StartJob, definition: AgentDefinition, rejoining: Callable[[], None]) -> AsyncIterator[Room]:
         def fresh_token() -> str:
             rejoining()
-            return rejoin_token(credentials, start.room, start.identity, start.agent)
+            return rejoin_token(credentials, start.room, start.identity, start.called)
 
         options = RoomJoin(
             participant_kinds=definition.room.participant_kinds,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from agentd.config.daemon import ToolProcessSection
 from agentd.config.definition import AgentDefinition
+from agentd.runtime.outcome import NOTHING_KNOWN, SessionOutcome
 from agentd.runtime.status import Measure
 from agentd.session.callbacks import Delivery
 from agentd.tools.acts import Act
@@ -69,7 +70,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartJob:
-    """Join the room and hold the session.
+    """Join the room and hold the session. `called`: the name that front ends see, of which `agent` may be a canary.
 
     `definition` is given when the worker may not have prepared this revision: a call rescued from another worker.
     `others`: the agents of the same generation that the call may be handed to.
@@ -80,6 +81,7 @@ class StartJob:
     session: str
     job: str
     agent: str
+    called: str
     revision: str
     generation: int
     room: str
@@ -183,6 +185,7 @@ class JobEnded:
     incarnation: int
     reason: str
     failed: bool = False
+    outcome: SessionOutcome = NOTHING_KNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,7 +124,8 @@ async def close_quietly(resource: Closable, name: str) -> None:
 class PreparedAgents:
     """The agents of a worker. `prepare` makes, `commit` names what serves, and what nobody needs is closed."""
 
-    def __init__(self, registry: Registry, tool_kit: Callable[[], ToolKit]) -> None:
+    def __init__(self, registry: Registry, tool_kit: Callable[[str], ToolKit]) -> None:
+        """`tool_kit`: of the code in this directory; "": in the agents' directory."""
         self.providers = ProviderPool(registry)
         self._tool_kit = tool_kit
         self._agents: dict[Key, PreparedAgent] = {}
@@ -138,14 +139,14 @@ class PreparedAgents:
     async def prepare(self, generation: int, definitions: Iterable[AgentDefinition]) -> tuple[Rejection, ...]:
         """Makes what is new; answers every agent that cannot be made, with the reasons."""
         rejected: list[Rejection] = []
-        kit = _Shared(None)
+        kits: dict[str, _Shared] = {}
         async with self._making:
             for definition in definitions:
                 self._candidates.add((definition.name, definition.digest))
                 if (definition.name, definition.digest) in self._agents:
                     continue
                 try:
-                    await self._make(generation, definition, kit)
+                    await self._make(generation, definition, kits.setdefault(definition.root, _Shared(None)))
                 except AgentdError as error:
                     rejected.append(Rejection(agent=definition.name, problems=_reasons(error)))
         return tuple(rejected)
@@ -200,7 +201,7 @@ class PreparedAgents:
         try:
             providers = await self._providers_of(definition, held)
             if kit.value is None:
-                kit.value = self._tool_kit()
+                kit.value = self._tool_kit(definition.root)
             async with asyncio.timeout(TOOLS_DEADLINE_S):
                 tools = await kit.value.open(definition)
         except BaseException as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from agentd.aio import now
@@ -39,16 +39,21 @@ class Rollout:
         *,
         pool: Pool,
         load: Callable[[], Loaded],
+        revise: Callable[[Loaded], Awaitable[Loaded]],
         committed: Callable[[], None],
+        keep: Callable[[tuple[AgentDefinition, ...], Mapping[str, str]], Awaitable[None]],
         measures: MeasureSink,
         notify: Callable[[Phase], None],
         reloaded: Callable[[ReloadOutcome], None] = lambda outcome: None,
     ) -> None:
-        """`load` reads the files and may block; `committed` is called right after a new generation serves, `reloaded`
-        after every reading."""
+        """`load` reads the files and may block; `revise` says what of it may serve now. `committed` is called right
+        after a new generation serves, `reloaded` after every reading, and `keep` with what it has brought, and the
+        texts that were read, once those who waited know."""
         self._notify = notify
         self._pool = pool
         self._load = load
+        self._revise = revise
+        self._keep = keep
         self._committed = committed
         self._reloaded = reloaded
         self._measures = measures
@@ -57,6 +62,7 @@ class Rollout:
         self._worker_ready = asyncio.Event()
         self.current: Generation | None = None
         self.unprepared: tuple[Problem, ...] = ()  # why workers could not make what the files say
+        self._texts: Mapping[str, str] = {}
         self.coalesced = 0
 
     @property
@@ -101,6 +107,9 @@ class Rollout:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(outcome)
+            brought = [self.agents[name] for name in (*outcome.added, *outcome.updated) if name in self.agents]
+            await self._keep(tuple(brought), self._texts)
+            self._texts = {}
 
     async def welcome(self, worker: WorkerHandle) -> None:
         """Prepares a new worker with what serves; returns in the moment in which it is up to date."""
@@ -116,7 +125,9 @@ class Rollout:
 
     async def _apply(self) -> ReloadOutcome:
         began = now()
-        candidate, diff = next_generation(self.current, await asyncio.to_thread(self._load))
+        loaded = await self._revise(await asyncio.to_thread(self._load))
+        self._texts = loaded.texts
+        candidate, diff = next_generation(self.current, loaded)
         changed = tuple(candidate.agents[name] for name in (*diff.added, *diff.updated))
         refusals = await self._prepare_everywhere(candidate.number, changed) if changed else {}
         refused = {name: (_unprepared(candidate.agents[name], why),) for name, why in refusals.items()}
@@ -197,6 +208,9 @@ class Rollout:
         self._measures.apply(Measure(name="config_last_reload_successful", value=float(outcome.applied)))
         if outcome.applied:
             self._measures.apply(Measure(name="config_last_reload_success_timestamp_seconds", value=time.time()))
+        if self.coalesced:
+            self._measures.apply(Measure(name="reloads_coalesced_total", value=self.coalesced))
+            self.coalesced = 0
         for problem in outcome.problems:
             log = logger.error if problem.severity == "error" else logger.warning
             log(str(problem))

@@ -10,6 +10,9 @@ from typing import Any, Literal, Protocol
 from agentd.config.definition import AgentDefinition
 from agentd.errors import AgentdError, Problem
 from agentd.runtime.event_ring import EventRing
+from agentd.runtime.objectives import Measured
+from agentd.runtime.planning import Plan
+from agentd.runtime.trial import UNTRIED, Trial
 from agentd.session.callbacks import Delivery
 from agentd.tools.acts import Act
 from agentd.tools.spec import LateAnswer
@@ -18,17 +21,54 @@ from agentd.tools.spec import LateAnswer
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStatus:
     """`state` "serving"; "stale": the file on disk is broken and the last good version serves;
-    "rejected": broken and nothing serves; "draining": deleted, calls under way."""
+    "rejected": broken and nothing serves; "draining": deleted, calls under way; "quarantined": its revision `refused`
+    failed at run time, "rolled_back": an operator took that back; an earlier one serves. `trial`: how the calls of
+    `revision` went."""
 
     name: str
     source: str
-    state: Literal["serving", "stale", "rejected", "draining"]
+    state: Literal["serving", "stale", "rejected", "draining", "quarantined", "rolled_back"]
     generation: int
     revision: str
     registered: bool
     sessions: int
     description: str = ""
     problems: tuple[Problem, ...] = ()
+    refused: str = ""
+    trial: Trial = UNTRIED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionStatus:
+    """`state` of the latest: "serving"; "refused": the file says it, and it is held back; else "kept"."""
+
+    revision: str
+    state: Literal["serving", "refused", "kept"]
+    source: str
+    first_at: float  # unix time
+    last_at: float
+    trial: Trial
+    calls: int  # under way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutStatus:
+    """A canary and how it does. `share`: 0 to 1, of the calls that `match`. `why`: of its state, or what it waits for.
+    `baseline`: the same figures of the calls that `of` kept."""
+
+    agent: str
+    of: str
+    state: Literal["running", "promoted", "rolled_back", "superseded"]
+    share: float
+    match: Mapping[str, str]
+    revision: str
+    since: float  # unix time of the state
+    began: float  # unix time
+    why: str
+    calls: int
+    objectives: tuple[Measured, ...]
+    baseline_calls: int
+    baseline: tuple[Measured, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +178,24 @@ class Daemon(Protocol):
 
     def agents(self) -> tuple[AgentStatus, ...]: ...
     def definition(self, name: str) -> AgentDefinition | None: ...
+    def rollouts(self) -> tuple[RolloutStatus, ...]: ...
+
+    def decide_rollout(self, agent: str, state: Literal["promoted", "rolled_back"]) -> None:
+        """Promotes a canary or takes it back. Raises NoRollout."""
+        ...
+
+    async def plan(self) -> Plan:
+        """What a reload would do now. Changes nothing."""
+        ...
+
+    async def revisions(self, agent: str) -> tuple[RevisionStatus, ...]:
+        """Those that have served and are kept, newest first."""
+        ...
+
+    async def roll_back(self, agent: str, to: str | None = None) -> str:
+        """Serves an earlier revision, or takes a canary out of its rollout. Raises KeyError, RollbackRefused."""
+        ...
+
     def workers(self) -> tuple[WorkerStatus, ...]: ...
     def sessions(self) -> tuple[SessionStatus, ...]: ...
     def sinks(self) -> tuple[SinkStatus, ...]: ...

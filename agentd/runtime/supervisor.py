@@ -11,23 +11,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agentd import __version__
 from agentd.aio import every
 from agentd.config.definition import AgentDefinition
+from agentd.config.diff import Change
 from agentd.config.events import EventSink
 from agentd.config.load import Loaded
 from agentd.config.reachable import reachable
 from agentd.errors import AgentdError, Problem
-from agentd.runtime import views
+from agentd.runtime import daemon_events, views
 from agentd.runtime.admission import Admission, ask
 from agentd.runtime.announcements import Announcements
 from agentd.runtime.calls import Calls, Mint
+from agentd.runtime.canaries import Canaries
 from agentd.runtime.cold import recover_calls
+from agentd.runtime.drain import CUT_GRACE_S, Drain
 from agentd.runtime.event_ring import EventRing
+from agentd.runtime.jobs import Session
 from agentd.runtime.journals import unfinished
 from agentd.runtime.late_results import LateResults
 from agentd.runtime.messages import (
@@ -43,8 +47,12 @@ from agentd.runtime.messages import (
     SpeechChanged,
     WorkerSettings,
 )
+from agentd.runtime.outcome import SessionOutcome, verdict
+from agentd.runtime.planning import Plan, plan
 from agentd.runtime.pool import Launch, Pool, WorkerHandle
+from agentd.runtime.probation import Probation
 from agentd.runtime.registrations import LiveKitUnreachable, Register, Registrations
+from agentd.runtime.revisions import Rebuild, Revisions
 from agentd.runtime.rollout import Rollout
 from agentd.runtime.status import (
     AgentStatus,
@@ -52,6 +60,8 @@ from agentd.runtime.status import (
     MeasureSink,
     Readiness,
     ReloadOutcome,
+    RevisionStatus,
+    RolloutStatus,
     SessionStatus,
     SinkStatus,
     SpeechStatus,
@@ -59,7 +69,7 @@ from agentd.runtime.status import (
 )
 from agentd.runtime.systemd import Phase
 from agentd.session.callbacks import Delivery
-from agentd.tools.acts import Act, EndSession
+from agentd.tools.acts import Act
 from agentd.tools.http import WebhookClient
 from agentd.tools.spec import LateAnswer
 from agentd.transport.protocol import Job
@@ -67,8 +77,6 @@ from agentd.transport.protocol import Job
 logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
-CUT_GRACE_S = 5.0
-"""What a call that is cut gets to end itself."""
 
 
 class NoValidAgent(AgentdError):
@@ -92,16 +100,8 @@ class SupervisorSettings:
     drain_timeout_s: float = 3600.0
     livekit_url: str = ""
     events: tuple[EventSink, ...] = ()  # the daemon's own; http.allow is the workers'
+    agents_shown: str = ""  # the agents' directory as it was given
     require_livekit_s: float | None = None  # how long to wait for a registration before giving up; None: for ever
-
-
-@dataclass(slots=True)
-class _Drain:
-    """How the daemon ends."""
-
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    cut: bool = False
-    stirred: asyncio.Event = field(default_factory=asyncio.Event)  # something changed that a drain waits for
 
 
 class Supervisor:
@@ -118,19 +118,24 @@ class Supervisor:
         measures: MeasureSink,
         changes: AsyncIterable[object] | None = None,
         room_exists: Callable[[str], Awaitable[bool]] | None = None,
+        rebuild: Rebuild | None = None,
+        outside: Callable[[], tuple[Change, ...]] = lambda: (),
         notify: Callable[[Phase], None] = lambda phase: None,
     ) -> None:
         """`changes`: yields whenever the agents' directory has changed. `room_exists`: asks LiveKit; None: no cold
-        recovery of calls that an earlier daemon left. `notify`: tells the service manager."""
+        recovery of calls that an earlier daemon left. `rebuild`: makes a kept revision again. `outside`: what
+        of the daemon itself differs from what is on disk. `notify`: tells the service manager."""
         self._notify = notify
+        self._load = load
+        self._outside = outside
         self._settings = settings
         self._mint = mint
         self._measures = measures
         self._changes = changes
         self._room_exists = room_exists
         self._ring = EventRing()
-        self._registrations = Registrations(register, self._stir, self._registered)
-        self._drain = _Drain()
+        self._stirred = asyncio.Event()  # something changed that the end may wait for
+        self._registrations = Registrations(register, self._stirred.set, self._registered)
         self._started = False
         self._group: asyncio.TaskGroup | None = None
         self.pool = Pool(
@@ -140,10 +145,21 @@ class Supervisor:
             settings=lambda name: replace(settings.worker, worker=name),
             listener=self,
         )
+        self.probation = Probation(
+            state_dir=settings.state_dir,
+            revisions=Revisions(settings.state_dir, settings.worker.agents_dir, rebuild),
+            serving=self.definition,
+            in_use=lambda agent: self.calls.table.revisions_of(agent),
+            request=lambda: self.rollout.request(),
+            measures=measures,
+            told=lambda event: self._ring.add([event]),
+        )
         self.rollout = Rollout(
             pool=self.pool,
             load=load,
-            committed=self._sync_registrations,
+            revise=self.probation.revise,
+            committed=self._committed,
+            keep=self.probation.keep,
             measures=measures,
             notify=self._notify_reload,
             reloaded=lambda outcome: self.announcements.reloaded(outcome, self.rollout),
@@ -151,8 +167,10 @@ class Supervisor:
         self._webhooks = WebhookClient(settings.worker.http_allow)
         self.calls = Calls(
             pool=self.pool,
-            serving=lambda agent: self.rollout.agents.get(agent),
+            serving=self.definition,
             others=lambda agent: tuple(reachable(agent, self.rollout.agents).values()),
+            pick=lambda agent, job: self.canaries.pick(agent, job),
+            with_code=self.probation.with_code,
             generation=lambda: self.rollout.number,
             link=self._registrations.link,
             mint=mint,
@@ -163,6 +181,18 @@ class Supervisor:
             changed=self._calls_changed,
             ask=self._ask,
             began=lambda session: self.announcements.began(session),
+            ended=self._call_ended,
+        )
+        self._drain = Drain(
+            self.calls, self._registrations, self._stirred, lambda calls: self.announcements.draining(calls)
+        )
+        self.canaries = Canaries(
+            state_dir=settings.state_dir,
+            serving=lambda: self.rollout.agents,
+            written=lambda: self.probation.written,
+            failing=self.probation.failing,
+            measures=measures,
+            told=lambda status: self._ring.add([daemon_events.rollout_changed(status)]),
         )
         self.announcements = Announcements(
             state_dir=settings.state_dir,
@@ -188,7 +218,7 @@ class Supervisor:
             others.append(group.create_task(self.announcements.run(), name="announcements"))
             try:
                 await self._start(group, others)
-                whole = await self._until_drained()
+                whole = await self._drain.wait(self._settings.drain_timeout_s)
                 self._notify("stopping")
                 self.pool.stop("shutdown")
                 await asyncio.wait([pool], timeout=2 * CUT_GRACE_S)
@@ -205,6 +235,9 @@ class Supervisor:
 
     async def _start(self, group: asyncio.TaskGroup, others: list[asyncio.Task[None]]) -> None:
         left = unfinished(self._settings.state_dir)  # before any call of our own has a journal
+        for owner in (self.probation, self.canaries):
+            await asyncio.to_thread(owner.load)
+            others.append(group.create_task(owner.file.run(), name="state file"))
         others.append(group.create_task(every(TICK_S, self._tick), name="tick"))
         if self._changes is not None:  # before the first reading, so that no change falls between the two
             others.append(group.create_task(self._watch(self._changes), name="watch"))
@@ -232,6 +265,7 @@ class Supervisor:
     def _tick(self) -> None:
         self.calls.table.lapse(self._now())
         self.calls.rescue()
+        self.canaries.tick()
         self._calls_changed()
 
     @staticmethod
@@ -242,50 +276,21 @@ class Supervisor:
 
     def drain(self) -> None:
         """Takes no more calls; the daemon ends when the last call has, or at the deadline."""
-        if not self._drain.asked.is_set():
-            logger.info("draining", extra={"sessions": len(self.calls.table)})
-            self.announcements.draining(len(self.calls.table))
-        self.calls.accepting = False
-        self._registrations.drain()
-        self._drain.asked.set()
+        self._drain.begin()
 
     def cut(self) -> None:
         """Ends the calls that a drain still waits for."""
-        self._drain.cut = True
-        self.drain()
-        self._drain.stirred.set()
+        self._drain.cut()
 
     def stop_signal(self) -> None:
         """SIGTERM or SIGINT: the first drains, the second cuts."""
-        if self._drain.asked.is_set():
-            self.cut()
-        else:
-            self.drain()
-
-    async def _until_drained(self) -> bool:
-        await self._drain.asked.wait()
-        try:
-            async with asyncio.timeout(self._settings.drain_timeout_s):
-                await self._idle(or_cut=True)
-        except TimeoutError:
-            logger.warning("drain deadline reached", extra={"sessions": len(self.calls.table)})
-        if not len(self.calls.table):
-            return True
-        for session in self.calls.table:
-            self.calls.control(session.id, EndSession(reason="drain_deadline"))
-        try:
-            async with asyncio.timeout(CUT_GRACE_S):
-                await self._idle(or_cut=False)
-        except TimeoutError:
-            logger.warning("calls did not end in time", extra={"sessions": len(self.calls.table)})
-        return False
-
-    async def _idle(self, *, or_cut: bool) -> None:
-        while len(self.calls.table) and not (or_cut and self._drain.cut):
-            self._drain.stirred.clear()
-            await self._drain.stirred.wait()
+        self._drain.signal()
 
     # Registrations
+
+    def _committed(self) -> None:
+        self.canaries.sync()
+        self._sync_registrations()
 
     def _sync_registrations(self) -> None:
         if self._group is not None:
@@ -294,12 +299,15 @@ class Supervisor:
     def _registered(self, agent: str, registered: bool, reason: str) -> None:
         self.announcements.registered(agent, registered=registered, reason=reason)
 
-    def _stir(self) -> None:
-        self._drain.stirred.set()
-
     def _calls_changed(self) -> None:
-        self._stir()
+        self._stirred.set()
         self._sync_registrations()
+
+    def _call_ended(self, session: Session, reason: str, failed: bool, outcome: SessionOutcome) -> None:
+        whole = session.turns and reason == "rescue_failed"  # it talked until something else took its workers down
+        judged = verdict(outcome, reason, failed=failed and not whole)
+        self.probation.ended(session.definition.name, session.definition.digest, judged)
+        self.canaries.ended(session, outcome, judged)
 
     # The pool's listener
 
@@ -337,7 +345,7 @@ class Supervisor:
                     self._measures.apply(step)
 
     def died(self, worker: WorkerHandle, reason: str) -> None:
-        if self._drain.asked.is_set() and not len(self.calls.table):
+        if self._drain.asked and not len(self.calls.table):
             return
         logger.error("worker died", extra={"worker": worker.name, "worker_pid": worker.pid, "reason": reason})
         self._measures.apply(Measure(name="worker_restarts_total"))
@@ -351,10 +359,14 @@ class Supervisor:
     # The operator's side: agentd.runtime.status.Daemon
 
     def agents(self) -> tuple[AgentStatus, ...]:
-        return views.agents(self.rollout, self.calls.table, self._registrations.registered)
+        registered = self._registrations.registered
+        return views.agents(self.rollout, self.calls.table, registered, self.probation)
 
     def definition(self, name: str) -> AgentDefinition | None:
         return self.rollout.agents.get(name)
+
+    def rollouts(self) -> tuple[RolloutStatus, ...]:
+        return self.canaries.statuses()
 
     def workers(self) -> tuple[WorkerStatus, ...]:
         return tuple(views.worker(worker, self.sessions_of(worker)) for worker in self.pool.workers.values())
@@ -374,7 +386,7 @@ class Supervisor:
     def readiness(self) -> Readiness:
         reasons = views.unready_reasons(
             started=self._started,
-            draining=self._drain.asked.is_set(),
+            draining=self._drain.asked,
             workers_ready=len(self.pool.ready),
             unregistered=self._registrations.unregistered,
             problems=self.rollout.problems,
@@ -383,6 +395,30 @@ class Supervisor:
 
     async def reload(self) -> ReloadOutcome:
         return await self.rollout.reload()
+
+    async def plan(self) -> Plan:
+        loaded = await asyncio.to_thread(self._load)
+        return plan(
+            self.rollout.current,
+            loaded,
+            holds=self.probation.holds,
+            calls=self.calls.table.calls_by_revision,
+            daemon=await asyncio.to_thread(self._outside),
+            folder=self._settings.agents_shown or str(self._settings.worker.agents_dir),
+        )
+
+    async def revisions(self, agent: str) -> tuple[RevisionStatus, ...]:
+        kept = await self.probation.history(agent)
+        return views.revisions(kept, self.rollout.agents.get(agent), self.calls.table, self.probation)
+
+    def decide_rollout(self, agent: str, state: Literal["promoted", "rolled_back"]) -> None:
+        self.canaries.decide(agent, state)
+
+    async def roll_back(self, agent: str, to: str | None = None) -> str:
+        if to is None and self.canaries.takes_calls(agent):
+            self.canaries.decide(agent, "rolled_back")
+            return self.rollout.agents[agent].digest
+        return await self.probation.roll_back(agent, to, self.rollout.reload)
 
     async def control(self, session_id: str, act: Act) -> SpeechStatus | None:
         return self.calls.control(session_id, act)

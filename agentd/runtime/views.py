@@ -5,38 +5,76 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Literal
 
+from agentd.config.definition import AgentDefinition
 from agentd.errors import Problem
+from agentd.runtime.holds import Hold
 from agentd.runtime.jobs import JobTable, Session
 from agentd.runtime.pool import WorkerHandle
+from agentd.runtime.probation import Probation
+from agentd.runtime.revisions import Revision
 from agentd.runtime.rollout import Rollout
-from agentd.runtime.status import AgentStatus, SessionStatus, WorkerStatus
+from agentd.runtime.status import AgentStatus, RevisionStatus, SessionStatus, WorkerStatus
 
 
-def agents(rollout: Rollout, table: JobTable, registered: Collection[str]) -> tuple[AgentStatus, ...]:
+def agents(
+    rollout: Rollout, table: JobTable, registered: Collection[str], probation: Probation
+) -> tuple[AgentStatus, ...]:
     """Every agent that serves, is being drained, or is named by a file that cannot be used."""
-    serving = [_serving(name, rollout, table, registered) for name in rollout.agents]
+    serving = [_serving(name, rollout, table, registered, probation) for name in rollout.agents]
     draining = [_draining(name, table, registered) for name in _leftover(rollout, table)]
     rejected = rollout.current.rejected if rollout.current else {}
     unusable = [_rejected(name, problems) for name, problems in rejected.items()]
     return tuple(sorted((*serving, *draining, *unusable), key=lambda status: (status.name, status.source)))
 
 
-def _serving(name: str, rollout: Rollout, table: JobTable, registered: Collection[str]) -> AgentStatus:
+def _serving(
+    name: str, rollout: Rollout, table: JobTable, registered: Collection[str], probation: Probation
+) -> AgentStatus:
     definition = rollout.agents[name]
     generation = rollout.current
     stale = generation.stale.get(name) if generation else None
     found = generation.problems_by_source.get(definition.source, ()) if generation else ()
+    hold = probation.holds.get(name)
+    hold = hold if hold and hold.serving == definition.digest else None  # else it does not serve yet
     return AgentStatus(
         name=name,
         source=definition.source,
-        state="serving" if stale is None else "stale",
+        state="stale" if stale is not None else hold.reason if hold else "serving",
         generation=rollout.number,
         revision=definition.digest,
         registered=name in registered,
         sessions=table.running_of_agent(name),
         description=definition.description,
         problems=tuple(found) if stale is None else stale,
+        refused=hold.refused if hold else "",
+        trial=probation.trial(name, definition.digest),
     )
+
+
+def revisions(
+    kept: Sequence[Revision], serving: AgentDefinition | None, table: JobTable, probation: Probation
+) -> tuple[RevisionStatus, ...]:
+    """Newest first, as they are kept."""
+    return tuple(
+        RevisionStatus(
+            revision=one.digest,
+            state=_state_of(one, serving, probation.holds.get(one.agent)),
+            source=one.source,
+            first_at=one.first_at,
+            last_at=one.last_at,
+            trial=probation.trial(one.agent, one.digest),
+            calls=table.calls_by_revision(one.agent).get(one.digest, 0),
+        )
+        for one in kept
+    )
+
+
+def _state_of(
+    one: Revision, serving: AgentDefinition | None, hold: Hold | None
+) -> Literal["serving", "refused", "kept"]:
+    if serving is not None and serving.digest == one.digest:
+        return "serving"
+    return "refused" if hold is not None and hold.refused == one.digest else "kept"
 
 
 def _draining(name: str, table: JobTable, registered: Collection[str]) -> AgentStatus:

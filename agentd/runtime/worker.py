@@ -45,6 +45,7 @@ from agentd.runtime.messages import (
     WorkerSettings,
 )
 from agentd.runtime.other_agents import OtherAgents
+from agentd.runtime.outcome import Tally
 from agentd.runtime.prepared import PreparedAgent, PreparedAgents
 from agentd.runtime.speeches import speech_change
 from agentd.runtime.status import Measure
@@ -92,6 +93,7 @@ class Worker:
         self._job_tasks: set[asyncio.Task[None]] = set()
         self._seen: dict[str, SessionChanged] = {}  # how each session looks from outside
         self._changed: set[str] = set()  # sessions whose look was not sent yet
+        self._tallies: dict[str, Tally] = {}  # how each session went so far
         self._steps: list[Measure] = []
         self._urgent: Channel[JobRejoins | SpeechChanged] = Channel(URGENT_WAITING)
         self._events: Channel[Event] = Channel(EVENTS_WAITING)
@@ -166,6 +168,7 @@ class Worker:
             session=start.session, agent=start.agent, room=start.room, job=start.job, turn=partial(self._turn, start)
         ):
             reason, failed = "cancelled", True
+            tally = self._tallies[start.session] = Tally(beginning=start.incarnation == 1)
             agent: PreparedAgent | None = None
             others: OtherAgents | None = None
             try:
@@ -194,14 +197,20 @@ class Worker:
                 self._jobs.pop(start.session, None)
                 if others is not None:
                     await others.aclose()
+                self._tallies.pop(start.session, None)
                 if agent is not None:
                     await self._agents.release(agent)
             logger.info("session ended in the worker", extra={"reason": reason})
             await self._flush()
             self._seen.pop(start.session, None)
-            await self._send(
-                JobEnded(session=start.session, incarnation=start.incarnation, reason=reason, failed=failed)
+            ended = JobEnded(
+                session=start.session,
+                incarnation=start.incarnation,
+                reason=reason,
+                failed=failed,
+                outcome=tally.outcome(),
             )
+            await self._send(ended)
 
     def _turn(self, start: StartJob) -> int | None:
         job = self._jobs.get(start.session)
@@ -211,6 +220,8 @@ class Worker:
         await self._send(JobStarted(session=start.session, incarnation=start.incarnation))
 
     def _observe(self, start: StartJob, record: Record) -> None:
+        if tally := self._tallies.get(start.session):
+            tally.take(record)
         if len(self._steps) < MEASURES_KEPT:
             self._steps.extend(measures(record, start.agent))
         if change := speech_change(record, start.session):

@@ -35,6 +35,7 @@ class Job:
     metadata: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     participant_identity: str = ""  # set when the job is about one participant
+    participant_attributes: Mapping[str, str] = field(default_factory=dict)
     deployment: str = ""
     namespace: str = ""
 
@@ -228,6 +229,7 @@ def _job(job: wire.Job) -> Job:
         metadata=job.metadata,
         attributes=dict(job.attributes),
         participant_identity=job.participant.identity,
+        participant_attributes=dict(job.participant.attributes),
         deployment=job.deployment,
         namespace=job.namespace,
     )

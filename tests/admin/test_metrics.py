@@ -95,6 +95,8 @@ def test_no_label_holds_an_id() -> None:
         "language",
         "rule",
         "where",
+        "of",
+        "state",
     }
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agentd.config.definition import AgentDefinition
 from agentd.runtime.event_ring import EventRing
+from agentd.runtime.planning import Plan
+from agentd.runtime.probation import RollbackRefused
 from agentd.runtime.status import (
     AgentStatus,
     BetweenWorkers,
     Readiness,
     ReloadOutcome,
+    RevisionStatus,
+    RolloutStatus,
     SessionStatus,
     SinkStatus,
     SpeechStatus,
@@ -72,6 +76,10 @@ class FakeDaemon:
 
     def __init__(self, *agents: AgentStatus) -> None:
         self.agent_list = agents or (agent(),)
+        self.rollout_list: tuple[RolloutStatus, ...] = ()
+        self.revision_list: tuple[RevisionStatus, ...] = ()
+        self.planned = Plan(generation=3, same=True, valid=True, agents=(), daemon=())
+        self.rolled_back: list[tuple[str, str | None]] = []
         self.worker_list: tuple[WorkerStatus, ...] = (worker(),)
         self.session_list: tuple[SessionStatus, ...] = (session(),)
         self.definitions: dict[str, AgentDefinition] = {}
@@ -91,6 +99,28 @@ class FakeDaemon:
 
     def definition(self, name: str) -> AgentDefinition | None:
         return self.definitions.get(name)
+
+    def rollouts(self) -> tuple[RolloutStatus, ...]:
+        return self.rollout_list
+
+    def decide_rollout(self, agent: str, state: Literal["promoted", "rolled_back"]) -> None:
+        self.rollout_list = tuple(
+            replace(status, state=state) if status.agent == agent else status for status in self.rollout_list
+        )
+
+    async def plan(self) -> Plan:
+        return self.planned
+
+    async def revisions(self, agent: str) -> tuple[RevisionStatus, ...]:
+        return self.revision_list
+
+    async def roll_back(self, agent: str, to: str | None = None) -> str:
+        if agent not in {status.name for status in self.agent_list}:
+            raise KeyError(agent)
+        if to == "nothing":
+            raise RollbackRefused(f"{agent} has served no other revision")
+        self.rolled_back.append((agent, to))
+        return to or "before"
 
     def workers(self) -> tuple[WorkerStatus, ...]:
         return self.worker_list

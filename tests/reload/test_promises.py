@@ -8,65 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from agentd.config.daemon import DaemonConfig
-from agentd.config.load import Loaded, load
-from agentd.config.watch import watch
-from tests.runtime.daemon import Daemon, running, until
-from tests.runtime.parts import FakeSession, FakeSettings, FakeTools, Files, definition, registry, revised
-
-AGENT = "stt: {provider: fake}\nllm: {provider: fake}\ntts: {provider: fake}\nvad: {provider: fake}\n"
-
-
-@dataclass
-class Directory:
-    """An agents' directory, read as `agentd serve` reads it; `readings` are the problems of each reading."""
-
-    path: Path
-    readings: list[list[str]] = field(default_factory=list)
-
-    def write(self, name: str, text: str = AGENT) -> Path:
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    def load(self) -> Loaded:
-        loaded = load(self.path, DaemonConfig(), registry(), {})
-        self.readings.append([problem.code for problem in loaded.problems])
-        return loaded
-
-    async def read_again(self, times: int = 1) -> None:
-        """Waits for as many readings more."""
-        wanted = len(self.readings) + times
-        await until(lambda: len(self.readings) >= wanted)
-
-
-@asynccontextmanager
-async def watching(tmp_path: Path, **files: str) -> AsyncIterator[tuple[Daemon, Directory]]:
-    directory = Directory(tmp_path / "agents.d")
-    for name, text in files.items():
-        directory.write(f"{name}.yaml", text)
-    async with running(tmp_path, directory, changes=watch(directory.path)) as daemon:  # type: ignore[arg-type]
-        yield daemon, directory
-
-
-def instructions(daemon: Daemon, call: str) -> str:
-    """Which definition a call goes by."""
-    return FakeSession.running[call].setup.definition.instructions
-
-
-def problems(daemon: Daemon, agent: str) -> list[str]:
-    return [problem.code for each in daemon.supervisor.agents() if each.name == agent for problem in each.problems]
-
-
-def states(daemon: Daemon) -> dict[str, str]:
-    return {each.name: each.state for each in daemon.supervisor.agents()}
-
+from tests.reload.directory import AGENT, Directory, instructions, problems, states, watching
+from tests.runtime.daemon import running, until
+from tests.runtime.parts import FakeSession, FakeSettings, FakeTools, Files, definition, revised
 
 # 1. A comment, or a save without a change, is not a reload.
 

@@ -124,6 +124,7 @@ async def running(
     wait: bool = True,
     changes: Any = None,
     room_exists: Any = None,
+    outside: Any = lambda: (),
     **settings: Any,
 ) -> AsyncIterator[Daemon]:
     """A daemon that serves; drained and gone at the end."""
@@ -140,7 +141,7 @@ async def running(
     supervisor = Supervisor(
         SupervisorSettings(
             state_dir=tmp_path / "state",
-            worker=WorkerSettings(worker="", agents_dir=tmp_path),
+            worker=WorkerSettings(worker="", agents_dir=getattr(files, "path", tmp_path)),
             workers=workers,
             cores=64,
             **{"load_threshold": 1.0, **settings},
@@ -152,6 +153,8 @@ async def running(
         measures=measures,
         changes=changes,
         room_exists=room_exists,
+        outside=outside,
+        rebuild=getattr(files, "rebuild", None),
     )
     daemon = Daemon(supervisor, files, registrations, measures, links, ever)
     async with asyncio.TaskGroup() as group:

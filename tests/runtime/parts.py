@@ -98,7 +98,8 @@ class FakeToolKit:
 
     open_kits = 0
 
-    def __init__(self) -> None:
+    def __init__(self, root: str) -> None:
+        self.root = root
         FakeToolKit.open_kits += 1
 
     async def open(self, definition: AgentDefinition) -> FakeTools:

@@ -19,8 +19,8 @@ from tests.runtime.parts import FakeSession, Files, definition, revised
 
 def session(name: str, **values: object) -> Session:
     fixed = Session(
-        id=name, job=f"J-{name}", agent="desk", definition=definition("desk"), generation=1, room="r", url="u",
-        identity="agent-J", journal=Path("x"), worker="", started_at=0.0,
+        id=name, job=f"J-{name}", agent="desk", definition=definition("desk"), generation=1, room="r",
+        url="u", identity="agent-J", journal=Path("x"), worker="", started_at=0.0,
     )  # fmt: skip
     return replace(fixed, **values)
 

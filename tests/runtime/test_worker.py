@@ -67,8 +67,8 @@ def logged() -> Iterator[Callable[[str], list[dict[str, Any]]]]:
 
 
 START = StartJob(
-    session="s-1", job="j-1", agent="test-agent", revision="revision-1", generation=1, room="room-1", url="",
-    token="", identity="agent-j-1", journal=Path(),
+    session="s-1", job="j-1", agent="test-agent", called="test-agent", revision="revision-1", generation=1,
+    room="room-1", url="", token="", identity="agent-j-1", journal=Path(),
 )  # fmt: skip
 
 

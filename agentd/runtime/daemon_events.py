@@ -1,0 +1,56 @@
+"""What happens to agents rather than in a call, as events: in the same stream, with no session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from agentd.runtime.holds import Hold
+from agentd.runtime.objectives import in_words
+from agentd.runtime.status import RolloutStatus
+from agentd.session.happenings import EventType
+from agentd.tools.event import Event
+
+DAEMON_EVENTS: Mapping[str, EventType] = {
+    event.name: event
+    for event in (
+        EventType(
+            "definition_held",
+            "An agent serves another revision than its file says: that one was `quarantined`, or `rolled_back`.",
+            (),
+            ("reason", "refused", "serving", "why"),
+        ),
+        EventType("definition_released", "It serves what its file says again.", (), ("refused", "why")),
+        EventType(
+            "rollout_changed",
+            "A canary began (`running`), was `promoted`, `rolled_back`, or `superseded` by an edit.",
+            (),
+            ("of", "state", "revision", "calls", "why", "objectives"),
+        ),
+    )
+}
+
+
+def held(hold: Hold) -> Event:
+    data = {"reason": hold.reason, "refused": hold.refused, "serving": hold.serving, "why": hold.why}
+    return _event("definition_held", hold.agent, data)
+
+
+def released(hold: Hold, why: str) -> Event:
+    return _event("definition_released", hold.agent, {"refused": hold.refused, "why": why})
+
+
+def rollout_changed(status: RolloutStatus) -> Event:
+    data = {
+        "of": status.of,
+        "state": status.state,
+        "revision": status.revision,
+        "calls": status.calls,
+        "why": status.why,
+        "objectives": [in_words(one) for one in status.objectives if one.limit is not None],
+    }
+    return _event("rollout_changed", status.agent, data)
+
+
+def _event(kind: str, agent: str, data: Mapping[str, object]) -> Event:
+    return Event(type=kind, session="", agent=agent, at=time.time(), data=data)

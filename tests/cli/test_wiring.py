@@ -1,0 +1,35 @@
+"""How a daemon's registrations are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agentd.cli.wiring import registrar
+from agentd.transport.protocol import Accept, Decline, Job, JobOffer
+from agentd.transport.tokens import LiveKitCredentials
+
+CREDENTIALS = LiveKitCredentials(url="ws://127.0.0.1:7880", api_key="devkey", api_secret="secret" * 8)
+
+
+class Willing:
+    """Calls that take everything."""
+
+    async def offered(self, agent: str, offer: JobOffer) -> Accept:
+        return Accept()
+
+    def terminated(self, job: str) -> None:
+        """Nobody ends one here."""
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "taken"),
+    [("", "", True), ("staging", "staging", True), ("staging", "", False), ("", "staging", False)],
+)
+async def test_only_calls_of_the_daemons_own_lane_are_taken(ours: str, theirs: str, taken: bool) -> None:
+    calls: Any = Willing()
+    link: Any = registrar(CREDENTIALS, ours)("desk", calls, lambda registered: None, lambda error: None)
+    offer = JobOffer(job=Job(id="J", agent_name="desk", room_name="r", deployment=theirs))
+    assert isinstance(await link._offered(offer), Accept if taken else Decline)
+    assert link._deployment == ours
