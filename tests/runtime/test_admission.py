@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agentd.config.definition import AgentDefinition
+from agentd.config.definition import AgentDefinition, Rollout
 from agentd.config.events import OnRequest
 from agentd.providers.fields import Duration, Secret
 from agentd.runtime.admission import APPEND_CHARACTERS, AnswerUnusable, ask, reading
@@ -182,6 +182,18 @@ async def test_another_agent_takes_the_call_and_its_job_ends_where_it_came_from(
             await daemon.supervisor.reload()
             await daemon.hang_up(session)
             assert link.ended == {held.job: ""}
+
+
+async def test_a_canary_takes_its_share_of_calls_that_were_asked_about(tmp_path: Path) -> None:
+    async with webhook_server() as server:
+        server.default = respond({"variables": {"name": "Ann"}})
+        canary = replace(definition("next"), rollout=Rollout(of="desk", percent=50))
+        async with running(tmp_path, Files({"desk": asking(server), "next": canary})) as daemon:
+            held = [daemon.session(await daemon.call("desk")) for _ in range(4)]
+            assert [each.agent for each in held if each] == ["next", "desk", "next", "desk"]
+            assert {each.called for each in held if each} == {"desk"}
+            assert {each.variables["name"] for each in held if each} == {"Ann"}
+            assert requested(daemon, "accepted") == 4
 
 
 async def test_an_agent_that_is_not_loaded_is_an_answer_that_cannot_be_used(tmp_path: Path) -> None:
