@@ -245,5 +245,5 @@ async def test_the_next_daemon_knows_under_whose_name_a_call_came(tmp_path: Path
     admission = reading(answered({"agent": "billing"}))
     journal.append("session.requested", {**admission.record(), "asked": "desk"})
     (found,) = unfinished(tmp_path)
-    session = left_behind(found, definition("billing"), "ws://here")
+    session = left_behind(found, definition("billing"), "ws://here", {})
     assert (session.agent, session.registration, session.variables) == ("billing", "desk", {"a": 1})
