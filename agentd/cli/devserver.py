@@ -118,17 +118,18 @@ def free_ports(*, prefer_http: int = 0) -> Ports:
 
 @asynccontextmanager
 async def running_livekit_server(
-    binary: Path, *, ports: Ports | None = None, directory: Path | None = None
+    binary: Path, *, ports: Ports | None = None, directory: Path | None = None, redis: str = ""
 ) -> AsyncIterator[DevServer]:
     """Runs the server on loopback until the end of the block. Raises DevServerFailed when it does not come up.
 
     `ports`: free ones by default. `directory`: where its configuration and log go; a temporary one by default.
+    `redis`: HOST:PORT of the bus that it shares with other servers; without one it is alone.
     """
     with tempfile.TemporaryDirectory(prefix="livekit-server-") as temporary:
         place = directory or Path(temporary)
         for attempt in range(START_ATTEMPTS):
             chosen = ports or free_ports()
-            process, log = await _start(binary, chosen, place)
+            process, log = await _start(binary, chosen, place, redis)
             try:
                 await _answers(process, chosen.http, log)
                 break
@@ -149,11 +150,12 @@ async def running_livekit_server(
             await _stop(process)
 
 
-async def _start(binary: Path, ports: Ports, place: Path) -> tuple[asyncio.subprocess.Process, Path]:
+async def _start(binary: Path, ports: Ports, place: Path, redis: str) -> tuple[asyncio.subprocess.Process, Path]:
     """The process, and where it logs to."""
     config, log = place / "livekit.yaml", place / "livekit.log"
     keys = {"key": DEV_KEY, "secret": DEV_SECRET}
-    config.write_text(_CONFIG.format(http=ports.http, tcp=ports.tcp, udp=ports.udp, **keys))
+    bus = f"redis: {{address: '{redis}'}}\n" if redis else ""
+    config.write_text(_CONFIG.format(http=ports.http, tcp=ports.tcp, udp=ports.udp, **keys) + bus)
     command = [str(binary), "--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config", str(config)]
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output, process_group=0)

@@ -11,6 +11,7 @@ if [ "$(id -u)" != 0 ]; then sudo="sudo"; fi
 packages=()
 command -v chromium >/dev/null || packages+=(chromium)
 command -v promtool >/dev/null || packages+=(prometheus)
+command -v redis-server >/dev/null || packages+=(redis-server)
 command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm)
 dpkg -s pocketsphinx-testdata >/dev/null 2>&1 || packages+=(pocketsphinx-testdata)
 dpkg -s alsa-utils >/dev/null 2>&1 || packages+=(alsa-utils)
@@ -20,7 +21,7 @@ done
 if [ ${#packages[@]} -gt 0 ]; then
     echo "Installing ${packages[*]} ..."
     $sudo apt-get update -qq
-    # Daemons that come along (prometheus) are not to be started.
+    # Daemons that come along (prometheus, redis-server) are not to be started: the tests run their own.
     DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 $sudo apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null ||
         echo "Could not install: ${packages[*]}" >&2
 fi
