@@ -48,6 +48,8 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "reloads_coalesced_total": ("Reloads that were asked for while another was waiting, and shared it.", ()),
     "definitions_quarantined_total": ("Revisions that failed in their first calls and were taken back.", ("agent",)),
     "rollout_changes_total": ("Canaries that began, were promoted or taken back.", ("agent", "of", "state")),
+    "worker_probes_total": ("Probes of registrations, by what came of them.", ("agent", "outcome")),
+    "worker_renewals_total": ("Registrations that received nothing and were renewed.", ("agent",)),
     "worker_restarts_total": ("Workers that died or hung and were replaced.", ()),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -130,14 +132,19 @@ class DaemonCollector(Collector):
         held = GaugeMetricFamily(
             PREFIX + "agent_held", "Whether it serves another revision than its file says.", labels=["agent", "reason"]
         )
+        reached = GaugeMetricFamily(
+            PREFIX + "worker_probe_ok", "Whether the last probes of the registration were received.", labels=["agent"]
+        )
         for agent in self._daemon.agents():
             if agent.state in ("quarantined", "rolled_back"):
                 held.add_metric([agent.name, agent.state], 1.0)
+            reached.add_metric([agent.name], float(agent.reached))
             active.add_metric([agent.name], agent.sessions)
             registered.add_metric([agent.name], float(agent.registered))
         yield active
         yield registered
         yield held
+        yield reached
 
     def _of_rollouts(self) -> Iterator[GaugeMetricFamily]:
         share = GaugeMetricFamily(

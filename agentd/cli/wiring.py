@@ -24,6 +24,7 @@ from agentd.runtime.rejoin import rejoin_token
 from agentd.runtime.status import MeasureSink
 from agentd.runtime.supervisor import Supervisor, SupervisorSettings
 from agentd.runtime.systemd import notify
+from agentd.transport.probe_rooms import LiveKitProbeRooms
 from agentd.transport.protocol import Accept, Decline, JobOffer, LoadReport
 from agentd.transport.registration import Registration
 from agentd.transport.tokens import LiveKitCredentials
@@ -53,6 +54,7 @@ def supervisor_of(
             copy, setting.config, setting.registry, setting.environment, only=[file], home=setting.directory
         ),
         outside=Outside(setting).changes,
+        probe_rooms=LiveKitProbeRooms(credentials),
         notify=notify,
     )
 
@@ -89,6 +91,7 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
         load_threshold=config.load_threshold,
         drain_timeout_s=config.drain_timeout,
         livekit_url=credentials.websocket_url,
+        probe_s=config.livekit.probe,
         events=config.events,
         agents_shown=str(setting.directory),
         require_livekit_s=REQUIRE_LIVEKIT_S if setting.require_livekit else None,

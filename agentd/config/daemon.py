@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from agentd.config.budget import Price
 from agentd.config.check import INVALID, Checker
 from agentd.config.events import EventSink
 from agentd.config.folder import FileRefused, Folder
@@ -45,6 +46,15 @@ class LiveKitSettings:
         reload="restart",
     )
     api_secret: Secret = setting("API secret.", default=env_secret("LIVEKIT_API_SECRET"), reload="restart")
+    probe: Duration | None = setting(
+        "How often to see whether the agents' registrations receive offers, by dispatching each into a room of its own "
+        "for a moment; one that receives none registers anew. Never by default: the rooms show in LiveKit's webhooks "
+        "and lists.",
+        default=None,
+        minimum=10,
+        examples=("5m",),
+        reload="restart",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +226,12 @@ class DaemonConfig:
     events: tuple[EventSink, ...] = setting(
         "Who is told of what happens to the daemon and in every agent's calls, by webhook.",
         default=(),
+        reload="restart",
+    )
+    prices: Mapping[str, Price] = setting(
+        "What providers charge, by PROVIDER or PROVIDER/MODEL: for budgets of money in the agents' `limits.budget`.",
+        default_factory=dict,
+        examples=({"openai/gpt-4o-mini": {"per_million_input": 0.15, "per_million_output": 0.6}},),
         reload="restart",
     )
     http: HttpSection = setting("Outgoing HTTP.", default_factory=HttpSection, reload="restart")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agentd.config.budget import Budget
 from agentd.config.builtins import BuiltinDefinition
 from agentd.config.events import EventSink, OnRequest
 from agentd.config.handoffs import Handoff
@@ -80,6 +81,7 @@ class Limits:
     concurrency: int | None = setting(
         "Calls of this agent at once; more are refused.", default=None, minimum=1, reload="live"
     )
+    budget: Budget | None = setting("What the agent and its callers may use in a day.", default=None)
     history_tokens: int | None = setting(
         "Budget of what was said and done, as the model sees it; the oldest is left out beyond it. Instructions and "
         "tool schemas come on top. Without it nothing is left out.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from agentd.config.budget import Price, unpriced
 from agentd.config.build import Built, Surroundings, build
 from agentd.config.daemon import DaemonConfig
 from agentd.config.definition import AgentDefinition
@@ -70,7 +71,7 @@ def load(
         defaults=daemon.defaults_node,
     )  # fmt: skip
     built = [one for name in names for one in _file(name, around)]
-    return replace(_collect(_unique(built)), texts=folder.texts)
+    return replace(_collect(_unique(built), daemon.prices), texts=folder.texts)
 
 
 def _file(name: str, around: Surroundings) -> list[Built]:
@@ -118,7 +119,7 @@ def _unique(built: list[Built]) -> list[Built]:
     return kept
 
 
-def _collect(built: list[Built]) -> Loaded:
+def _collect(built: list[Built], prices: Mapping[str, Price]) -> Loaded:
     by_source: dict[str, list[Problem]] = {}
     broken: dict[str, tuple[str, ...]] = {}
     for one in built:
@@ -132,6 +133,8 @@ def _collect(built: list[Built]) -> Loaded:
         agents.pop(agent.name, None)
     for agent, problem in doubtful_between(agents):
         by_source[agent.source].append(problem)
+    for source, problem in _without_prices(built, prices):
+        by_source[source].append(problem)
     unknown = _unknown_agents(built, set(agents) | {name for names in broken.values() for name in names})
     for source, problem in (*unknown, *_rollouts(built)):
         by_source[source].append(problem)
@@ -171,6 +174,17 @@ def _unknown_agents(built: list[Built], known: set[str]) -> list[tuple[str, Prob
                 near = "" if name in known else _near(name, known)
                 mark = mark_at(definition.places.get(setting, "")) or one.mark
                 found.append((one.source, mark.problem("", "unknown-agent", message, near, warning=True)))
+    return found
+
+
+def _without_prices(built: list[Built], prices: Mapping[str, Price]) -> list[tuple[str, Problem]]:
+    """Agents with a budget of money that nothing is counted against."""
+    found = []
+    for one in built:
+        if one.definition is not None and (names := unpriced(one.definition, prices)):
+            message = f'"limits.budget.cost_per_day" is never used up: no price is known of {", ".join(names)}'
+            hint = "`prices` of agentd.yaml has them, by PROVIDER or PROVIDER/MODEL"
+            found.append((one.source, one.mark.problem("/limits/budget", "no-price", message, hint, warning=True)))
     return found
 
 

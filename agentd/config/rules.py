@@ -67,6 +67,19 @@ def _limits(limits: Limits) -> Iterable[Finding]:
         yield Finding("end_after_silence", "delay-order", message)
 
 
+def _budget(budget: Budget) -> Iterable[Finding]:
+    limits = [budget, *([budget.per_caller] if budget.per_caller else [])]
+    names = ("tokens_per_day", "minutes_per_day", "cost_per_day")
+    for place, limit in zip(("", "per_caller"), limits, strict=False):
+        if all(getattr(limit, name) is None for name in names) and not (limit is budget and budget.per_caller):
+            yield Finding(place, "missing-key", f"a budget needs one of {', '.join(names)}")
+    for name in names:
+        whole, part = getattr(budget, name), getattr(budget.per_caller, name, None)
+        if whole is not None and part is not None and part > whole:
+            message = f'"per_caller.{name}" ({part:g}) is more than all callers together have ({whole:g})'
+            yield Finding("per_caller", "conflict", message)
+
+
 def _endpointing(endpointing: Endpointing) -> Iterable[Finding]:
     if endpointing.min_delay > endpointing.max_delay:
         shown = format_duration(endpointing.min_delay), format_duration(endpointing.max_delay)
@@ -196,6 +209,7 @@ def _vad(settings: VADSettings) -> Iterable[Finding]:
 _RULES: dict[type[Any], Callable[[Any], Iterable[Finding]]] = {
     Greeting: _greeting,
     Limits: _limits,
+    Budget: _budget,
     Endpointing: _endpointing,
     EndpointingRule: _endpointing_rule,
     AgentDefinition: _agent,

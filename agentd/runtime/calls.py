@@ -68,12 +68,13 @@ class Calls:
         ask: Callable[[AgentDefinition, Job], Awaitable[Admission]],
         began: Callable[[Session], None],
         ended: Callable[[Session, str, bool, SessionOutcome], None],
+        probed: Callable[[str, Job], Decline | None],
     ) -> None:
         """`pick` tells which agent's definition takes a job: the one that was called, or a canary of it. `with_code`
         has a definition go with the tools' code of its time. `changed` is called when a place became free or was
         taken. `ask`: the question of an agent that has an `on_request`. `began` is called with each call that is
         taken, and `ended` with each that is over, its reason, whether it failed, and how it went as far as that is
-        known."""
+        known. `probed`: the answer to an offer that is a probe's, and no call."""
         self.table = JobTable()
         self.speeches = SpeechTable()
         self.accepting = True
@@ -93,6 +94,7 @@ class Calls:
         self._ask = ask
         self._began = began
         self._ended = ended
+        self._probed = probed
 
     # How full we are
 
@@ -131,6 +133,8 @@ class Calls:
 
     async def offered(self, agent: str, offer: JobOffer) -> Accept | Decline:
         """Keeps a place until the assignment should have come. Waits for nothing but an agent's own question."""
+        if (probed := self._probed(agent, offer.job)) is not None:
+            return probed
         definition = self._serving(agent)
         asks = definition is not None and definition.on_request is not None
         answer = self._reserve(agent, offer.job, None, shared=not asks)

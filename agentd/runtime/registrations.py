@@ -27,6 +27,7 @@ class RegistrationLink(JobLink, Protocol):
 
     async def run(self) -> None: ...
     def drain(self) -> None: ...
+    def renew(self) -> None: ...
     def load_changed(self) -> None: ...
 
 
@@ -80,6 +81,11 @@ class Registrations:
     def drain(self) -> None:
         for each in self._open.values():
             each.link.drain()
+
+    def renew(self, agent: str) -> None:
+        """Has it registered anew: what there is receives nothing."""
+        if found := self._open.get(agent):
+            found.link.renew()
 
     def cancel(self) -> None:
         for each in self._open.values():

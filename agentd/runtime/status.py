@@ -23,7 +23,7 @@ class AgentStatus:
     """`state` "serving"; "stale": the file on disk is broken and the last good version serves;
     "rejected": broken and nothing serves; "draining": deleted, calls under way; "quarantined": its revision `refused`
     failed at run time, "rolled_back": an operator took that back; an earlier one serves. `trial`: how the calls of
-    `revision` went."""
+    `revision` went. `reached`: False when a probe found that its registration receives no offers."""
 
     name: str
     source: str
@@ -32,6 +32,7 @@ class AgentStatus:
     revision: str
     registered: bool
     sessions: int
+    reached: bool = True
     description: str = ""
     problems: tuple[Problem, ...] = ()
     refused: str = ""

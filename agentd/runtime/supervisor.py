@@ -51,6 +51,7 @@ from agentd.runtime.outcome import SessionOutcome, verdict
 from agentd.runtime.planning import Plan, plan
 from agentd.runtime.pool import Launch, Pool, WorkerHandle
 from agentd.runtime.probation import Probation
+from agentd.runtime.probe import ProbeRooms, Probes
 from agentd.runtime.registrations import LiveKitUnreachable, Register, Registrations
 from agentd.runtime.revisions import Rebuild, Revisions
 from agentd.runtime.rollout import Rollout
@@ -99,6 +100,7 @@ class SupervisorSettings:
     load_threshold: float = 0.7
     drain_timeout_s: float = 3600.0
     livekit_url: str = ""
+    probe_s: float | None = None  # how often registrations are probed; None: never
     events: tuple[EventSink, ...] = ()  # the daemon's own; http.allow is the workers'
     agents_shown: str = ""  # the agents' directory as it was given
     require_livekit_s: float | None = None  # how long to wait for a registration before giving up; None: for ever
@@ -120,6 +122,7 @@ class Supervisor:
         room_exists: Callable[[str], Awaitable[bool]] | None = None,
         rebuild: Rebuild | None = None,
         outside: Callable[[], tuple[Change, ...]] = lambda: (),
+        probe_rooms: ProbeRooms | None = None,
         notify: Callable[[Phase], None] = lambda phase: None,
     ) -> None:
         """`changes`: yields whenever the agents' directory has changed. `room_exists`: asks LiveKit; None: no cold
@@ -182,6 +185,7 @@ class Supervisor:
             ask=self._ask,
             began=lambda session: self.announcements.began(session),
             ended=self._call_ended,
+            probed=lambda agent, job: self._probes.offered(agent, job) if self._probes else None,
         )
         self._drain = Drain(
             self.calls, self._registrations, self._stirred, lambda calls: self.announcements.draining(calls)
@@ -194,6 +198,7 @@ class Supervisor:
             measures=measures,
             told=lambda status: self._ring.add([daemon_events.rollout_changed(status)]),
         )
+        self._probes = self._probes_of(probe_rooms) if probe_rooms is not None else None
         self.announcements = Announcements(
             state_dir=settings.state_dir,
             daemon_sinks=settings.events,
@@ -250,6 +255,8 @@ class Supervisor:
             url = self._settings.livekit_url
             recovery = recover_calls(left, self.calls, self.rollout.agents, url, self._mint, self._room_exists)
             others.append(group.create_task(recovery, name="cold recovery"))
+        if self._probes is not None:
+            others.append(group.create_task(self._probes.run(), name="probes"))
         self._started = True
         self._notify("ready")
         logger.info("serving", extra={"agents": ",".join(self.rollout.agents), "workers": self._settings.workers})
@@ -295,6 +302,21 @@ class Supervisor:
     def _sync_registrations(self) -> None:
         if self._group is not None:
             self._registrations.sync(self.rollout.agents, self.calls, self._group)
+
+    def _probes_of(self, rooms: ProbeRooms) -> Probes:
+        return Probes(
+            rooms,
+            interval_s=self._settings.probe_s,
+            known=lambda: tuple(self.rollout.agents),
+            registered=lambda: self._registrations.registered,
+            full=lambda agent: self.calls.load_of_agent(agent).full,
+            renew=self._registrations.renew,
+            measures=self._measures,
+        )
+
+    @property
+    def _stale(self) -> frozenset[str]:
+        return self._probes.stale if self._probes is not None else frozenset()
 
     def _registered(self, agent: str, registered: bool, reason: str) -> None:
         self.announcements.registered(agent, registered=registered, reason=reason)
@@ -359,8 +381,8 @@ class Supervisor:
     # The operator's side: agentd.runtime.status.Daemon
 
     def agents(self) -> tuple[AgentStatus, ...]:
-        registered = self._registrations.registered
-        return views.agents(self.rollout, self.calls.table, registered, self.probation)
+        known = views.agents(self.rollout, self.calls.table, self._registrations.registered, self.probation)
+        return tuple(replace(status, reached=status.name not in self._stale) for status in known)
 
     def definition(self, name: str) -> AgentDefinition | None:
         return self.rollout.agents.get(name)
@@ -389,6 +411,7 @@ class Supervisor:
             draining=self._drain.asked,
             workers_ready=len(self.pool.ready),
             unregistered=self._registrations.unregistered,
+            stale=self._stale,
             problems=self.rollout.problems,
         )
         return Readiness(ready=not reasons, reasons=reasons)

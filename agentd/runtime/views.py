@@ -149,6 +149,7 @@ def unready_reasons(
     draining: bool,
     workers_ready: int,
     unregistered: Sequence[str],
+    stale: Collection[str] = (),
     problems: Sequence[Problem],
 ) -> tuple[str, ...]:
     """Each as a sentence; none: ready."""
@@ -158,6 +159,7 @@ def unready_reasons(
         "The daemon is draining.": draining,
         "No worker is ready.": not workers_ready,
         f"Not registered with LiveKit: {', '.join(unregistered)}.": bool(unregistered),
+        f"Registered, and probes of it are not received: {', '.join(sorted(stale))}.": bool(stale),
         f"The configuration is invalid: {', '.join(broken)}.": bool(broken),
     }
     return tuple(sentence for sentence, holds in reasons.items() if holds)

@@ -75,6 +75,7 @@ class Registration:
         self._untold: dict[str, bytes] = {}  # how jobs ended while there was no link
         self._outbox: aio.Channel[bytes] | None = None
         self._load_changed = asyncio.Event()
+        self._renewal = asyncio.Event()
 
     @property
     def registered(self) -> bool:
@@ -107,6 +108,10 @@ class Registration:
         """Takes no more jobs, and says so; jobs under way and the registration stay."""
         self._draining = True
         self._load_changed.set()
+
+    def renew(self) -> None:
+        """Registers anew: the connection is open, and nothing comes by it. Jobs under way stay."""
+        self._renewal.set()
 
     def load_changed(self) -> None:
         """Has `load` asked and reported now."""
@@ -195,17 +200,26 @@ class Registration:
         )
 
     async def _hold(self, websocket: aiohttp.ClientWebSocketResponse) -> TransportError:
-        """Serves the connection until the server ends it; returns why."""
+        """Serves the connection until the server ends it, or it is to be renewed; returns why."""
+        self._renewal.clear()
         async with asyncio.TaskGroup() as group:
-            background = [group.create_task(self._write(websocket)), group.create_task(self._report_load())]
+            background = [
+                group.create_task(self._write(websocket)),
+                group.create_task(self._report_load()),
+                group.create_task(self._close_for_renewal(websocket)),
+            ]
             try:
                 while True:
                     self._take(await _receive(websocket), group)
             except TransportError as error:
-                return error
+                return _LinkLost("it received no offers") if self._renewal.is_set() else error
             finally:
                 for task in background:
                     task.cancel()
+
+    async def _close_for_renewal(self, websocket: aiohttp.ClientWebSocketResponse) -> None:
+        await self._renewal.wait()
+        await websocket.close()
 
     def _take(self, data: bytes, group: asyncio.TaskGroup) -> None:
         match protocol.decode(data):

@@ -260,6 +260,7 @@ class FakeRegistration:
         self.calls = calls
         self.registered = False
         self.draining = False
+        self.renewals = 0
         self.running: list[str] = []
         self.ended: dict[str, str] = {}
         self._changed = changed
@@ -275,6 +276,9 @@ class FakeRegistration:
 
     def drain(self) -> None:
         self.draining = True
+
+    def renew(self) -> None:
+        self.renewals += 1
 
     def load_changed(self) -> None:
         """The real one reports soon; a test asks `load` itself."""

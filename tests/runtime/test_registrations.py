@@ -43,6 +43,9 @@ class Link:
     def drain(self) -> None:
         """Nothing is offered here."""
 
+    def renew(self) -> None:
+        """Nothing is probed here."""
+
     def load_changed(self) -> None:
         self.reports += 1
 

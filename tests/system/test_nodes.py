@@ -10,8 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from agentd.aio import cancel_and_wait
+from agentd.runtime.probe import Probes
+from agentd.transport.probe_rooms import LiveKitProbeRooms
+from agentd.transport.tokens import LiveKitCredentials
 from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
+from tests.runtime.parts import Counted
+from tests.system.caller import server_of
 from tests.system.cluster import two_nodes
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
@@ -87,3 +93,43 @@ async def test_calls_spread_over_daemons_and_nodes_and_a_lost_or_drained_one_tak
 async def draining(daemon: Daemon) -> bool:
     async with daemon.http.get(daemon.admin_url + "/readyz") as reply:
         return reply.status == 503 and "draining" in await reply.text()
+
+
+async def test_a_probe_finds_a_registration_that_receives_and_one_that_does_not(
+    credentials: LiveKitCredentials, tmp_path: Path
+) -> None:
+    """The second is what a node that is cut off looks like: the name is registered, and not with this server."""
+    server = server_of(credentials)
+    config = tmp_path / "agentd.yaml"
+    config.write_text("livekit: {probe: 10s}\n")
+    measures = Counted()
+    renewed: list[str] = []
+    async with running_daemon(server, AGENTS, workers=0, flags=("-c", str(config))) as daemon:
+        probes = Probes(
+            LiveKitProbeRooms(credentials),
+            interval_s=1.0,
+            known=lambda: ["desk", "nobody"],  # "desk" is the daemon's, and so elsewhere
+            registered=lambda: ["desk", "nobody"],
+            full=lambda name: False,
+            renew=renewed.append,
+            measures=measures,
+        )
+        probing = asyncio.ensure_future(probes.run())
+        try:
+            await daemon.until(lambda: received(daemon), 30)
+            await daemon.until(lambda: found(renewed, measures), 30)
+        finally:
+            await cancel_and_wait(probing)
+        assert await daemon.sessions() == []
+        assert 'agentd_worker_probe_ok{agent="desk"} 1.0' in await daemon.metrics()
+    assert probes.stale == {"nobody"}
+    assert set(renewed) == {"nobody"}
+    assert measures.of("worker_probes_total", agent="desk", outcome="missed") == 0
+
+
+async def received(daemon: Daemon) -> bool:
+    return 'agentd_worker_probes_total{agent="desk",outcome="received"} 1.0' in await daemon.metrics()
+
+
+async def found(renewed: list[str], measures: Counted) -> bool:
+    return bool(renewed) and measures.of("worker_probes_total", agent="desk", outcome="elsewhere") > 0

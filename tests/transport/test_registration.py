@@ -277,3 +277,15 @@ async def test_garbage_from_the_server_costs_the_connection_and_nothing_else() -
         await server.connections[-1].send_bytes(b"\xff\xff\xff")
         await until(lambda: len(server.connections) == 2 and subject.registered)
         assert "ServerMessage" in str(supervisor.failures[0])
+
+
+async def test_a_renewed_registration_comes_back_with_its_jobs_under_way() -> None:
+    async with fake_server() as server, registered(server) as (subject, supervisor):
+        subject.job_running("J1")
+        subject.renew()
+        await until(lambda: subject.worker_id == "AW_2" and subject.registered)
+        assert list((await server.next("migrate_job")).migrate_job.job_ids) == ["J1"]
+        assert supervisor.changes == [True, False, True]
+        assert [str(failure) for failure in supervisor.failures] == ["it received no offers"]
+        await server.offer("J2")
+        await until(lambda: supervisor.offers)
