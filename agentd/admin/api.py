@@ -39,6 +39,7 @@ class Api:
             web.get("/v1/agents/{name}", self.agent),
             web.get("/v1/workers", self.workers),
             web.get("/v1/sinks", self.sinks),
+            web.get("/v1/budgets", self.budgets),
             web.get("/v1/sessions", self.sessions),
             web.get("/v1/sessions/{id}", self.session),
             web.get("/v1/sessions/{id}/journal", self.journal),
@@ -71,6 +72,9 @@ class Api:
 
     async def sinks(self, _: web.Request) -> web.Response:
         return _json({"sinks": self._daemon.sinks()})
+
+    async def budgets(self, _: web.Request) -> web.Response:
+        return _json({"budgets": self._daemon.budgets()})
 
     async def sessions(self, _: web.Request) -> web.Response:
         return _json({"sessions": self._daemon.sessions()})

@@ -34,6 +34,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hook_runs_total": ("What hooks did, by outcome.", ("agent", "outcome")),
     "provider_requests_total": ("Requests to providers, by outcome.", ("kind", "provider", "outcome")),
     "usage_tokens_total": ("Tokens of the language model.", ("agent", "type")),
+    "usage_cost_total": ("Money that calls cost, by the prices of agentd.yaml.", ("agent",)),
     "usage_characters_total": ("Characters that were synthesised.", ("agent",)),
     "preemptions_total": ("Answers begun before the turn had ended, by outcome.", ("agent", "outcome")),
     "user_turns_total": ("Turns of callers, by the language they were in.", ("agent", "language")),
@@ -121,6 +122,7 @@ class DaemonCollector(Collector):
         yield from self._of_agents()
         yield from self._of_workers()
         yield self._of_sinks()
+        yield self._of_budgets()
         yield from self._of_rollouts()
         yield _gauge("config_generation", "Number of the generation that new calls get.", self._daemon.generation())
 
@@ -177,6 +179,15 @@ class DaemonCollector(Collector):
         for agent, number in by_agent.items():
             waiting.add_metric([agent], number)
         return waiting
+
+    def _of_budgets(self) -> GaugeMetricFamily:
+        used = GaugeMetricFamily(
+            PREFIX + "budget_used_ratio", "Share of today's budget that is used: 1 is all.", labels=["agent", "budget"]
+        )
+        for status in self._daemon.budgets():
+            for budget, ratio in status.ratios.items() if not status.caller else ():
+                used.add_metric([status.agent, budget], ratio)
+        return used
 
     def _of_workers(self) -> Iterator[GaugeMetricFamily]:
         workers = self._daemon.workers()

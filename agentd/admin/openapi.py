@@ -106,6 +106,7 @@ OPENAPI: dict[str, Any] = {
         },
         "/v1/workers": {"get": _operation("Session workers", {"200": "Workers"})},
         "/v1/sinks": {"get": _operation("Where events are sent, and how that goes", {"200": "Event sinks"})},
+        "/v1/budgets": {"get": _operation("What agents have used today of their budgets", {"200": "Budgets"})},
         "/v1/sessions": {"get": _operation("Calls under way", {"200": "Sessions"})},
         "/v1/sessions/{id}": {
             "parameters": _SESSION_ID,

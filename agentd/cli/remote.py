@@ -27,6 +27,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "workers": ("id", "pid", "state", "sessions", "capacity", "load", "lag", "memory", "restarts"),
     "rollouts": ("agent", "of", "state", "share", "calls", "in_state", "why"),
     "sinks": ("agent", "url", "state", "waiting", "delivered", "lost", "error"),
+    "budgets": ("agent", "caller", "day", "tokens", "minutes", "cost", "used_up"),
     "sessions": ("id", "agent", "state", "caller", "turns", "age", "room", "worker"),
 }
 NAMED_BY: Mapping[str, str] = {
@@ -34,6 +35,7 @@ NAMED_BY: Mapping[str, str] = {
     "workers": "id",
     "rollouts": "agent",
     "sinks": "agent",
+    "budgets": "agent",
     "sessions": "id",
 }
 
@@ -155,9 +157,9 @@ def _token() -> str | None:
 @click.option("--type", "types", default="", help="Of events: only these types, with commas; * stands for anything.")
 @admin_options
 def get(client: AdminClient, kind: str, name: str | None, output: str, watch: bool, types: str) -> None:
-    """List a running daemon's agents, workers, rollouts, sessions, event sinks, or events.
+    """List a running daemon's agents, workers, rollouts, sessions, budgets, event sinks, or events.
 
-    NAME picks one; of sinks an agent's, of events a session's.
+    NAME picks one; of sinks and budgets an agent's, of events a session's.
     """
     if kind == "events":
         from agentd.cli.events import show_events
@@ -178,7 +180,9 @@ def get(client: AdminClient, kind: str, name: str | None, output: str, watch: bo
         click.echo(table(kind, entries, now=time.time()), nl=False)
         _show_problems(problem for entry in entries for problem in entry.get("problems", ()))
     else:
-        click.echo(serialised(entries if name is None or kind == "sinks" else entries[0], output), nl=False)
+        click.echo(
+            serialised(entries if name is None or kind in ("sinks", "budgets") else entries[0], output), nl=False
+        )
 
 
 @click.command()
@@ -251,6 +255,8 @@ def _cell(column: str, entry: Mapping[str, Any], now: float) -> str:
         case "revision":
             return str(entry["revision"])[:8]
     value = entry[column]
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -91,6 +91,7 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
         load_threshold=config.load_threshold,
         drain_timeout_s=config.drain_timeout,
         livekit_url=credentials.websocket_url,
+        prices=config.prices,
         probe_s=config.livekit.probe,
         events=config.events,
         agents_shown=str(setting.directory),

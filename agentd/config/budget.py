@@ -63,7 +63,7 @@ def choices(definition: AgentDefinition) -> Iterator[ProviderChoice]:
     """Every provider that a call of this agent may be charged for."""
     firsts = [definition.stt, definition.llm, definition.tts, definition.realtime, definition.context.llm]
     for override in definition.languages.values():
-        firsts += [override.stt, override.llm, override.tts]
+        firsts += [override.stt, override.tts]
     for first in firsts:
         if first is not None:
             yield first

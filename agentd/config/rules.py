@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from agentd.config import task_rules, tool_rules
+from agentd.config.budget import Budget
 from agentd.config.builtins import SetLanguageTool
 from agentd.config.definition import (
     AgentDefinition,

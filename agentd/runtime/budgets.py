@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from agentd.config.budget import DayBudget, Price, choices, model_of, price_of
 from agentd.config.definition import AgentDefinition
@@ -28,7 +28,7 @@ REASON = "budget_used_up"
 
 def day_of(at: float) -> str:
     """Of a unix time, in UTC."""
-    return datetime.fromtimestamp(at, timezone.utc).date().isoformat()
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
 def used_up(limit: DayBudget | None, spent: Spent) -> tuple[str, ...]:
@@ -171,9 +171,7 @@ class Budgets:
             self._accounts[account] = self._accounts.get(account, Spent()) + more
             self._unwritten.add(account)
         if more.cost:
-            self._measures.apply(
-                Measure(name="usage_cost_total", value=more.cost, labels={"agent": session.agent})
-            )
+            self._measures.apply(Measure(name="usage_cost_total", value=more.cost, labels={"agent": session.agent}))
 
     def _ending(self, session: Session) -> Ending | None:
         budget = session.definition.limits.budget
@@ -185,9 +183,7 @@ class Budgets:
             over = used_up(budget.per_caller, self._spent(session.agent, caller))
         if not over:
             return None
-        return Ending(
-            session=session.id, goodbye=budget.goodbye or phrase("goodbye_time", session.definition.language)
-        )
+        return Ending(session=session.id, goodbye=budget.goodbye or phrase("goodbye_time", session.definition.language))
 
     def _turn_page(self, day: str) -> None:
         """A new day begins at nothing; the first of a daemon with what an earlier one has written."""

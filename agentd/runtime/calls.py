@@ -69,12 +69,14 @@ class Calls:
         began: Callable[[Session], None],
         ended: Callable[[Session, str, bool, SessionOutcome], None],
         probed: Callable[[str, Job], Decline | None],
+        refusal: Callable[[AgentDefinition], str],
     ) -> None:
         """`pick` tells which agent's definition takes a job: the one that was called, or a canary of it. `with_code`
         has a definition go with the tools' code of its time. `changed` is called when a place became free or was
         taken. `ask`: the question of an agent that has an `on_request`. `began` is called with each call that is
         taken, and `ended` with each that is over, its reason, whether it failed, and how it went as far as that is
-        known. `probed`: the answer to an offer that is a probe's, and no call."""
+        known. `probed`: the answer to an offer that is a probe's, and no call; `refusal`: why an agent may take no
+        more calls today, "" if it may."""
         self.table = JobTable()
         self.speeches = SpeechTable()
         self.accepting = True
@@ -95,6 +97,7 @@ class Calls:
         self._began = began
         self._ended = ended
         self._probed = probed
+        self._refusal = refusal
 
     # How full we are
 
@@ -127,6 +130,8 @@ class Calls:
         limit = definition.limits.concurrency
         if limit is not None and self.table.load_of_agent(agent) >= limit:
             return Load(load=1.0, full=True, why=f"all {limit} calls of the agent are taken")
+        if refusal := self._refusal(definition):
+            return Load(load=1.0, full=True, why=refusal)
         return load
 
     # What LiveKit says

@@ -61,7 +61,7 @@ class Ledger:
                 "SELECT agent, caller, tokens, seconds, cost FROM spent WHERE day = ?", (day,)
             )
             return {(row[0], row[1]): Spent(tokens=row[2], seconds=row[3], cost=row[4]) for row in rows}
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise self._failure(error) from error
 
     def write(self, day: str, accounts: Iterable[tuple[Account, Spent]]) -> None:

@@ -14,6 +14,7 @@ from agentd.config.daemon import ToolProcessSection
 from agentd.config.definition import AgentDefinition
 from agentd.runtime.outcome import NOTHING_KNOWN, SessionOutcome
 from agentd.runtime.status import Measure
+from agentd.runtime.usage import SessionUsed
 from agentd.session.callbacks import Delivery
 from agentd.tools.acts import Act
 from agentd.tools.spec import Event, LateAnswer
@@ -246,6 +247,7 @@ FromWorker = (
     | SessionChanged
     | SpeechChanged
     | SessionEvents
+    | SessionUsed
     | Measures
     | Pong
 )

@@ -79,8 +79,9 @@ def judged(standing: Standing, outcome: Outcome, at: float, interval_s: float) -
 
 
 class Probes:
-    """Owned by the supervisor. `known`: the names that we serve; `registered`: those that may be probed; `full`: whether LiveKit offers the name
-    nothing because we said so; `renew` has it registered anew. `interval_s` None: only answers other daemons' probes.
+    """Owned by the supervisor. `known`: the names that we serve; `registered`: those that may be probed; `full`: if
+    LiveKit offers the name nothing because we said so; `renew` has it registered anew. `interval_s` None: only answers
+    other daemons' probes.
     """
 
     def __init__(

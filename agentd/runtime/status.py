@@ -135,6 +135,21 @@ class SinkStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetStatus:
+    """What an agent has used today, UTC, of its `limits.budget`; or one caller, who has used up theirs. `ratios`: how
+    much of each budget, 1 is all; `used_up` names those that are."""
+
+    agent: str
+    caller: str
+    day: str
+    tokens: int
+    minutes: float
+    cost: float
+    ratios: Mapping[str, float] = field(default_factory=dict)
+    used_up: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadOutcome:
     """`applied` False: at least one agent kept its last good version or was refused; `problems` say why."""
 
@@ -200,6 +215,7 @@ class Daemon(Protocol):
     def workers(self) -> tuple[WorkerStatus, ...]: ...
     def sessions(self) -> tuple[SessionStatus, ...]: ...
     def sinks(self) -> tuple[SinkStatus, ...]: ...
+    def budgets(self) -> tuple[BudgetStatus, ...]: ...
     def readiness(self) -> Readiness: ...
     def generation(self) -> int: ...
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from agentd import __version__
 from agentd.aio import every
+from agentd.config.budget import Price
 from agentd.config.definition import AgentDefinition
 from agentd.config.diff import Change
 from agentd.config.events import EventSink
@@ -26,6 +29,7 @@ from agentd.errors import AgentdError, Problem
 from agentd.runtime import daemon_events, views
 from agentd.runtime.admission import Admission, ask
 from agentd.runtime.announcements import Announcements
+from agentd.runtime.budgets import REASON, Budgets
 from agentd.runtime.calls import Calls, Mint
 from agentd.runtime.canaries import Canaries
 from agentd.runtime.cold import recover_calls
@@ -34,6 +38,7 @@ from agentd.runtime.event_ring import EventRing
 from agentd.runtime.jobs import Session
 from agentd.runtime.journals import unfinished
 from agentd.runtime.late_results import LateResults
+from agentd.runtime.ledger import Ledger
 from agentd.runtime.messages import (
     Delivered,
     DumpTasks,
@@ -57,6 +62,8 @@ from agentd.runtime.revisions import Rebuild, Revisions
 from agentd.runtime.rollout import Rollout
 from agentd.runtime.status import (
     AgentStatus,
+    BetweenWorkers,
+    BudgetStatus,
     Measure,
     MeasureSink,
     Readiness,
@@ -69,8 +76,9 @@ from agentd.runtime.status import (
     WorkerStatus,
 )
 from agentd.runtime.systemd import Phase
+from agentd.runtime.usage import SessionUsed
 from agentd.session.callbacks import Delivery
-from agentd.tools.acts import Act
+from agentd.tools.acts import Act, EndSession
 from agentd.tools.http import WebhookClient
 from agentd.tools.spec import LateAnswer
 from agentd.transport.protocol import Job
@@ -100,6 +108,7 @@ class SupervisorSettings:
     load_threshold: float = 0.7
     drain_timeout_s: float = 3600.0
     livekit_url: str = ""
+    prices: Mapping[str, Price] = field(default_factory=dict)
     probe_s: float | None = None  # how often registrations are probed; None: never
     events: tuple[EventSink, ...] = ()  # the daemon's own; http.allow is the workers'
     agents_shown: str = ""  # the agents' directory as it was given
@@ -168,6 +177,7 @@ class Supervisor:
             reloaded=lambda outcome: self.announcements.reloaded(outcome, self.rollout),
         )
         self._webhooks = WebhookClient(settings.worker.http_allow)
+        self._budgets = Budgets(Ledger(settings.state_dir / "budgets.db"), settings.prices, measures, time.time)
         self.calls = Calls(
             pool=self.pool,
             serving=self.definition,
@@ -186,6 +196,7 @@ class Supervisor:
             began=lambda session: self.announcements.began(session),
             ended=self._call_ended,
             probed=lambda agent, job: self._probes.offered(agent, job) if self._probes else None,
+            refusal=self._budgets.refusal,
         )
         self._drain = Drain(
             self.calls, self._registrations, self._stirred, lambda calls: self.announcements.draining(calls)
@@ -231,6 +242,7 @@ class Supervisor:
                 failure = error
             finally:
                 self._group = None
+                self._budgets.close()
                 self._registrations.cancel()
                 for task in (pool, *others):
                     task.cancel()
@@ -273,6 +285,9 @@ class Supervisor:
         self.calls.table.lapse(self._now())
         self.calls.rescue()
         self.canaries.tick()
+        for ending in self._budgets.tick(self.calls.table):
+            with suppress(BetweenWorkers):  # at the next tick, then
+                self.calls.control(ending.session, EndSession(reason=REASON, goodbye=ending.goodbye))
         self._calls_changed()
 
     @staticmethod
@@ -362,6 +377,8 @@ class Supervisor:
                 self.late_results.answered(message)
             case SpeechChanged():
                 self.calls.speeches.changed(message)
+            case SessionUsed():
+                self._budgets.used(self.calls.table.get(message.session), message)
             case Measures(steps=steps):
                 for step in steps:
                     self._measures.apply(step)
@@ -401,6 +418,9 @@ class Supervisor:
 
     def sinks(self) -> tuple[SinkStatus, ...]:
         return self.announcements.statuses()
+
+    def budgets(self) -> tuple[BudgetStatus, ...]:
+        return self._budgets.statuses(self.rollout.agents.values())
 
     async def _ask(self, definition: AgentDefinition, job: Job) -> Admission:
         return await ask(definition, job, self._webhooks)

@@ -49,6 +49,7 @@ from agentd.runtime.outcome import Tally
 from agentd.runtime.prepared import PreparedAgent, PreparedAgents
 from agentd.runtime.speeches import speech_change
 from agentd.runtime.status import Measure
+from agentd.runtime.usage import UsageMeter
 from agentd.runtime.vitals import Vitals
 from agentd.session.records import Record
 from agentd.session.setup import Audit, unaudited
@@ -95,6 +96,7 @@ class Worker:
         self._changed: set[str] = set()  # sessions whose look was not sent yet
         self._tallies: dict[str, Tally] = {}  # how each session went so far
         self._steps: list[Measure] = []
+        self._usage = UsageMeter()
         self._urgent: Channel[JobRejoins | SpeechChanged] = Channel(URGENT_WAITING)
         self._events: Channel[Event] = Channel(EVENTS_WAITING)
         self._events_dropped = 0  # as far as it was told
@@ -203,6 +205,7 @@ class Worker:
             logger.info("session ended in the worker", extra={"reason": reason})
             await self._flush()
             self._seen.pop(start.session, None)
+            self._usage.forget(start.session)
             ended = JobEnded(
                 session=start.session,
                 incarnation=start.incarnation,
@@ -224,6 +227,7 @@ class Worker:
             tally.take(record)
         if len(self._steps) < MEASURES_KEPT:
             self._steps.extend(measures(record, start.agent))
+        self._usage.take(start.session, record)
         if change := speech_change(record, start.session):
             self._urgent.force(change)
         look = self._seen.get(start.session) or SessionChanged(session=start.session, incarnation=start.incarnation)
@@ -274,6 +278,8 @@ class Worker:
         steps, self._steps = self._steps, []
         for session in changed & self._seen.keys():
             await self._send(self._seen[session])
+        for used in list(self._usage.drain()):
+            await self._send(used)
         if steps:
             await self._send(Measures(steps=tuple(steps)))
 

@@ -14,6 +14,7 @@ from agentd.runtime.probation import RollbackRefused
 from agentd.runtime.status import (
     AgentStatus,
     BetweenWorkers,
+    BudgetStatus,
     Readiness,
     ReloadOutcome,
     RevisionStatus,
@@ -83,6 +84,7 @@ class FakeDaemon:
         self.worker_list: tuple[WorkerStatus, ...] = (worker(),)
         self.session_list: tuple[SessionStatus, ...] = (session(),)
         self.definitions: dict[str, AgentDefinition] = {}
+        self.budget_list: tuple[BudgetStatus, ...] = ()
         self.sink_list: tuple[SinkStatus, ...] = ()
         self.ready = Readiness(ready=True)
         self.outcome = ReloadOutcome(applied=True, changed=False, generation=3)
@@ -130,6 +132,9 @@ class FakeDaemon:
 
     def sinks(self) -> tuple[SinkStatus, ...]:
         return self.sink_list
+
+    def budgets(self) -> tuple[BudgetStatus, ...]:
+        return self.budget_list
 
     def readiness(self) -> Readiness:
         return self.ready
