@@ -3,14 +3,16 @@
 # make check  lint and strict types
 # make unit   the tests that need no server, browser or speech model
 # make deploy what deploy/ holds, by the tools of those who use it, helm among them
+# make soak   half an hour of calls, edits and killed workers: does it leak? For the night (MINUTES=60: an hour)
 # make fresh  both commands on a fresh Debian 12, in a directory (as root, with debootstrap; ten minutes)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SERVE_FLAGS ?=
+MINUTES ?= 30
 
-.PHONY: run test unit fresh deploy check format schemas bench clean
+.PHONY: run test unit fresh soak deploy check format schemas bench clean
 
 run: $(VENV)/.installed
 	@$(BIN)/agentd serve --dev $(SERVE_FLAGS)
@@ -24,6 +26,9 @@ unit: $(VENV)/.installed
 
 fresh: $(VENV)/.installed
 	@$(BIN)/python -m pytest -sv tests/fresh/two_commands.py
+
+soak: $(VENV)/.installed
+	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
 
 deploy: $(VENV)/.installed
 	@bash tests/deploy/helm.sh

@@ -81,7 +81,7 @@ class Limits:
     concurrency: int | None = setting(
         "Calls of this agent at once; more are refused.", default=None, minimum=1, reload="live"
     )
-    budget: Budget | None = setting("What the agent and its callers may use in a day.", default=None)
+    budget: Budget | None = setting("What the agent and its callers may use in a day.", default=None, reload="live")
     history_tokens: int | None = setting(
         "Budget of what was said and done, as the model sees it; the oldest is left out beyond it. Instructions and "
         "tool schemas come on top. Without it nothing is left out.",

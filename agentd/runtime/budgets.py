@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from agentd.config.budget import DayBudget, Price, choices, model_of, price_of
+from agentd.config.budget import Budget, DayBudget, Price, choices, model_of, price_of
 from agentd.config.definition import AgentDefinition
 from agentd.runtime.jobs import Session
 from agentd.runtime.ledger import Account, Ledger, LedgerFailed, Spent
@@ -79,13 +79,21 @@ class Ending:
 
 
 class Budgets:
-    """Owned by the supervisor. `clock`: unix time."""
+    """Owned by the supervisor. `serving`: an agent's definition for new calls, whose budget holds for those under way
+    too; `clock`: unix time."""
 
     def __init__(
-        self, ledger: Ledger, prices: Mapping[str, Price], measures: MeasureSink, clock: Callable[[], float]
+        self,
+        ledger: Ledger,
+        prices: Mapping[str, Price],
+        *,
+        serving: Callable[[str], AgentDefinition | None],
+        measures: MeasureSink,
+        clock: Callable[[], float],
     ) -> None:
         self._ledger = ledger
         self._prices = prices
+        self._serving = serving
         self._measures = measures
         self._clock = clock
         self._day = ""
@@ -163,7 +171,7 @@ class Budgets:
 
     def _count(self, session: Session, more: Spent) -> None:
         self._turn_page(day_of(self._clock()))
-        budget = session.definition.limits.budget
+        budget = self._budget_of(session)
         accounts = [(session.agent, "")]
         if budget is not None and budget.per_caller is not None and (caller := self._callers.get(session.id)):
             accounts.append((session.agent, caller))
@@ -174,7 +182,7 @@ class Budgets:
             self._measures.apply(Measure(name="usage_cost_total", value=more.cost, labels={"agent": session.agent}))
 
     def _ending(self, session: Session) -> Ending | None:
-        budget = session.definition.limits.budget
+        budget = self._budget_of(session)
         if budget is None:
             return None
         caller = self._callers.get(session.id, "")
@@ -184,6 +192,9 @@ class Budgets:
         if not over:
             return None
         return Ending(session=session.id, goodbye=budget.goodbye or phrase("goodbye_time", session.definition.language))
+
+    def _budget_of(self, session: Session) -> Budget | None:
+        return (self._serving(session.agent) or session.definition).limits.budget
 
     def _turn_page(self, day: str) -> None:
         """A new day begins at nothing; the first of a daemon with what an earlier one has written."""
@@ -213,8 +224,8 @@ class Budgets:
         self._ledger_works = False
 
     def _tell(self, running: Iterable[Session]) -> None:
-        for definition in {session.agent: session.definition for session in running}.values():
-            names = used_up(definition.limits.budget, self._spent(definition.name))
-            if names and definition.name not in self._told:
-                self._told.add(definition.name)
-                logger.warning("budget used up", extra={"agent": definition.name, "budgets": ",".join(names)})
+        for session in running:
+            names = used_up(self._budget_of(session), self._spent(session.agent))
+            if names and session.agent not in self._told:
+                self._told.add(session.agent)
+                logger.warning("budget used up", extra={"agent": session.agent, "budgets": ",".join(names)})

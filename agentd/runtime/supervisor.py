@@ -177,7 +177,13 @@ class Supervisor:
             reloaded=lambda outcome: self.announcements.reloaded(outcome, self.rollout),
         )
         self._webhooks = WebhookClient(settings.worker.http_allow)
-        self._budgets = Budgets(Ledger(settings.state_dir / "budgets.db"), settings.prices, measures, time.time)
+        self._budgets = Budgets(
+            Ledger(settings.state_dir / "budgets.db"),
+            settings.prices,
+            serving=lambda agent: self.rollout.agents.get(agent),
+            measures=measures,
+            clock=time.time,
+        )
         self.calls = Calls(
             pool=self.pool,
             serving=self.definition,

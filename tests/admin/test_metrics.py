@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agentd.admin.metrics import COUNTERS, GAUGES, HISTOGRAMS, Metrics
-from agentd.runtime.status import Measure, SinkStatus
+from agentd.runtime.status import BudgetStatus, Measure, SinkStatus
 from tests.admin.conftest import Serve
 from tests.fakes.daemon import FakeDaemon, agent
 
@@ -79,6 +79,13 @@ def test_a_deleted_agent_leaves_no_series_behind() -> None:
     assert 'agentd_event_deliveries_waiting{agent="a"} 5.0' in lines(metrics)
     assert 'agentd_event_deliveries_waiting{agent=""} 0.0' in lines(metrics)
     assert "agentd_event_loop_lag_seconds 0.004" in lines(metrics)
+    budget = BudgetStatus(agent="a", caller="", day="d", tokens=1, minutes=1, cost=0, ratios={"tokens_per_day": 0.5})
+    daemon.budget_list = (budget, replace(budget, caller="+1555", ratios={"tokens_per_day": 1.0}))
+    assert [line for line in lines(metrics) if line.startswith("agentd_budget")] == [
+        'agentd_budget_used_ratio{agent="a",budget="tokens_per_day"} 0.5'
+    ]
+    daemon.agent_list = (agent("a", reached=False),)
+    assert 'agentd_worker_probe_ok{agent="a"} 0.0' in lines(metrics)
 
 
 def test_no_label_holds_an_id() -> None:
@@ -97,7 +104,7 @@ def test_no_label_holds_an_id() -> None:
         "where",
         "of",
         "state",
-    }
+    }  # and "budget", of a gauge that is read at each scrape
 
 
 async def test_the_figures_are_served_as_prometheus_reads_them(serve: Serve) -> None:

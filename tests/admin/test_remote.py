@@ -17,7 +17,7 @@ from agentd.admin.settings import AdminSettings
 from agentd.cli.main import main
 from agentd.cli.remote import outcome_line, table
 from agentd.errors import Problem
-from agentd.runtime.status import ReloadOutcome, SinkStatus
+from agentd.runtime.status import BudgetStatus, ReloadOutcome, SinkStatus
 from tests.fakes.daemon import FakeDaemon, agent
 
 PROBLEM = Problem(file="a.yaml", line=4, column=3, pointer="/x", code="unknown-key", message="no such key", hint="y?")
@@ -81,6 +81,22 @@ async def test_get_sinks_shows_how_each_does(remote: Remote, daemon: FakeDaemon)
     ]
     (sink,) = json.loads((await remote("get", "sinks", "front-desk", "-o", "json")).stdout)
     assert (sink["state"], sink["last_error_at"]) == ("failing", None)
+
+
+async def test_get_budgets_shows_agents_and_the_callers_who_have_used_theirs_up(
+    remote: Remote, daemon: FakeDaemon
+) -> None:
+    daemon.budget_list = (
+        BudgetStatus(agent="desk", caller="", day="2027-01-16", tokens=900, minutes=12.5, cost=0.25),
+        BudgetStatus(
+            agent="desk", caller="ann", day="2027-01-16", tokens=700, minutes=3.0, cost=0.2, used_up=("tokens_per_day",)
+        ),
+    )
+    assert (await remote("get", "budgets")).stdout.splitlines() == [
+        "AGENT   CALLER   DAY          TOKENS   MINUTES   COST   USED_UP",
+        "desk             2027-01-16   900      12.50     0.25   -",
+        "desk    ann      2027-01-16   700      3.00      0.20   tokens_per_day",
+    ]
 
 
 async def test_get_of_an_unknown_name_fails(remote: Remote) -> None:

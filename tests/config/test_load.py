@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agentd.config.daemon import load_daemon
+from agentd.config.budget import Price
+from agentd.config.daemon import DaemonConfig, load_daemon
 from agentd.config.load import load
 from agentd.providers.fields import IncludedFile, Secret
 from agentd.registry import Registry, installed
@@ -321,6 +322,15 @@ def test_a_secret_may_come_from_a_file_of_the_environment_or_of_the_agent(tmp_pa
     write(tmp_path, {"one.yaml": PROVIDERS.replace("owl", "owl, api_key_file: key")})
     result = loaded(tmp_path, environment={})
     assert result.agents["one"].stt.settings.api_key.reveal({}) == "s3cret"
+
+
+def test_a_budget_of_money_that_no_price_is_known_for_is_a_warning(tmp_path: Path) -> None:
+    write(tmp_path, {"a.yaml": f"{PROVIDERS}limits: {{budget: {{per_caller: {{cost_per_day: 2}}}}}}\n"})
+    (problem,) = [p for p in loaded(tmp_path).problems if p.code == "no-price"]
+    assert problem.severity == "warning"
+    assert "parrot/" in problem.message
+    priced = DaemonConfig(prices={"parrot": Price(per_million_input=1.0)})
+    assert "no-price" not in codes(loaded(tmp_path, priced))
 
 
 def test_a_handoff_to_nobody_is_a_warning(tmp_path: Path) -> None:

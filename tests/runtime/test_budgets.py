@@ -47,7 +47,14 @@ class Day:
 
     def __post_init__(self) -> None:
         self.measures = Counted()
-        self.budgets = Budgets(Ledger(self.path / "budgets.db"), PRICES, self.measures, lambda: self.now)
+        self.serving: dict[str, AgentDefinition] = {}
+        self.budgets = Budgets(
+            Ledger(self.path / "budgets.db"),
+            PRICES,
+            serving=self.serving.get,
+            measures=self.measures,
+            clock=lambda: self.now,
+        )
 
     def session(self, agent: AgentDefinition, name: str = "s-1") -> Session:
         return Session(
@@ -147,6 +154,16 @@ def test_when_the_file_says_so_calls_under_way_are_ended_in_their_language(tmp_p
     (ending,) = day.budgets.tick([call])
     assert "Auf Wiederhören" in ending.goodbye
     assert day.measures.of("usage_cost_total", agent="desk") == pytest.approx(0.01)
+
+
+def test_an_edited_budget_holds_at_once_and_for_calls_under_way(tmp_path: Path) -> None:
+    day, agent = Day(tmp_path), budgeted(tokens_per_day=10, when_used_up="end")
+    call = day.session(agent)
+    day.tokens(call, 10)
+    assert day.budgets.tick([call])
+    day.serving["desk"] = budgeted(tokens_per_day=20, when_used_up="end")
+    assert day.budgets.tick([call]) == []
+    assert day.budgets.refusal(day.serving["desk"]) == ""
 
 
 def test_a_disk_that_takes_nothing_is_said_once_and_budgets_hold(
