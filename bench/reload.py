@@ -2,9 +2,9 @@
 
 Ten calls hear a steady tone on a real LiveKit server while agent files are edited, broken, mended, added, deleted and
 replaced by the hundred. Prints the time from an edit to its serving (new calls get it), median and worst; of
-`--reloads` edits that are asked for one after the other, how long each takes, what of the processors it takes and what it leaves in
-memory; the time for the mass replacement (one generation); and what the calls noticed: gaps in the tone, and calls that
-ended.
+`--reloads` edits that are asked for one after the other, how long each takes, what of the processors it takes and what
+it leaves in memory; the time for the mass replacement (one generation); and what the calls noticed: gaps in the tone,
+and calls that ended.
 """
 
 from __future__ import annotations
