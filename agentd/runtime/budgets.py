@@ -101,6 +101,7 @@ class Budgets:
         self._unwritten: set[Account] = set()
         self._callers: dict[str, str] = {}  # session -> identity
         self._seen: dict[str, float] = {}  # session -> until when its time is counted
+        self._ended: set[tuple[str, int]] = set()  # incarnations of calls that were told to end
         self._told: set[str] = set()  # agents whose budget is used up, which was logged
         self._ledger_works = True
 
@@ -128,11 +129,12 @@ class Budgets:
             if at > since:
                 self._count(session, spent_on_time(at - since, session.definition, self._prices))
         alive = {session.id for session in running}
+        self._ended &= {(session.id, session.incarnation) for session in running}
         self._seen = {id: until for id, until in self._seen.items() if id in alive}
         self._callers = {id: caller for id, caller in self._callers.items() if id in alive}
         self._keep()
         self._tell(running)
-        return [ending for session in running if (ending := self._ending(session))]
+        return [ending for session in running if (ending := self._once(session))]
 
     def statuses(self, definitions: Iterable[AgentDefinition]) -> tuple[BudgetStatus, ...]:
         """Of every agent that has a budget, and of the callers who have used theirs up."""
@@ -180,6 +182,14 @@ class Budgets:
             self._unwritten.add(account)
         if more.cost:
             self._measures.apply(Measure(name="usage_cost_total", value=more.cost, labels={"agent": session.agent}))
+
+    def _once(self, session: Session) -> Ending | None:
+        """A call says goodbye once, and again only when it was rescued meanwhile; one that waits for a worker, later."""
+        told = (session.id, session.incarnation)
+        ending = self._ending(session) if session.worker and told not in self._ended else None
+        if ending is not None:
+            self._ended.add(told)
+        return ending
 
     def _ending(self, session: Session) -> Ending | None:
         budget = self._budget_of(session)

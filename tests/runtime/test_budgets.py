@@ -151,8 +151,11 @@ def test_when_the_file_says_so_calls_under_way_are_ended_in_their_language(tmp_p
     agent = replace(budgeted(cost_per_day=0.01, when_used_up="end"), language="de")
     call = day.session(agent)
     day.tokens(call, 10_000)
+    assert day.budgets.tick([replace(call, worker="")]) == [], "it waits for a worker"
     (ending,) = day.budgets.tick([call])
     assert "Auf Wiederhören" in ending.goodbye
+    assert day.budgets.tick([call]) == [], "it says goodbye once"
+    assert day.budgets.tick([replace(call, incarnation=2)]) == [ending], "it was rescued in the midst of it"
     assert day.measures.of("usage_cost_total", agent="desk") == pytest.approx(0.01)
 
 
