@@ -184,7 +184,7 @@ class Budgets:
             self._measures.apply(Measure(name="usage_cost_total", value=more.cost, labels={"agent": session.agent}))
 
     def _once(self, session: Session) -> Ending | None:
-        """A call says goodbye once, and again only when it was rescued meanwhile; one that waits for a worker, later."""
+        """Once for each incarnation of a call; one that waits for a worker is told later."""
         told = (session.id, session.incarnation)
         ending = self._ending(session) if session.worker and told not in self._ended else None
         if ending is not None:

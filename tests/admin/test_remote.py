@@ -93,7 +93,7 @@ async def test_get_budgets_shows_agents_and_the_callers_who_have_used_theirs_up(
         ),
     )
     assert (await remote("get", "budgets")).stdout.splitlines() == [
-        "AGENT   CALLER   DAY          TOKENS   MINUTES   COST   USED_UP",
+        "AGENT   CALLER   DAY          TOKENS   MINUTES   COST   USED UP",
         "desk             2027-01-16   900      12.50     0.25   -",
         "desk    ann      2027-01-16   700      3.00      0.20   tokens_per_day",
     ]
