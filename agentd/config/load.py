@@ -184,7 +184,8 @@ def _without_prices(built: list[Built], prices: Mapping[str, Price]) -> list[tup
         if one.definition is not None and (names := unpriced(one.definition, prices)):
             message = f'"limits.budget.cost_per_day" is never used up: no price is known of {", ".join(names)}'
             hint = "`prices` of agentd.yaml has them, by PROVIDER or PROVIDER/MODEL"
-            found.append((one.source, one.mark.problem("/limits/budget", "no-price", message, hint, warning=True)))
+            mark = mark_at(one.definition.places.get("limits.budget", "")) or one.mark
+            found.append((one.source, mark.problem("/limits/budget", "no-price", message, hint, warning=True)))
     return found
 
 
