@@ -76,6 +76,7 @@ async def reload_often(daemon: Daemon, count: int) -> Reloads:
         asked = time.monotonic()
         status, outcome = await daemon.post("/v1/reload")
         assert status == 200, outcome
+        assert outcome["changed"], "the edit was not seen"
         taken.append(time.monotonic() - asked)
     used = daemon.cpu_s() - cpu - resting * (time.monotonic() - began)
     return Reloads(taken_s=taken, cpu_s=used / max(1, count), memory_mib=daemon.memory_mib() - memory)
