@@ -188,6 +188,42 @@ def own_path() -> list[Path]:
     return [] if root.name in ("site-packages", "dist-packages") else [root]
 
 
+class OutputLines:
+    """What a program writes, as lines for a log; a long line and a flood are cut. On the loop. `dropped`: how many
+    lines were left out."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._write = log
+        self._partial: dict[int, bytes] = {}
+        self._second = 0.0
+        self._lines = 0
+        self.dropped = 0
+
+    def take(self, fd: int, data: bytes) -> None:
+        """`fd` tells its outputs apart."""
+        *lines, rest = (self._partial.get(fd, b"") + data).split(b"\n")
+        self._partial[fd] = rest[: _LINE_BYTES + 1]  # one more, so that the cut shows
+        for line in lines:
+            self._log(line)
+
+    def end(self, fd: int) -> None:
+        """Nothing more comes of this one."""
+        if rest := self._partial.pop(fd, b""):
+            self._log(rest)
+
+    def _log(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        if self._loop.time() - self._second >= 1:
+            self._second, self._lines = self._loop.time(), 0
+        self._lines += 1
+        if self._lines > _LINES_PER_S:
+            self.dropped += 1
+            return
+        self._write(line[:_LINE_BYTES].decode(errors="replace") + ("…" if len(line) > _LINE_BYTES else ""))
+
+
 class ChildProcess(asyncio.SubprocessProtocol):
     """A running child. Its output, where asked for, goes to a logger line by line; a flood is cut, and counted.
 
@@ -195,15 +231,10 @@ class ChildProcess(asyncio.SubprocessProtocol):
     """
 
     def __init__(self, logger: logging.Logger | None, fields: Mapping[str, Any], *, in_group: bool) -> None:
-        loop = asyncio.get_running_loop()
-        self._exited: asyncio.Future[int] = loop.create_future()
-        self._loop = loop
+        self._exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._logger = logger
+        self._output = OutputLines(self._log)
         self.output_fields = dict(fields)
-        self._partial = {1: b"", 2: b""}
-        self._second = 0.0
-        self._lines = 0
-        self.dropped_lines = 0
         self._transport: asyncio.SubprocessTransport
         self._in_group = in_group
 
@@ -258,28 +289,19 @@ class ChildProcess(asyncio.SubprocessProtocol):
         if self._logger is None:  # no output is still to be read
             self._transport.close()
 
+    @property
+    def dropped_lines(self) -> int:
+        return self._output.dropped
+
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        *lines, rest = (self._partial[fd] + data).split(b"\n")
-        self._partial[fd] = rest[: _LINE_BYTES + 1]  # one more, so that the cut shows
-        for line in lines:
-            self._log(line)
+        self._output.take(fd, data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        if self._partial.get(fd):
-            self._log(self._partial[fd])
-            self._partial[fd] = b""
+        self._output.end(fd)
 
-    def _log(self, line: bytes) -> None:
-        if self._logger is None or not line.strip():
-            return
-        if self._loop.time() - self._second >= 1:
-            self._second, self._lines = self._loop.time(), 0
-        self._lines += 1
-        if self._lines > _LINES_PER_S:
-            self.dropped_lines += 1
-            return
-        text = line[:_LINE_BYTES].decode(errors="replace") + ("…" if len(line) > _LINE_BYTES else "")
-        self._logger.info("%s", text, extra={**self.output_fields, "pid": self.pid})
+    def _log(self, text: str) -> None:
+        if self._logger is not None:
+            self._logger.info("%s", text, extra={**self.output_fields, "pid": self.pid})
 
 
 @dataclass(frozen=True, slots=True)

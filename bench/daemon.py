@@ -112,12 +112,14 @@ async def running_daemon(
     log_format: str = "json",
     program: tuple[str, ...] = (sys.executable, "-m", "agentd"),
     cwd: Path | None = None,
+    admin_port: int = 0,
 ) -> AsyncIterator[Daemon]:
-    """`agentd serve` over `agents` (file name to text, or a directory), until the end of the block."""
+    """`agentd serve` over `agents` (file name to text, or a directory), until the end of the block. `admin_port`: 0 for
+    one that is free."""
     with tempfile.TemporaryDirectory(prefix="agentd-") as temporary:
         place = Path(temporary)
         agents_dir = agents if isinstance(agents, Path) else _write(place / "agents.d", agents)
-        port, log = free_port(), place / "agentd.log"
+        port, log = admin_port or free_port(), place / "agentd.log"
         command = [
             *program, "serve", "-d", str(agents_dir), "--workers", str(workers),
             "--admin-addr", f"127.0.0.1:{port}", "--log-format", log_format, *flags,

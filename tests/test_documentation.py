@@ -99,6 +99,12 @@ def test_an_example_names_the_keys_that_it_needs(path: Path) -> None:
     assert all(name in comments for name in environment_of(text))
 
 
+@pytest.mark.parametrize("folder", sorted({path.parent for path in (ROOT / "examples").glob("*/*.yaml")}), ids=name_of)
+def test_a_workflow_is_valid_with_the_secrets_that_it_names(folder: Path) -> None:
+    environment = environment_of("".join(path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")))
+    assert list(load(folder, DaemonConfig(), installed(), environment).problems) == []
+
+
 # Commands
 
 

@@ -35,7 +35,12 @@ class Destination:
     """Whom a caller can be put through to."""
 
     name: str = setting("The model's name for it.", pattern=TOOL_NAME_PATTERN)
-    to: str = setting("tel:+442071234567, sip:desk@example.com, or a number as the trunk takes it.", min_length=1)
+    to: str | None = setting(
+        "tel:+442071234567, sip:desk@example.com, or a number as the trunk takes it.", default=None, min_length=1
+    )
+    agent: str | None = setting(
+        "Another agent instead of a telephone: the call is handed over to it, with its whole history.", default=None
+    )
     when: str = setting("When to put a caller through to it, for the model.", min_length=1)
     mode: Literal["cold", "warm"] = setting(
         "cold: the caller's own telephone calls the number instead (SIP REFER). warm: the agent rings it, tells "
@@ -59,7 +64,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferTool(BuiltinTool):
-    """Puts the caller through to a telephone."""
+    """Puts the caller through to a telephone, or to another agent."""
 
     type: Literal["builtin"] = setting("A tool of agentd's own.")
     name: Literal["transfer"] = setting("Which one.")

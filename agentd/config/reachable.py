@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from agentd.config.builtins import TransferTool
 from agentd.config.definition import AgentDefinition
 
 
@@ -20,6 +21,11 @@ def reachable(agent: AgentDefinition, agents: Mapping[str, AgentDefinition]) -> 
 
 
 def _named(agent: AgentDefinition) -> Iterator[str]:
-    """Whom its handoffs and its hooks name."""
+    """Whom its handoffs, hooks, tasks and transfers name."""
     yield from (handoff.agent for handoff in agent.handoffs)
     yield from (hook.do.handoff.agent for hook in agent.hooks if hook.do.handoff is not None)
+    fields = (field for task in agent.tasks for field in task.fields)
+    yield from (field.handoff.agent for field in fields if field.handoff is not None)
+    for tool in agent.tools:
+        if isinstance(tool, TransferTool):
+            yield from (each.agent for each in tool.destinations if each.agent is not None)

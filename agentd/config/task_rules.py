@@ -25,6 +25,10 @@ def _field(field: FieldOptions) -> Iterable[Finding]:
         yield Finding("then", "missing-key", '"then: tool" needs a "tool"')
     if field.tool is not None and field.then != "tool":
         yield Finding("tool", "conflict", '"tool" is of "then: tool"')
+    if field.then == "handoff" and field.handoff is None:
+        yield Finding("then", "missing-key", '"then: handoff" needs a "handoff"', "like handoff: {agent: front-desk}")
+    if field.handoff is not None and field.then != "handoff":
+        yield Finding("handoff", "conflict", '"handoff" is of "then: handoff"')
     if field.say is not None and field.then != "end_call":
         yield Finding("say", "conflict", '"say" is of "then: end_call"', 'the question is "ask"')
 

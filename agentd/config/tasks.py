@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentd.config.builtins import CollectDigitsTool
-from agentd.config.hooks import ToolAction
+from agentd.config.hooks import HandoffAction, ToolAction
 from agentd.config.patterns import TOOL_NAME_PATTERN
 from agentd.providers.fields import Duration, JsonObject, setting
 
@@ -39,12 +39,13 @@ class FieldOptions:
     )
     optional: bool = setting("Whether the caller may leave it out.", default=False)
     retries: int = setting("How often it is asked again.", default=RETRIES, minimum=0, maximum=20)
-    then: Literal["stop", "skip", "end_call", "tool"] = setting(
-        "What happens after the last retry: the task ends without it, the field is left out, the call ends, or a tool "
-        "is called and the task ends.",
+    then: Literal["stop", "skip", "end_call", "tool", "handoff"] = setting(
+        "What happens after the last retry: the task ends without it, the field is left out, the call ends, a tool is "
+        "called and the task ends, or another agent goes on with the call.",
         default="stop",
     )
     tool: ToolAction | None = setting("The tool of `then: tool`.", default=None)
+    handoff: HandoffAction | None = setting("The agent of `then: handoff`, and what it is told.", default=None)
     say: str | None = setting("The last words of `then: end_call`.", default=None)
 
 

@@ -56,6 +56,9 @@ def _long_calls(tool: ToolOptions) -> Iterable[Finding]:
     if tool.cancellable and not background and not isinstance(tool, WebhookTool):
         message = "only calls in the background can be cancelled"
         yield Finding("cancellable", "conflict", message, 'add "run: background"')
+    if tool.duplicates == "confirm" and tool.confirm is not None:
+        message = '"confirm" asks the caller before every call already, so that a second one is asked about twice'
+        yield Finding("duplicates", "asked-twice", message, 'write "duplicates: reject"', warning=True)
     if tool.duplicate_window and tool.duplicates == "allow":
         message = 'the window is of "duplicates", which allows all'
         yield Finding("duplicate_window", "conflict", message, 'write "duplicates: reject"')
@@ -231,6 +234,14 @@ def _transfer(tool: TransferTool) -> Iterable[Finding]:
 
 
 def _destination(place: Destination) -> Iterable[Finding]:
+    if (place.to is None) is (place.agent is None):
+        message = 'a destination is a telephone or another agent: it needs one of "to" and "agent"'
+        yield Finding("agent" if place.agent is not None else "", "missing-key", message)
+    if place.agent is not None:
+        idle = [key for key, said in (("trunk", place.trunk), ("accept_key", place.accept_key)) if said]
+        for key in [*(["mode"] if place.mode == "warm" else []), *idle]:
+            yield Finding(key, "conflict", f'"{key}" is about telephones, and "agent" rings none')
+        return
     if place.mode == "warm" and not place.trunk:
         hint = "`lk sip outbound list` shows their names"
         yield Finding("mode", "missing-key", '"mode: warm" rings, and needs the "trunk" that rings', hint)

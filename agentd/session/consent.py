@@ -258,13 +258,20 @@ class Consents:
         if question.by == "operator":
             self._go_on(question, Answered(instruction=_about(EXPIRED, question)))
 
-    def _close(self, outcome: str) -> None:
+    def _close(self, outcome: str, rule: str = "") -> None:
         if self._open is None:
             return
-        self._note(outcome, self._open)
+        self._note(outcome, self._open, rule=rule)
         if self._speech is not None:
             self._speech.cancel()
         self._open = self._speech = self._heard_at = self._deadline = None
+
+    def withdraw(self, rule: str) -> None:
+        """Nobody asks any more: what is open, and what was agreed to and not made yet, is not made."""
+        granted, self._granted = self._granted, None
+        if granted is not None:
+            self._note("withdrawn", granted, rule=rule)
+        self._close("withdrawn", rule)
 
     # Another incarnation.
 

@@ -114,6 +114,8 @@ RULES: Mapping[str, str] = {
     "long_speech": "the caller had spoken for long",
     "hook": "a hook wanted it so",
     "model": "the model asked for it",
+    "task_exhausted": "a question of its task had been asked for often enough",
+    "tool": "a tool wanted it so",
     "expression": "what the file waits for became true",
     "event": "what the file waits for happened",
     "handoff": "the call was handed over",

@@ -32,7 +32,7 @@ from agentd.tools.spec import Event
 READY_S = 10.0
 """For the other agent to be ready, its summary included: then the call stays where it is."""
 
-BY_CODE = frozenset({"model", "tool", "hook"})
+BY_CODE = frozenset({"model", "tool", "hook", "task_exhausted"})
 """Rules of handoffs that the agent that has the call may have promised to the caller."""
 
 

@@ -73,11 +73,11 @@ consent            id (of the question, and of the call once it is agreed to), t
                    unheard (the question was put, or cut before its end); ignored, unclear (an answer that does not
                    count, or says neither yes nor no: it is put again); granted, denied, expired, replaced (by a call
                    with other arguments), unclear_twice, not_heard; used (the call is made), withdrawn (something else
-                   was said before it was), refused (nobody is asked)
+                   was said before it was, or another agent has the call), refused (nobody is asked)
 rpc.received       method, identity, payload: a front end called what the agent offers
 handoff.asked      agent, history, say, variables, enter, template, rule (operator, tool, hook, model, expression,
-                   event, silence), value: another agent is to have the call, once it is ready and this turn is over;
-                   the decision RefuseHandoff (agent, asked: that rule) says that it will not
+                   event, silence, task_exhausted), value: another agent is to have the call, once it is ready and this
+                   turn is over; the decision RefuseHandoff (agent, asked: that rule) says that it will not
 handoff            from, to, revision, history, rule, value, place (file:line of the setting), first (it has not had
                    this call before): the call goes from one agent to another
 agent.entered      agent, revision, source, places, previous, first, enters (answer, greet, reply, wait), language,

@@ -10,6 +10,16 @@ from agentd.session.records import Record
 BEGAN_AT = 1_896_091_200.0  # 2030-01-31T12:00:00Z
 _LATENCIES = {"eou": 0.52, "stt": 0.11, "llm_ttft": 0.31, "tools": 0.24, "tts_ttfb": 0.12, "hold": 0.0, "e2e": 1.3}
 _USAGE = {"prompt_tokens": 410, "completion_tokens": 38, "cached_tokens": 0, "characters": 96}
+_HANDOFF = {
+    "from": "front-desk",
+    "to": "billing",
+    "revision": "9b2f04",
+    "history": "full",
+    "first": True,
+    "rule": "model",
+    "value": "handoffs[0].when",
+    "place": "agents.d/front-desk.yaml:30",
+}
 _CALL = {"reply": 2, "id": "call_1", "name": "find_slot"}
 
 
@@ -44,6 +54,7 @@ def _records(agent: str, revision: str, variables: dict[str, Any]) -> list[tuple
         (14.1, "usage", _USAGE),
         (14.5, "variables", {"values": {"slot": "2030-02-01T09:30"}}),
         (14.9, "transfer", {"destination": "billing", "mode": "cold", "state": "failed", "reason": "no answer"}),
+        (15.2, "handoff", _HANDOFF),
         (16.0, "caller.left", {"identity": "caller-1", "reason": "CLIENT_INITIATED", "final": True}),
         (16.1, "session.ended", {"reason": "caller_left", "duration_s": 16.1}),
     ]

@@ -532,6 +532,7 @@ class Session(Controls):
     def _become(self, equipment: Equipment) -> None:
         """All parts of the session are this agent's from now on. At a turn's boundary only."""
         self._collected.abandon("handed_over")
+        self._consents.withdraw("handed_over")
         self._conversation.become(equipment)
         for part in (self._hooks, self._turn_hooks, self._early, self._speeches, self._time):
             part.follow_agent()

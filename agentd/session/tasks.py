@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from agentd.aio import now
 from agentd.config.builtins import CollectDigitsTool
 from agentd.config.definition import AgentDefinition
+from agentd.config.hooks import HandoffAction
 from agentd.config.tasks import DateField, Task, digits_task
 from agentd.config.tools import ToolOptions
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
@@ -32,7 +33,7 @@ from agentd.session.room import KeyPressed
 from agentd.session.task_machine import Step
 from agentd.session.task_results import TaskResults
 from agentd.session.task_state import Asking, TaskState, is_secret, shown
-from agentd.tools.acts import BeginTask, EndSession
+from agentd.tools.acts import BeginTask, EndSession, HandOff
 from agentd.tools.spec import ToolContext, ToolOutcome
 
 
@@ -301,6 +302,10 @@ class Tasks:
         if failed is not None and failed.then == "end_call":
             conversation.act(EndSession(reason="ended_by_agent", goodbye=conversation.render(failed.say or "")))
             return LATER
+        if failed is not None and failed.then == "handoff" and failed.handoff is not None:
+            self._results.over(task, state)
+            conversation.act(_handoff(failed.handoff, f"tasks.{task.name}.{failed.name}.then=handoff"))
+            return LATER
         tool = failed.tool if failed is not None else task.done.tool if state.outcome == "complete" else None
         if tool is None:
             self._results.over(task, state)
@@ -331,6 +336,19 @@ class Tasks:
         )
         self._state = self._task = None
         self._keypad.empty()
+
+
+def _handoff(to: HandoffAction, value: str) -> HandOff:
+    return HandOff(
+        agent=to.agent,
+        history=to.history,
+        say=to.say or "",
+        variables=to.variables,
+        enter=to.enter,
+        template=True,
+        rule="task_exhausted",
+        value=value,
+    )
 
 
 def _today(task: Task) -> date:

@@ -53,8 +53,8 @@ def carry_out(action: Action, conversation: Conversation, do: Callable[[Act], ob
             conversation.adjust(action)
         case Say(text=text, interruptible=interruptible):
             do(SayText(text=text, interruptible=interruptible))
-        case Collect(task=task, known=known, ask=ask):
-            do(BeginTask(task=task, known=known, ask=ask))
+        case Collect(task=task, known=known, ask=ask, by=by):
+            do(BeginTask(task=task, known=known, ask=ask, by=by))
         case SendDtmf(keys=keys):
             do(PressKeys(keys=keys))
         case EndCall(say=goodbye, reason=reason):

@@ -1,4 +1,5 @@
-"""Putting a caller through to a telephone. The conversation goes on meanwhile, and after a transfer that fails."""
+"""Putting a caller through to a telephone, or to another agent. The conversation goes on
+meanwhile, and after a transfer that fails."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from agentd.session.conversation import Conversation
 from agentd.session.phrases import phrase
 from agentd.session.room import AudioOut, Number, Phone
 from agentd.session.synthesis import Segments, at_rate, voiced
-from agentd.tools.acts import TransferCall
+from agentd.tools.acts import HandOff, TransferCall
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ class Transfers:
             self._conversation.record(
                 "error", where="transfer", message=f"there is no destination {wanted.destination}; there are: {known}"
             )
+        elif found[0].agent is not None:
+            value = f"tools.{tool.name}.destinations.{wanted.destination}"
+            self._conversation.act(HandOff(agent=found[0].agent, rule="tool", value=value))
         elif self._task is not None and not self._task.done():
             self._told(found[0], "failed", "another transfer is under way")
         else:
@@ -128,4 +132,4 @@ def transfer_tool(conversation: Conversation) -> TransferTool | None:
 
 
 def _number(destination: Destination) -> Number:
-    return Number(to=destination.to, trunk=destination.trunk, ringing_s=float(destination.ring_for))
+    return Number(to=destination.to or "", trunk=destination.trunk, ringing_s=float(destination.ring_for))

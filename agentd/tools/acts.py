@@ -105,7 +105,8 @@ class DecideApproval:
 class HandOff:
     """Have another agent go on with the call, at the end of this turn. `history`, `say`, `variables`, `enter`: what is
     passed on (`agentd.config.handoffs.Passing`); `template`: whether `say` is one. `rule`: who wants it (operator,
-    tool, hook, model, expression, event, silence); `value`: the setting behind it."""
+    tool, hook, model, expression, event, silence, task_exhausted); `value`: the setting
+    behind it."""
 
     agent: str
     history: str = "full"

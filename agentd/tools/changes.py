@@ -1,5 +1,5 @@
 """What the code of tools and hooks, and webhooks' answers, ask of the agent itself: to be another, told otherwise, or
-with other tools. Pure; nothing in it is taken for granted."""
+with other tools; to collect data, and to press keys. Pure; nothing in it is taken for granted."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ from typing import Any, get_args
 
 from agentd.config.handoffs import HISTORY_PATTERN, Enter
 from agentd.tools.acts import HandOff, SetTools, UpdateInstructions
+from agentd.tools.spec import Collect, SendDtmf
 from agentd.tools.text import for_model, for_speech
 
 _ENTER: tuple[Enter, ...] = get_args(Enter)
 MAX_TOOLS = 128  # as an agent may have
+KEYS_PATTERN = r"[0-9*#A-D,]{1,64}"
+
+Change = HandOff | UpdateInstructions | SetTools | Collect | SendDtmf
 
 
-def change_of_agent(kind: str, value: Mapping[str, Any]) -> HandOff | UpdateInstructions | SetTools | None:
-    """`kind`: handoff, update_instructions or set_tools. None for what cannot be read."""
+def change_of_agent(kind: str, value: Mapping[str, Any]) -> Change | None:
+    """`kind`: handoff, update_instructions, set_tools, collect or send_dtmf. None for what cannot be read."""
     match kind:
+        case "collect":
+            return _collect(value)
+        case "send_dtmf":
+            keys = value.get("keys")
+            return SendDtmf(keys=keys) if isinstance(keys, str) and re.fullmatch(KEYS_PATTERN, keys) else None
         case "handoff":
             return _handoff(value)
         case "update_instructions":
@@ -25,6 +34,15 @@ def change_of_agent(kind: str, value: Mapping[str, Any]) -> HandOff | UpdateInst
         case "set_tools":
             return _tools(value)
     return None
+
+
+def _collect(value: Mapping[str, Any]) -> Collect | None:
+    """`known`: what the caller has said of the task already, by field; `ask`: instead of its first question."""
+    task, known, ask = value.get("task"), value.get("known") or {}, value.get("ask") or ""
+    if not isinstance(task, str) or not task or not isinstance(ask, str) or not isinstance(known, Mapping):
+        return None
+    said = {str(name): for_speech(str(text)) for name, text in known.items() if isinstance(text, str | int | float)}
+    return Collect(task=task, known=said, ask=for_speech(ask), by="action")
 
 
 def _handoff(value: Mapping[str, Any]) -> HandOff | None:

@@ -214,6 +214,7 @@ def _context(data: Mapping[str, Any], tell: Callable[[str, dict[str, Any]], None
         tools=tools,
         secrets=Secrets(data["secrets"]),
         history=ChatContext.from_dict(data["history"]) if data["history"] else None,
+        key=data["key"],
     )
 
 

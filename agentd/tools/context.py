@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -82,7 +83,8 @@ class RunContext:
     `history` is the conversation as it was when the function was called, its newest part where it is long.
     `variables` are the session's: what the tool changes in them is kept for later turns and tools, once it has
     returned; a variable that it deletes becomes None. `tools`: those that the model has. `secrets`: those that the
-    agent file gives this tool, by name.
+    agent file gives this tool, by name. `key`: names this call of the tool and no other, and is the same when the call
+    is made again after a fault; a hook has none.
     """
 
     __slots__ = (
@@ -90,6 +92,7 @@ class RunContext:
         "_end",
         "_tell",
         "history",
+        "key",
         "participant",
         "participants",
         "secrets",
@@ -109,6 +112,7 @@ class RunContext:
         tools: ToolChanges | None = None,
         secrets: Secrets | None = None,
         history: ChatContext | None = None,
+        key: str = "",
     ) -> None:
         """`tell`: takes what is asked of the session while the function runs, by its kind."""
         self.session = session or Session()
@@ -118,6 +122,7 @@ class RunContext:
         self.tools = tools or ToolChanges()
         self.secrets = secrets or Secrets()
         self.history = history or ChatContext()
+        self.key = key
         self._tell = tell
         self._end: tuple[bool, str | None] = (False, None)
         self._changes: list[dict[str, Any]] = []
@@ -189,6 +194,18 @@ class RunContext:
         """Tells the model this from now on, behind its instructions or instead of them, until the call is handed
         over."""
         self._changes.append({"type": "update_instructions", "replace" if replace else "append": text})
+
+    def begin_task(self, task: str, *, known: Mapping[str, str] | None = None, ask: str = "") -> None:
+        """Has the caller asked for what this task of the agent file wants, once the function has returned. `known`:
+        what they have said of it already, by field; `ask`: instead of the first question."""
+        self._changes.append({"type": "collect", "task": task, "known": dict(known or {}), "ask": ask})
+
+    def send_dtmf(self, keys: str) -> None:
+        """Presses these keys on the line once the function has returned: 0 to 9, *, #, A to D; a comma waits half a
+        second. Raises ValueError for others, and for more than 64."""
+        if not re.fullmatch(r"[0-9*#A-D,]{1,64}", keys):
+            raise ValueError(f"keys are 1 to 64 of 0 to 9, *, #, A to D and the comma, not {keys!r}")
+        self._changes.append({"type": "send_dtmf", "keys": keys})
 
     @property
     def changes(self) -> list[dict[str, Any]]:

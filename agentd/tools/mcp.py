@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -22,6 +21,8 @@ from agentd.config.tools import McpTool
 from agentd.errors import ToolError
 from agentd.providers.fields import Secret, SecretMissing
 from agentd.tools.addresses import AddressPolicy, Resolve, checked_url
+from agentd.tools.mcp_output import standard_error
+from agentd.tools.secrets import Secrets
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -183,8 +184,8 @@ class McpServer:
         if self._tool.url is None:
             program, *arguments = self._tool.command
             parameters = StdioServerParameters(command=program, args=arguments, env=self._environment)
-            nowhere = stack.enter_context(open(os.devnull, "w"))  # noqa: SIM115, ASYNC230 -- the stack closes it
-            return stdio_client(parameters, errlog=nowhere)
+            told = await stack.enter_async_context(standard_error(self._tool.name, Secrets(self._environment)))
+            return stdio_client(parameters, errlog=told)
         import httpx2
 
         from agentd.tools.mcp_network import checked_transport

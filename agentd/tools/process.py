@@ -217,6 +217,7 @@ def _plain(context: ToolContext) -> dict[str, Any]:
         "participants": [{**asdict(each), "attributes": dict(each.attributes)} for each in context.present],
         "variables": dict(context.variables),
         "secrets": dict(context.secrets),
+        "key": context.key,
         "history": context.history().newest(HISTORY_BYTES).to_dict() if context.history is not None else None,
     }
 

@@ -18,7 +18,7 @@ from agentd.tools.host import Description, ToolHost
 from agentd.tools.process import PythonResult
 from agentd.tools.replies import failure
 from agentd.tools.secrets import Secrets
-from agentd.tools.spec import Action, ChangeTools, EndCall, SetVariables, ToolContext, ToolOutcome
+from agentd.tools.spec import Action, ChangeTools, Collect, EndCall, SetVariables, ToolContext, ToolOutcome
 from agentd.tools.strict import strict_form
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,9 @@ class Python:
         result = replace(result, content=masked(result.content), traceback=masked(result.traceback))
         if result.outcome == "ok":
             answer = ToolResult(call_id=call.id, name=call.name, content=result.content)
-            return ToolOutcome(result=answer, actions=tuple(actions_of(result)))
+            actions = tuple(actions_of(result))
+            asks = any(isinstance(each, Collect) for each in actions)  # the task asks its question itself
+            return ToolOutcome(result=answer, actions=actions, reply=not asks)
         if result.outcome == "invalid_arguments":
             return failure(call, f"Wrong arguments for {call.name}: {result.content}", result.outcome)
         logger.warning(

@@ -20,6 +20,7 @@ from agentd.tools.http import Answer
 from agentd.tools.spec import (
     Action,
     CallFrontEnd,
+    Collect,
     EndCall,
     Pending,
     Progress,
@@ -117,9 +118,9 @@ def _success(call: ToolCall, value: Any, text: str, reading: Reading) -> ToolOut
     content, assigned = _looked_at(call, value, text, reading)
     actions = (*([SetVariables(values=assigned)] if assigned else []), *_actions(directives, call.name))
     result = ToolResult(call_id=call.id, name=call.name, content=for_model(content))
-    return ToolOutcome(
-        result=result, actions=actions, reply=directives.get("reply") != "none", pending=_pending(directives)
-    )
+    asks = any(isinstance(each, Collect) for each in actions)  # the task asks its question itself
+    reply = directives.get("reply") != "none" and not asks
+    return ToolOutcome(result=result, actions=actions, reply=reply, pending=_pending(directives))
 
 
 def _pending(directives: Mapping[str, Any]) -> Pending | None:
@@ -232,8 +233,8 @@ def _action(value: Any) -> Action | None:
         case {"type": "rpc", "method": str(method), **rest} if method.strip():
             payload = _payload(rest.get("payload", {}))
             return CallFrontEnd(method=method[:64], payload=payload) if payload is not None else None
-        case {"type": "handoff"} | {"type": "update_instructions"} | {"type": "set_tools"}:
-            return change_of_agent(str(value["type"]), value)
+        case {"type": "handoff" | "update_instructions" | "set_tools" | "collect" | "send_dtmf" as kind}:
+            return change_of_agent(kind, value)
     return None
 
 

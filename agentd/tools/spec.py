@@ -164,11 +164,13 @@ class CallFrontEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collect:
-    """Have the caller asked for what this task wants; see `agentd.tools.acts.BeginTask`."""
+    """Have the caller asked for what this task wants; see `agentd.tools.acts.BeginTask`. `by`: tool, where its own tool
+    was called, or action, where the answer of another asks for it."""
 
     task: str
     known: Mapping[str, str] = field(default_factory=dict)
     ask: str = ""
+    by: str = "tool"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

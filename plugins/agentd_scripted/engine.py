@@ -24,7 +24,8 @@ from agentd_scripted.wording import argument, captured, fill, result_values
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
     """Where the dialogue is. `misses`: sentences not understood in a row. `before`: where a call that awaits its
-    result was made from, and to where the dialogue falls back when there never is one.
+    result was made from, and to where the dialogue falls back when there never is one. `consent`: somebody is asked
+    whether that call may be made.
     """
 
     state: str
@@ -33,6 +34,7 @@ class Position:
     said: str = ""
     calls: int = 0
     before: Position | None = None
+    consent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +122,23 @@ class Engine:
         return {name: int(text) if text.isdecimal() and text[0] != "0" else text for name, text in slots.items()}
 
     def _hear(self, position: Position, sentence: str) -> Step:
+        if position.consent:
+            return self._hear_meanwhile(position, sentence)
         here = position.before or position  # a tool that was never answered was never called
         here = replace(here, calls=position.calls, before=None)
         heard = understand(self._script, here.state, sentence)
         return self._follow(here, heard) if heard else self._miss(here)
+
+    def _hear_meanwhile(self, position: Position, sentence: str) -> Step:
+        """While agentd asks whether the tool of this state may be called: what the state expects, a no perhaps, or what
+        was expected before. Anything else is for agentd to take for an answer, and to ask again."""
+        waits = replace(position, before=None, consent=False)
+        before = replace(position.before or waits, calls=position.calls, before=None)
+        for here in (waits, before):
+            heard = understand(self._script, here.state, sentence)
+            if heard is not None and not heard.response.response.repeat:
+                return self._follow(here, heard)
+        return Step(position, Answer(rule="consent"))
 
     def _follow(self, here: Position, heard: Heard) -> Step:
         response = heard.response.response
@@ -189,11 +204,13 @@ class Engine:
         tool = self._script.state(here.state).tool
         if here.before is None or tool is None or tool.name != result.name:
             return step
-        here = replace(here, before=None)
+        heard = matching_result(self._script.results[here.state], result.content)
+        if heard is None and awaits_consent(result.content):
+            return Step(replace(here, consent=True), Answer(rule="consent"))
+        here = replace(here, before=None, consent=False)
         extra = result_values(result.content)
         if result.is_error:
             return self._after_tool(here, tool.error_say, tool.error_goto, extra, "tool_error")
-        heard = matching_result(self._script.results[here.state], result.content)
         if heard:
             there = replace(here, slots={**_without(here.slots, heard.response.response.forget), **heard.slots})
             response = heard.response.response
@@ -231,6 +248,12 @@ def is_collecting(content: str) -> bool:
     except ValueError:
         return False
     return isinstance(result, dict) and result.get("status") == "collecting"
+
+
+def awaits_consent(content: str) -> bool:
+    """Whether a tool's result says that somebody is asked first whether it may be called. If they agree, its own
+    result comes of itself."""
+    return content.startswith(("Not called yet: ", "Not called yet. "))
 
 
 def replace_position(step: Step, position: Position) -> Step:

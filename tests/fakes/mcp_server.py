@@ -52,6 +52,13 @@ async def sleep(seconds: float) -> str:
     return "slept"
 
 
+@server.tool(description="Writes to standard error.")
+def complain(text: str) -> str:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+    return "done"
+
+
 @server.tool(description="Tells a variable.")
 def variable(name: str) -> str:
     return os.environ.get(name, "not set")

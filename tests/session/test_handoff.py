@@ -12,16 +12,20 @@ from typing import Any
 import pytest
 
 from agentd.cli.explained import text_of
+from agentd.config.builtins import Destination, TransferTool
+from agentd.config.consent import Consent
 from agentd.config.definition import AgentDefinition, Greeting, IdlePrompt, Limits, RoomOptions
 from agentd.config.handoffs import Handoff
 from agentd.config.hooks import HandoffAction, Hook, HookActions, InstructionsAction, ToolsAction
 from agentd.config.tasks import NameField, Task
+from agentd.config.tools import ToolOptions
 from agentd.config.turns import Endpointing, Turn
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ChatRequest, Message, TextDelta, ToolCall, ToolResult
 from agentd.session.explanation import explain
 from agentd.session.restore import restore
 from agentd.tools.acts import HandOff, SetTools, UpdateInstructions
+from agentd.tools.builtins import builtin
 from agentd.tools.handoff import HandoffTool
 from agentd.tools.spec import Event, HookOutcome, SetVariables, ToolContext, ToolOutcome
 from tests.fakes.call import Call, FakeAgents, FakeTools, calling, definition, equipment
@@ -70,10 +74,15 @@ def shown(request: ChatRequest) -> list[tuple[str, str]]:
     return told
 
 
-def tools_of(agent: AgentDefinition, more: Mapping[str, Any] | None = None, **hooks: Any) -> FakeTools:
+def tools_of(
+    agent: AgentDefinition,
+    more: Mapping[str, Any] | None = None,
+    options: Mapping[str, ToolOptions] | None = None,
+    **hooks: Any,
+) -> FakeTools:
     """With those for handing over, as the runner makes them."""
     made = [HandoffTool(each, n) for n, each in enumerate(agent.handoffs) if each.when]
-    return FakeTools({**(more or {}), **{tool.schema.name: tool.run for tool in made}}, hooks=hooks)
+    return FakeTools({**(more or {}), **{tool.schema.name: tool.run for tool in made}}, options or {}, hooks=hooks)
 
 
 @asynccontextmanager
@@ -95,7 +104,7 @@ async def at_the_desk(
     voice, llm = FakeTTS(), FakeLLM(billing or says("This is billing."))
     agents = FakeAgents({}, takes_s)
     hooks = more.pop("hooks", {})
-    first = tools_of(agent, tools, **hooks)
+    first = tools_of(agent, tools, more.pop("options", None), **hooks)
     async with calling(agent=agent, script=script, stt=stt, agents=agents, tools=first, **more) as call:
         agents.ready["desk"] = equipment(agent, call.llm, stt=stt, tts=call.tts, tools=first)
         agents.ready["billing"] = equipment(second, llm, stt=other_stt or stt, tts=voice, tools=tools_of(second))
@@ -598,3 +607,63 @@ async def test_a_task_ends_with_the_agent_whose_it_is() -> None:
         await desk.call.say("Anna Shah.")
         assert [(each["outcome"], each["rule"]) for each in desk.call.of("task.ended")] == [("given_up", "handed_over")]
         assert desk.call.agent_texts[-2:] == ["Who is it?", "I see."]
+
+
+@story
+async def test_a_question_that_was_asked_often_enough_hands_the_call_over() -> None:
+    there = HandoffAction(agent="billing", say="Somebody else will help.")
+    field = NameField(type="name", name="caller", ask="Your name?", retries=0, then="handoff", handoff=there)
+    task = Task(name="who", fields=(field,), at_start=True, understanding="rules")
+    async with at_the_desk(desk={"tasks": (task,)}) as desk:
+        await desk.call.room.silent(3)
+        await desk.call.say("forty two")
+        await desk.call.room.silent(5)
+        assert desk.handoffs() == [("desk", "billing", "task_exhausted", "tasks.who.caller.then=handoff")]
+        assert "Somebody else will help." in desk.call.agent_texts
+        assert desk.call.of("task.ended")[0]["outcome"] == "exhausted"
+
+
+@story
+async def test_a_destination_of_transfer_may_be_an_agent() -> None:
+    to = TransferTool(
+        type="builtin", name="transfer", destinations=(Destination(name="money", agent="billing", when="money"),)
+    )
+
+    async def transfer(call: ToolCall, context: ToolContext) -> ToolOutcome:
+        return await builtin(to, definition(tools=(to,)), None).run(call, context)
+
+    def script(request: ChatRequest) -> Any:
+        return [calls("transfer", '{"destination": "money", "summary": "a bill"}')]
+
+    async with at_the_desk(desk={"tools": (to,)}, tools={"transfer": transfer}, script=script) as desk:
+        await desk.call.say("My bill, please.")
+        await desk.call.room.silent(4)
+        assert desk.handoffs() == [("desk", "billing", "tool", "tools.transfer.destinations.money")]
+        assert desk.call.agent_texts[-1] == "This is billing."
+        assert desk.call.of("transfer") == []
+
+
+@story
+async def test_a_question_for_consent_goes_with_the_agent_that_asked_it() -> None:
+    async def book(call: ToolCall, context: ToolContext) -> str:
+        raise AssertionError("nobody agreed to it")
+
+    asks = ToolOptions(confirm=Consent(by="spoken"))
+
+    def script(request: ChatRequest) -> Any:
+        return [calls("book", "{}")]
+
+    async with at_the_desk(tools={"book": book}, options={"book": asks}, script=script) as desk:
+        await desk.call.say("Book a table.")
+        await desk.call.room.silent(6)
+        desk.call.session.do(HandOff(agent="billing"))
+        await desk.call.room.silent(3)
+        await desk.call.say("Yes, please.")
+        await desk.call.room.silent(4)
+        assert [(each["outcome"], each["rule"]) for each in desk.call.of("consent")] == [
+            ("asked", ""),
+            ("heard", ""),
+            ("withdrawn", "handed_over"),
+        ]
+        assert desk.call.agent_texts[-1] == "This is billing."
+        assert restore(desk.call.records).question is None

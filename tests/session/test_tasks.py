@@ -414,3 +414,26 @@ async def test_a_tool_that_was_under_way_when_the_process_died_is_not_called_aga
         assert again.ran == []
         assert not call.of("task.started")
         assert any("unknown" in text for role, text in call.last_request() if role == "result")
+
+
+@story
+async def test_a_tool_s_answer_begins_a_task_of_which_the_model_then_reads() -> None:
+    async def look(call: ToolCall, context: Any) -> ToolOutcome:
+        result = ToolResult(call_id=call.id, name=call.name, content="nobody of that name")
+        return ToolOutcome(result=result, actions=(Collect(task="booking", by="action"),), reply=False)
+
+    def script(request: Any) -> Any:
+        return [TextDelta("Done.")] if isinstance(request.items[-1], ToolResult) else [calls("look")]
+
+    async with calling(agent=agent(NAME, at_start=False), tools=FakeTools({"look": look}), script=script) as call:
+        await call.room.silent(2)
+        await call.say("It is me.")
+        await call.room.silent(2)
+        assert call.agent_texts[-1] == "Your name?"
+        await call.say("Jane Doe.")
+        await call.room.silent(2)
+        assert call.agent_texts[-1] == "Done."
+        assert call.of("task.started")[0]["by"] == "action"
+        results = [item for item in call.llm.requests[-1].items if isinstance(item, ToolResult)]
+        assert [each.name for each in results] == ["look", "collect_booking", "collect_booking"]
+        assert json.loads(results[-1].content)["values"] == {"caller": "Jane Doe"}

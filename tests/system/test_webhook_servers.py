@@ -77,7 +77,9 @@ def agentd(*words: str, secret: str = SECRET, stdin: str = "") -> subprocess.Com
     )
 
 
-async def test_the_python_server_brings_a_refund_later_with_its_token() -> None:
+@pytest.mark.parametrize("server", [python_server, typescript_server, go_server])
+async def test_an_example_server_brings_a_refund_later_with_its_token(server: object) -> None:
+    assert callable(server)
     port, hook = free_port(), standardwebhooks.Webhook(SECRET)
     data = {"tool": "refund_order", "arguments": {"order": 17}}
 
@@ -88,7 +90,7 @@ async def test_the_python_server_brings_a_refund_later_with_its_token() -> None:
         async with http.post(f"http://127.0.0.1:{port}/tools", data=body, headers=headers) as answer:
             return answer.status, await answer.json()
 
-    with running(python_server(), port, BANK_S="0.1"):
+    with running(server(), port, BANK_S="0.1"):
         await until(lambda: listens(port), 60)
         async with webhook_server() as daemon, aiohttp.ClientSession() as http:
             daemon.then(respond(status=503), respond(status=204, text=""))

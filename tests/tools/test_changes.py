@@ -20,7 +20,7 @@ from agentd.tools.acts import HandOff, SetTools, UpdateInstructions
 from agentd.tools.changes import change_of_agent
 from agentd.tools.host import ToolHost
 from agentd.tools.runner import open_tools
-from agentd.tools.spec import Event, ToolContext
+from agentd.tools.spec import Collect, Event, SendDtmf, ToolContext
 from tests.fakes.webhook_server import hang, respond, webhook_server
 from tests.tools.test_replies import directed
 from tests.tools.test_runner import agent, python
@@ -43,6 +43,13 @@ def test_a_webhooks_answer_may_ask_for_all_three() -> None:
                 {"type": "update_instructions", "append": "Be kind."},
                 {"type": "update_instructions", "replace": "Be brief."},
                 {"type": "set_tools", "enable": ["a"], "disable": ["b", 3]},
+                {
+                    "type": "collect",
+                    "task": "booking",
+                    "known": {"guests": 4, "day": "Friday", "odd": []},
+                    "ask": "Who?",
+                },
+                {"type": "send_dtmf", "keys": "1,20#"},
             ]
         }
     ).actions
@@ -51,7 +58,14 @@ def test_a_webhooks_answer_may_ask_for_all_three() -> None:
         UpdateInstructions(text="Be kind."),
         UpdateInstructions(text="Be brief.", edit="replace"),
         SetTools(enable=("a",), disable=("b",)),
+        Collect(task="booking", known={"guests": "4", "day": "Friday"}, ask="Who?", by="action"),
+        SendDtmf(keys="1,20#"),
     )
+
+
+def test_a_task_asks_its_question_itself() -> None:
+    assert not directed({"actions": [{"type": "collect", "task": "booking"}]}).reply
+    assert directed({"actions": [{"type": "send_dtmf", "keys": "1"}]}).reply
 
 
 @pytest.mark.parametrize(
@@ -67,6 +81,14 @@ def test_a_webhooks_answer_may_ask_for_all_three() -> None:
         ("update_instructions", {}),
         ("update_instructions", {"append": " "}),
         ("update_instructions", {"replace": 3}),
+        ("collect", {}),
+        ("collect", {"task": 7}),
+        ("collect", {"task": "booking", "known": [1]}),
+        ("collect", {"task": "booking", "ask": 7}),
+        ("send_dtmf", {}),
+        ("send_dtmf", {"keys": 7}),
+        ("send_dtmf", {"keys": "call me"}),
+        ("send_dtmf", {"keys": "1" * 65}),
         ("set_tools", {}),
         ("set_tools", {"enable": "all"}),
         ("something", {"agent": "b"}),
@@ -84,6 +106,17 @@ def move(ctx: RunContext) -> str:
     ctx.handoff("billing", history="none", say="Bye.", variables={"a": 1}, enter="greet")
     ctx.update_instructions("More.")
     ctx.update_instructions("Else.", replace=True)
+    return "done"
+
+def ask(ctx: RunContext) -> str:
+    """Has the caller asked."""
+    ctx.begin_task("booking", known={"day": "Friday"}, ask="Who?")
+    ctx.send_dtmf("1#")
+    return f"key {ctx.key}"
+
+def press(ctx: RunContext) -> str:
+    """Presses what is no key."""
+    ctx.send_dtmf("one")
     return "done"
 
 def odd(ctx: RunContext) -> str:
@@ -107,6 +140,23 @@ async def test_python_code_may_ask_for_them(agents_dir: Path, host: ToolHost, co
     )
     odd = await runner.run(ToolCall(id="2", name="odd", arguments="{}"), context)
     assert (odd.result.content, odd.actions) == ("done", ())
+    await runner.aclose()
+
+
+async def test_python_code_begins_tasks_presses_keys_and_knows_the_key_of_its_call(
+    agents_dir: Path, host: ToolHost, context: ToolContext
+) -> None:
+    (agents_dir / "tools" / "code.py").write_text(CODE)
+    runner = await open_tools(agent(python("ask"), python("press")), host=host)
+    asked = await runner.run(ToolCall(id="1", name="ask", arguments="{}"), replace(context, key="tc_17"))
+    assert asked.result.content == "key tc_17"
+    assert asked.actions == (
+        Collect(task="booking", known={"day": "Friday"}, ask="Who?", by="action"),
+        SendDtmf(keys="1#"),
+    )
+    assert not asked.reply
+    pressed = await runner.run(ToolCall(id="2", name="press", arguments="{}"), context)
+    assert (pressed.outcome, pressed.actions) == ("error", ())
     await runner.aclose()
 
 

@@ -270,3 +270,20 @@ async def test_a_name_that_leads_inside_is_refused_when_it_is_connected_to(
         await source.open()
     assert asked[0] == "mcp.example.com"
     assert "ssrf_blocked" in [record.getMessage() for record in caplog.records]
+
+
+async def test_what_a_server_writes_to_its_standard_error_is_logged_in_lines_without_its_secrets(
+    tmp_path: Path, context: ToolContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="agentd.tools.mcp_output")
+    environment = {"MCP_STATE": Secret("literal", str(tmp_path)), "KEY": Secret("literal", "sesame-17")}
+
+    def lines() -> list[tuple[str, str]]:
+        found = [each for each in caplog.records if each.name == "agentd.tools.mcp_output"]
+        return [(each.getMessage(), getattr(each, "server", "")) for each in found]
+
+    async with opened(wanted(tmp_path, env=environment)) as runner:
+        await call(runner, "calc_complain", context, text="the key is sesame-17\n" + "x" * 5000)
+        await until(lambda: len(lines()) >= 2)
+    assert ("the key is ***", "calc") in lines()
+    assert ("x" * 4096 + "…", "calc") in lines()

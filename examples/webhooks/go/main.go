@@ -3,16 +3,24 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
+	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
+
+type callback struct {
+	URL   string `json:"url"`
+	Token string `json:"token"`
+}
 
 type call struct {
 	Data struct {
@@ -20,6 +28,7 @@ type call struct {
 		Arguments struct {
 			Order int `json:"order"`
 		} `json:"arguments"`
+		Callback *callback `json:"callback"`
 	} `json:"data"`
 }
 
@@ -69,6 +78,44 @@ func cancelOrder(number int) (int, answer) {
 	}
 	orders[number] = "cancelled" // asked twice with one idempotency-key it would still be cancelled once
 	return http.StatusOK, answer{"text": fmt.Sprintf("Order %d is cancelled.", number)}
+}
+
+// The bank takes its time: the result is brought later, where the daemon offers that (http.public_url).
+func refundOrder(number int, later *callback) (int, answer) {
+	if later == nil {
+		return http.StatusOK, answer{"text": "A refund takes a day. You will get an e-mail."}
+	}
+	go askTheBank(number, *later)
+	pending := answer{"say": "I am asking our bank, and will tell you.", "timeout": "5m"}
+	return http.StatusAccepted, answer{"agentd": answer{"pending": pending}}
+}
+
+func askTheBank(number int, later callback) {
+	seconds, err := strconv.ParseFloat(os.Getenv("BANK_S"), 64)
+	if err != nil {
+		seconds = 10
+	}
+	time.Sleep(time.Duration(seconds * float64(time.Second)))
+	body, _ := json.Marshal(answer{"text": fmt.Sprintf("The refund of order %d is on its way.", number)})
+	for range 10 { // 503: the conversation is moving to another process
+		request, err := http.NewRequest(http.MethodPost, later.URL, bytes.NewReader(body))
+		if err != nil {
+			log.Print(err)
+			return
+		}
+		request.Header.Set("authorization", "Bearer "+later.Token)
+		request.Header.Set("content-type", "application/json")
+		reply, err := http.DefaultClient.Do(request)
+		if err != nil {
+			log.Print(err)
+			return
+		}
+		reply.Body.Close()
+		if reply.StatusCode != http.StatusServiceUnavailable {
+			return
+		}
+		time.Sleep(time.Second)
+	}
 }
 
 var (
@@ -138,6 +185,9 @@ func main() {
 	serve(webhook, "/tools", func() any { return &call{} }, func(_ string, read any) (int, answer) {
 		tools := map[string]func(int) (int, answer){"find_order": findOrder, "cancel_order": cancelOrder}
 		asked := read.(*call)
+		if asked.Data.Tool == "refund_order" {
+			return refundOrder(asked.Data.Arguments.Order, asked.Data.Callback)
+		}
 		return tools[asked.Data.Tool](asked.Data.Arguments.Order)
 	})
 	serve(webhook, "/events", func() any { return &event{} }, func(id string, read any) (int, answer) {

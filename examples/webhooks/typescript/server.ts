@@ -4,7 +4,8 @@ import { createServer, type IncomingMessage } from "node:http";
 import { Webhook } from "standardwebhooks";
 
 type Arguments = { order: number };
-type Call = { tool: string; arguments: Arguments };
+type Callback = { url: string; token: string };
+type Call = { tool: string; arguments: Arguments; callback?: Callback };
 type Event = { type: string; data: { reason?: string; duration?: number } };
 type Request = { data: { job: { metadata: string } } };
 type Answer = { status: number; body: object };
@@ -32,7 +33,31 @@ function cancelOrder({ order }: Arguments): Answer {
   return { status: 200, body: { text: `Order ${order} is cancelled.` } };
 }
 
-const tools: Record<string, (args: Arguments) => Answer> = { find_order: findOrder, cancel_order: cancelOrder };
+// The bank takes its time: the result is brought later, where the daemon offers that (http.public_url).
+function refundOrder({ order }: Arguments, callback?: Callback): Answer {
+  if (callback === undefined) return { status: 200, body: { text: "A refund takes a day. You will get an e-mail." } };
+  void askTheBank(order, callback).catch(console.error);
+  const pending = { say: "I am asking our bank, and will tell you.", timeout: "5m" };
+  return { status: 202, body: { agentd: { pending } } };
+}
+
+const pause = (seconds: number) => new Promise((done) => setTimeout(done, seconds * 1000));
+
+async function askTheBank(order: number, { url, token }: Callback): Promise<void> {
+  await pause(Number(process.env.BANK_S ?? 10));
+  const body = JSON.stringify({ text: `The refund of order ${order} is on its way.` });
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  for (let attempt = 0; attempt < 10; attempt++) { // 503: the conversation is moving to another process
+    if ((await fetch(url, { method: "POST", headers, body })).status !== 503) return;
+    await pause(1);
+  }
+}
+
+const tools: Record<string, (args: Arguments, callback?: Callback) => Answer> = {
+  find_order: findOrder,
+  cancel_order: cancelOrder,
+  refund_order: refundOrder,
+};
 
 const customers: Record<string, string> = { "+15550100": "Zoë" };
 const blocked = new Set(["+15550199"]);
@@ -60,7 +85,7 @@ function answerTo(path: string, id: string, message: unknown): Answer {
   if (path === "/events") return told(id, message as Event);
   if (path === "/calls") return asked(message as Request);
   const { data } = message as { data: Call };
-  return tools[data.tool](data.arguments);
+  return tools[data.tool](data.arguments, data.callback);
 }
 
 async function bytesOf(request: IncomingMessage): Promise<Buffer> {
