@@ -1,8 +1,8 @@
 """Length-prefixed frames between processes, or in memory; and the start of a child process that speaks them.
 
 A frame is a 4-byte big-endian length and that many bytes. What the bytes mean is the users' affair: `send_object` and
-`receive_object` pickle (both ends are ours: supervisor and worker), `send_json` and `receive_json` are for processes
-that run user code, of which nothing but data may be taken.
+`receive_object` pickle (both ends are ours: supervisor and worker, each of whatever version: see `agentd.pickled`),
+`send_json` and `receive_json` are for processes that run user code, of which nothing but data may be taken.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import json
 import logging
 import os
-import pickle
 import signal
 import socket
 import struct
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from agentd import pickled
 from agentd.aio import Channel, Closed
 
 HEADER = struct.Struct(">I")
@@ -158,12 +158,12 @@ def parent_socket() -> socket.socket:
 
 async def send_object(link: FrameLink, value: object) -> None:
     """Pickles: only between processes that both run agentd's own code. Raises LinkClosed, FrameTooLarge."""
-    await link.send(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+    await link.send(pickled.dumps(value))
 
 
 async def receive_object(link: FrameLink) -> Any:
-    """Raises LinkClosed."""
-    return pickle.loads(await link.receive())
+    """Raises LinkClosed, Unreadable."""
+    return pickled.loads(await link.receive())
 
 
 async def send_json(link: FrameLink, value: object) -> None:

@@ -14,10 +14,11 @@ from livekit.api import ListRoomsRequest, LiveKitAPI, TwirpError
 from agentd.admin.settings import AdminSettings, TokenEndpointSettings
 from agentd.cli.outside import Outside
 from agentd.cli.setting import Setting
-from agentd.config.daemon import AuditSection
+from agentd.config.daemon import AuditSection, DaemonConfig
 from agentd.config.load import load
 from agentd.runtime.calls import Calls
-from agentd.runtime.messages import AuditSettings, WorkerSettings
+from agentd.runtime.door import DIRECTORY, door_key
+from agentd.runtime.messages import AuditSettings, DoorSettings, WorkerSettings
 from agentd.runtime.pool import launch_inside, launch_process
 from agentd.runtime.registrations import RegistrationLink
 from agentd.runtime.rejoin import rejoin_token
@@ -84,6 +85,7 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
             log_level=config.log.level,
             log_content=config.log.content,
             audit=_audit_settings(config.audit, state_dir.absolute()),
+            door=_door_settings(config, state_dir.absolute()),
         ),
         workers=cores if config.workers is None else config.workers,
         cores=cores,
@@ -109,6 +111,13 @@ def _audit_settings(section: AuditSection, state_dir: Path) -> AuditSettings | N
         key=section.key.reveal() if section.key else "",
         max_bytes=section.max_mib * 2**20,
     )
+
+
+def _door_settings(config: DaemonConfig, state_dir: Path) -> DoorSettings | None:
+    """Raises OSError."""
+    if config.workers == 0 or not config.alone:
+        return None
+    return DoorSettings(directory=state_dir / DIRECTORY, key=door_key(state_dir), alone_s=config.alone)
 
 
 def usable_cores() -> int:

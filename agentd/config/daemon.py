@@ -205,6 +205,13 @@ class DaemonConfig:
         "How long calls may go on after the daemon was asked to end.", default=Duration(3600.0), minimum=0,
         reload="restart",
     )  # fmt: skip
+    alone: Duration = setting(
+        "How long workers hold their calls without a daemon, for the next one to take them over; 0: they end with it.",
+        default=Duration(60.0),
+        minimum=0,
+        maximum=3600,
+        reload="restart",
+    )
     admin: AdminSection = setting("HTTP for operators.", default_factory=AdminSection, reload="restart")
     store: str = setting(
         "State directory (journals); by default $STATE_DIRECTORY, else agentd under the user's state directory.",

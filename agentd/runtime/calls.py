@@ -250,6 +250,12 @@ class Calls:
             self._start(session.id, worker, token)
         self._changed()
 
+    def take_over(self, session: Session) -> None:
+        """A call that goes on in a worker of an earlier daemon."""
+        self.table.add(session)
+        self._began(session)
+        self._changed()
+
     def terminated(self, job_id: str) -> None:
         """The server ends a job, and with it what joined with the job's token.
 
@@ -396,6 +402,8 @@ def start_job(session: Session, token: str, *, prepared: bool) -> StartJob:
         journal=session.journal,
         participant=session.participant,
         incarnation=session.incarnation,
+        started_at=session.started_at,
+        registration=session.registration,
         variables=session.variables,
         requested=_requested(session),
         definition=None if prepared else session.definition,

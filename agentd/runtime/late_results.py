@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ class LateResults:
     table: JobTable
     worker: Callable[[str], WorkerHandle | None]
     _awaited: dict[int, tuple[str, asyncio.Future[Delivery | None]]] = field(default_factory=dict)  # and the worker
-    _made: int = 0
+    _made: int = field(default_factory=lambda: secrets.randbits(48))  # no number of an earlier supervisor's
 
     async def deliver(self, session_id: str, key: str, token: str, answer: LateAnswer) -> Delivery:
         """What became of it, once that is on record. Raises KeyError for an unknown session, BetweenWorkers."""

@@ -40,6 +40,16 @@ class WorkerSettings:
     log_level: str = "INFO"
     log_content: bool = False
     audit: AuditSettings | None = None
+    door: DoorSettings | None = None  # None: it ends with its supervisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorSettings:
+    """How the next supervisor finds a worker that has lost its own; see `agentd.runtime.door`."""
+
+    directory: Path
+    key: str = field(repr=False)
+    alone_s: float  # how long calls go on without a supervisor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +102,8 @@ class StartJob:
     journal: Path
     participant: str = ""  # whom the job is about; "": whoever is there
     incarnation: int = 1
+    started_at: float = 0.0  # unix time; of the call
+    registration: str = ""  # under whose name LiveKit knows the job, where that is another agent
     variables: Mapping[str, Any] = field(default_factory=dict)
     requested: Mapping[str, Any] | None = None
     definition: AgentDefinition | None = None
@@ -144,6 +156,27 @@ class Rejection:
 
     agent: str
     problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldSession:
+    """A call that a worker holds, as it tells its next supervisor. `start`: as it was told, without the token; its
+    `definition` is what the call runs. `look`: how it was last seen. `own_token`: it has joined its room again."""
+
+    start: StartJob
+    look: SessionChanged | None
+    joined: bool
+    own_token: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """What a worker that was left alone says first to the supervisor that finds it."""
+
+    worker: str
+    version: str
+    scratch: str  # its directory of temporary files; "": none of its own
+    sessions: tuple[HeldSession, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

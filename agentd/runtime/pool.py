@@ -12,9 +12,10 @@ import logging
 import os
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Literal, Protocol
 
@@ -22,6 +23,8 @@ from agentd.aio import Channel, Closed, now
 from agentd.config.definition import AgentDefinition
 from agentd.errors import WorkerDied, WorkerUnresponsive
 from agentd.ipc import FrameLink, LinkClosed, memory_links, own_path, receive_object, send_object, spawn_child
+from agentd.pickled import Unreadable
+from agentd.runtime.door import SCRATCH_VARIABLE
 from agentd.runtime.messages import (
     Commit,
     FromWorker,
@@ -62,6 +65,9 @@ class Launched:
 Launch = Callable[[str], AbstractAsyncContextManager[Launched]]
 """Starts the worker of this name; leaving the context ends it at once and for good."""
 
+Adoption = AbstractAsyncContextManager[Launched]
+"""A worker that runs already; leaving the context ends it at once and for good."""
+
 WorkerState = Literal["starting", "ready", "hung", "draining", "dead"]
 
 
@@ -78,6 +84,7 @@ class WorkerHandle:
         self.revisions: set[tuple[str, str]] = set()  # what it has prepared: (agent, digest)
         self._outbox: Channel[ToWorker] = Channel(OUTBOX_MESSAGES)
         self._answers: dict[int, asyncio.Future[Prepared]] = {}
+        self.retiring = False  # its calls are over and it was told to end
         self._heard_at = 0.0
         self._beats = 0
         self._requests = 0
@@ -108,6 +115,15 @@ class WorkerHandle:
         rejected = {rejection.agent for rejection in prepared.rejected}
         self.revisions |= {(each.name, each.digest) for each in definitions if each.name not in rejected}
         return prepared
+
+    async def hold(self, launched: Launched, listener: Listener) -> None:
+        """Like `serve`, for a worker that an earlier supervisor left: it ends its calls and takes no others."""
+        self.state = "draining"
+        self._heard_at = now()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._write(launched.link))
+            group.create_task(self._read(launched.link, listener))
+            group.create_task(self._beat(listener))
 
     async def serve(self, launched: Launched, settings: WorkerSettings, listener: Listener) -> None:
         """Until the link ends: always raises WorkerDied or WorkerUnresponsive, in a group."""
@@ -151,6 +167,9 @@ class WorkerHandle:
                 message: FromWorker = await receive_object(link)
             except LinkClosed as error:
                 raise WorkerDied(f"{self.name} (pid {self.pid}) ended") from error
+            except Unreadable as error:  # of an adopted worker, which runs another version
+                logger.error("message of another version left out", extra={"worker": self.name, "reason": str(error)})  # noqa: TRY400 -- one line says it
+                continue
             self._heard_at = now()
             match message:
                 case Pong():
@@ -187,6 +206,7 @@ class Listener(Protocol):
     def ready(self, worker: WorkerHandle) -> None: ...
     def message(self, worker: WorkerHandle, message: FromWorker) -> None: ...
     def died(self, worker: WorkerHandle, reason: str) -> None: ...
+    def retired(self, worker: WorkerHandle) -> None: ...
     def sessions_of(self, worker: WorkerHandle) -> int: ...
 
 
@@ -210,6 +230,8 @@ class Pool:
         self._listener = listener
         self._rng = rng or random.Random()
         self._stopping = False
+        self._left: list[tuple[WorkerHandle, Adoption]] = []  # adopted before `run` has begun
+        self._group: asyncio.TaskGroup | None = None
         self.workers: dict[str, WorkerHandle] = {}
 
     @property
@@ -217,14 +239,35 @@ class Pool:
         return tuple(worker for worker in self.workers.values() if worker.state == "ready")
 
     def get(self, name: str) -> WorkerHandle | None:
-        """A ready worker."""
+        """A worker that holds calls: a ready one, or one that only ends those that it has."""
         worker = self.workers.get(name)
-        return worker if worker is not None and worker.state == "ready" else None
+        return worker if worker is not None and worker.state in ("ready", "draining") else None
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
+            self._group = group
             for number in range(1, self._count + 1):
                 group.create_task(self._slot(f"worker-{number}"), name=f"worker-{number}")
+            left, self._left = self._left, []
+            for worker, adoption in left:
+                group.create_task(self._adopted(worker, adoption), name=worker.name)
+
+    def adopt(self, name: str, pid: int, adoption: Adoption) -> WorkerHandle:
+        """Takes over a worker that an earlier supervisor left, until the last of its calls has ended."""
+        worker = self.workers[name] = WorkerHandle(name, self._capacity, 0)
+        worker.state, worker.pid = "draining", pid
+        if self._group is None:
+            self._left.append((worker, adoption))
+        else:
+            self._group.create_task(self._adopted(worker, adoption), name=name)
+        return worker
+
+    def retire(self) -> None:
+        """Ends the draining workers that have no more calls."""
+        for worker in self.workers.values():
+            if worker.state == "draining" and not worker.retiring and not self._listener.sessions_of(worker):
+                worker.retiring = True
+                worker.post(Stop(reason="retired"))
 
     def stop(self, reason: str) -> None:
         """Workers end their calls and exit; `run` returns when they have."""
@@ -237,7 +280,8 @@ class Pool:
         while not self._stopping:
             worker = self.workers[name] = WorkerHandle(name, self._capacity, restarts)
             began = now()
-            reason = await self._life(worker)
+            serve = partial(self._serve, worker)
+            reason = await self._life(worker, self._launch(name), serve)
             self._listener.died(worker, reason)
             if self._stopping:
                 return
@@ -246,12 +290,23 @@ class Pool:
             delay_s = restart_delay_s(failures, self._rng)
             await asyncio.sleep(max(delay_s, RESCUE_FIRST_S) if self.ready else delay_s)
 
-    async def _life(self, worker: WorkerHandle) -> str:
+    async def _serve(self, worker: WorkerHandle, launched: Launched) -> None:
+        await worker.serve(launched, self._settings(worker.name), self._listener)
+
+    async def _adopted(self, worker: WorkerHandle, adoption: Adoption) -> None:
+        reason = await self._life(worker, adoption, lambda launched: worker.hold(launched, self._listener))
+        if worker.retiring or self._stopping:
+            self._listener.retired(worker)
+        else:
+            self._listener.died(worker, reason)
+        self.workers.pop(worker.name, None)
+
+    async def _life(self, worker: WorkerHandle, launch: Adoption, serve: Callable[[Launched], Awaitable[None]]) -> str:
         """One worker from its start to its end; why it ended. The worker monitor: nothing of it ends the daemon."""
         try:
-            async with self._launch(worker.name) as launched:
+            async with launch as launched:
                 try:
-                    await worker.serve(launched, self._settings(worker.name), self._listener)
+                    await serve(launched)
                 finally:
                     worker.close()
         except Exception as error:
@@ -281,7 +336,7 @@ async def launch_process(name: str) -> AsyncIterator[Launched]:
     """
     with TemporaryDirectory(prefix=f"agentd-{name}-", ignore_cleanup_errors=True) as scratch:
         path = os.pathsep.join([*map(str, own_path()), *filter(None, [os.environ.get("PYTHONPATH")])])
-        environment = {**os.environ, "TMPDIR": scratch, "PYTHONPATH": path}
+        environment = {**os.environ, "TMPDIR": scratch, SCRATCH_VARIABLE: scratch, "PYTHONPATH": path}
         argv = [sys.executable, "-P", "-m", "agentd.runtime.worker"]
         child = await spawn_child(argv, env=environment, start_new_session=True)
         try:

@@ -136,6 +136,11 @@ class PreparedAgents:
     def generations(self) -> tuple[int, ...]:
         return tuple(sorted({agent.generation for agent in self._agents.values()}))
 
+    def definition(self, agent: str, revision: str) -> AgentDefinition | None:
+        """What it has made of this revision; None: nothing (yet)."""
+        made = self._agents.get((agent, revision))
+        return made.definition if made is not None else None
+
     async def prepare(self, generation: int, definitions: Iterable[AgentDefinition]) -> tuple[Rejection, ...]:
         """Makes what is new; answers every agent that cannot be made, with the reasons."""
         rejected: list[Rejection] = []

@@ -28,6 +28,7 @@ from agentd.config.reachable import reachable
 from agentd.errors import AgentdError, Problem
 from agentd.runtime import daemon_events, views
 from agentd.runtime.admission import Admission, ask
+from agentd.runtime.adoption import adopt_workers
 from agentd.runtime.announcements import Announcements
 from agentd.runtime.budgets import REASON, Budgets
 from agentd.runtime.calls import Calls, Mint
@@ -257,7 +258,9 @@ class Supervisor:
         return whole
 
     async def _start(self, group: asyncio.TaskGroup, others: list[asyncio.Task[None]]) -> None:
+        adopted = await adopt_workers(self._settings.state_dir, self.pool, self.calls)
         left = unfinished(self._settings.state_dir)  # before any call of our own has a journal
+        left = [each for each in left if each.session not in adopted]
         for owner in (self.probation, self.canaries):
             await asyncio.to_thread(owner.load)
             others.append(group.create_task(owner.file.run(), name="state file"))
@@ -294,6 +297,7 @@ class Supervisor:
         for ending in self._budgets.tick(self.calls.table):
             with suppress(BetweenWorkers):  # at the next tick, then
                 self.calls.control(ending.session, EndSession(reason=REASON, goodbye=ending.goodbye))
+        self.pool.retire()
         self._calls_changed()
 
     @staticmethod
@@ -397,6 +401,9 @@ class Supervisor:
         self.announcements.process_lost(worker.name, reason, self.sessions_of(worker))
         self.late_results.worker_died(worker.name)
         self.calls.worker_died(worker.name)
+
+    def retired(self, worker: WorkerHandle) -> None:
+        logger.info("worker retired", extra={"worker": worker.name, "worker_pid": worker.pid})
 
     def sessions_of(self, worker: WorkerHandle) -> int:
         return len(self.calls.table.of_worker(worker.name))

@@ -1,8 +1,9 @@
 """A session worker: prepares agents and holds their calls. `python -m agentd.runtime.worker` is started by the pool.
 
-worker{ receive, report, prepare x P, job x M }: one task group. Heartbeats are answered by the task that receives, on
-the loop on which the calls talk: a worker that answers can talk. When the link ends, the supervisor is gone: the
-process ends at once and leaves its journals open, so that the next daemon finds the calls and goes on with them.
+worker{ receive, report, prepare x P, job x M }: one task group. Heartbeats are answered on the loop on
+which the calls talk: a worker that answers can talk. When the link ends, the supervisor is gone: a worker
+without calls ends at once; one that has some goes on with them, and waits at its door for the next supervisor. If none
+comes in time it ends, and leaves its journals open, so that the next daemon finds the calls and goes on with them.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from agentd import logs
+from agentd import __version__, logs
 from agentd.aio import Channel, cancel_and_wait
 from agentd.errors import AgentdError
 from agentd.ipc import FrameLink, LinkClosed, parent_link, receive_object, send_object
+from agentd.pickled import Unreadable
 from agentd.runtime.audit_entries import Auditor
 from agentd.runtime.audit_log import AuditLog
+from agentd.runtime.door import SCRATCH_VARIABLE, Door
 from agentd.runtime.job import Common, Job, Rooms, Sessions, failure_reason
 from agentd.runtime.journals import mark_ended
 from agentd.runtime.measures import measures
@@ -31,12 +34,14 @@ from agentd.runtime.messages import (
     Delivered,
     DumpTasks,
     Heartbeat,
+    HeldSession,
     JobEnded,
     JobRejoins,
     JobStarted,
     Measures,
     Prepare,
     Prepared,
+    Presence,
     SessionChanged,
     SessionEvents,
     SpeechChanged,
@@ -50,6 +55,7 @@ from agentd.runtime.prepared import PreparedAgent, PreparedAgents
 from agentd.runtime.speeches import speech_change
 from agentd.runtime.status import Measure
 from agentd.runtime.usage import UsageMeter
+from agentd.runtime.tether import Tether
 from agentd.runtime.vitals import Vitals
 from agentd.session.records import Record
 from agentd.session.setup import Audit, unaudited
@@ -90,6 +96,9 @@ class Worker:
         self._agents = agents
         self._rooms = rooms
         self._sessions = sessions
+        self._held: dict[str, StartJob] = {}  # every call whose end was not told yet
+        self._joined_rooms: set[str] = set()
+        self._rejoined: set[str] = set()
         self._jobs: dict[str, Job] = {}
         self._job_tasks: set[asyncio.Task[None]] = set()
         self._seen: dict[str, SessionChanged] = {}  # how each session looks from outside
@@ -125,16 +134,17 @@ class Worker:
     async def _receive(self, group: asyncio.TaskGroup) -> Stop:
         while True:
             match message := await self._next():
-                case Heartbeat():
-                    await self._pong(message)
+                case Heartbeat():  # not here: what is sent may wait for the next supervisor, whom this task finds
+                    group.create_task(self._pong(message))
                 case StartJob():
+                    self._held[message.session] = message
                     task = group.create_task(self._hold(message))
                     self._job_tasks.add(task)
                     task.add_done_callback(self._job_tasks.discard)
                 case Control():
                     self._control(message)
                 case Deliver():
-                    await self._deliver(message)
+                    group.create_task(self._deliver(message))
                 case Prepare():
                     group.create_task(self._prepare(message))
                 case Commit():
@@ -184,9 +194,7 @@ class Worker:
                     self._rooms,
                     self._sessions,
                     joined=lambda: self._joined(start),
-                    rejoining=lambda: self._urgent.force(
-                        JobRejoins(session=start.session, incarnation=start.incarnation)
-                    ),
+                    rejoining=lambda: self._rejoins(start),
                 )
                 failed = False
             except AgentdError as error:
@@ -214,12 +222,41 @@ class Worker:
                 outcome=tally.outcome(),
             )
             await self._send(ended)
+            self._held.pop(start.session, None)
+            self._joined_rooms.discard(start.session)
+            self._rejoined.discard(start.session)
 
     def _turn(self, start: StartJob) -> int | None:
         job = self._jobs.get(start.session)
         return job.turn if job else None
 
+    @property
+    def holds(self) -> int:
+        """Calls."""
+        return len(self._held)
+
+    def held(self) -> tuple[HeldSession, ...]:
+        """Its calls, for a supervisor that does not know them."""
+        return tuple(
+            HeldSession(
+                start=replace(
+                    start,
+                    token="",
+                    definition=start.definition or self._agents.definition(start.agent, start.revision),
+                ),
+                look=self._seen.get(session),
+                joined=session in self._joined_rooms,
+                own_token=start.incarnation > 1 or session in self._rejoined,
+            )
+            for session, start in self._held.items()
+        )
+
+    def _rejoins(self, start: StartJob) -> None:
+        self._rejoined.add(start.session)
+        self._urgent.force(JobRejoins(session=start.session, incarnation=start.incarnation))
+
     async def _joined(self, start: StartJob) -> None:
+        self._joined_rooms.add(start.session)
         await self._send(JobStarted(session=start.session, incarnation=start.incarnation))
 
     def _observe(self, start: StartJob, record: Record) -> None:
@@ -284,11 +321,14 @@ class Worker:
             await self._send(Measures(steps=tuple(steps)))
 
     async def _next(self) -> object:
-        try:
-            return await receive_object(self._link)
-        except LinkClosed:
-            self._orphaned()
-            raise
+        while True:
+            try:
+                return await receive_object(self._link)
+            except Unreadable as error:
+                logger.error("message of another version left out", extra={"reason": str(error)})  # noqa: TRY400 -- one line says it
+            except LinkClosed:
+                self._orphaned()
+                raise
 
     async def _send(self, message: object) -> None:
         try:
@@ -362,7 +402,46 @@ async def main() -> None:
     settings: WorkerSettings = await receive_object(link)
     logs.configure(settings.log_style, settings.log_level)
     with logs.fields(worker=settings.worker):
-        await worker_of(settings, link, orphaned=lambda: os._exit(1)).run()
+        await run_alone(link, settings, worker_of)
+
+
+MakeWorker = Callable[[WorkerSettings, FrameLink, Callable[[], None]], Worker]
+
+
+async def run_alone(link: FrameLink, settings: WorkerSettings, make: MakeWorker) -> None:
+    """Outlives its supervisor, if it is told how the next one finds it; then for as long as it has calls."""
+    if settings.door is None:
+        await make(settings, link, lambda: os._exit(1)).run()
+        return
+    door = Door(settings.door.directory, settings.worker, settings.door.key)
+    limit_s = settings.door.alone_s
+
+    def presence() -> Presence:
+        scratch = os.environ.get(SCRATCH_VARIABLE, "")
+        return Presence(worker=settings.worker, version=__version__, scratch=scratch, sessions=worker.held())
+
+    async def reunite() -> FrameLink | None:
+        if not worker.holds or limit_s <= 0:
+            return None
+        logger.warning("supervisor lost: calls go on without it", extra={"sessions": worker.holds})
+        try:
+            async with asyncio.timeout(limit_s):
+                found = await door.opened(presence)
+        except TimeoutError:
+            logger.error("no supervisor came", extra={"sessions": worker.holds})  # noqa: TRY400 -- expected, one line
+            return None
+        logger.warning("supervisor found", extra={"sessions": worker.holds})
+        return found
+
+    def orphaned() -> None:
+        door.close()
+        os._exit(1)
+
+    worker = make(settings, Tether(link, reunite), orphaned)
+    try:
+        await worker.run()
+    finally:
+        door.close()
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agentd.aio import cancel_and_wait
 from agentd.errors import AgentdError
 from agentd.ipc import LinkClosed, MemoryLink, memory_links, receive_object, spawn_child
+from agentd.runtime.door import DIRECTORY, door_key
 from agentd.runtime.jobs import Session
-from agentd.runtime.messages import WorkerSettings
+from agentd.runtime.messages import DoorSettings, WorkerSettings
 from agentd.runtime.pool import Launched
 from agentd.runtime.supervisor import Supervisor, SupervisorSettings
 from agentd.runtime.worker import Worker
@@ -36,6 +38,7 @@ class Daemon:
     links: dict[str, MemoryLink]
     every_registration: list[FakeRegistration] = field(default_factory=list)
     run: asyncio.Future[bool] | None = None
+    task: asyncio.Task[None] | None = None
 
     def session(self, session_id: str) -> Session | None:
         return self.supervisor.calls.table.get(session_id)
@@ -54,6 +57,10 @@ class Daemon:
     async def hang_up(self, session_id: str) -> None:
         self.supervisor.calls.control(session_id, EndSession(reason="caller_left"))
         await until(lambda: self.session(session_id) is None)
+
+    async def die(self) -> None:
+        """The supervisor's end, as sudden as it can be had inside a process that goes on."""
+        await cancel_and_wait(self.task)
 
     def kill(self, worker: str) -> None:
         """kill -9; of a worker inside this process, the end of its link."""
@@ -74,6 +81,18 @@ async def until(holds: Callable[[], bool], within_s: float = 10.0) -> None:
     async with asyncio.timeout(within_s):
         while not holds():
             await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def deserting_launch(name: str) -> AsyncIterator[Launched]:
+    """The process is left alone at the end, as by a supervisor that is killed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    child = await spawn_child([sys.executable, "-m", "tests.runtime.fake_worker"], env=environment, cwd=ROOT)
+    try:
+        yield Launched(link=child.link, pid=child.process.pid)
+    finally:
+        child.link.abort()
+        await child.link.wait_closed()
 
 
 @asynccontextmanager
@@ -120,10 +139,12 @@ async def running(
     files: Files,
     *,
     processes: bool = False,
+    alone_s: float = 0.0,
     workers: int = 2,
     wait: bool = True,
     changes: Any = None,
     room_exists: Any = None,
+    launch: Any = None,
     outside: Any = lambda: (),
     **settings: Any,
 ) -> AsyncIterator[Daemon]:
@@ -138,16 +159,20 @@ async def running(
         ever.append(registrations[name])
         return registrations[name]
 
+    door = None
+    if alone_s:
+        key = door_key(tmp_path / "state")
+        door = DoorSettings(directory=tmp_path / "state" / DIRECTORY, key=key, alone_s=alone_s)
     supervisor = Supervisor(
         SupervisorSettings(
             state_dir=tmp_path / "state",
-            worker=WorkerSettings(worker="", agents_dir=getattr(files, "path", tmp_path)),
+            worker=WorkerSettings(worker="", agents_dir=getattr(files, "path", tmp_path), door=door),
             workers=workers,
             cores=64,
             **{"load_threshold": 1.0, **settings},
         ),
         load=files.load,
-        launch=process_launch if processes else inside_launch(links),
+        launch=launch or (process_launch if processes else inside_launch(links)),
         register=register,
         mint=lambda room, identity, agent: f"minted {room} {identity}",
         measures=measures,
@@ -159,7 +184,7 @@ async def running(
     daemon = Daemon(supervisor, files, registrations, measures, links, ever)
     async with asyncio.TaskGroup() as group:
         daemon.run = asyncio.get_running_loop().create_future()
-        group.create_task(_settle(daemon.run, supervisor))
+        daemon.task = group.create_task(_settle(daemon.run, supervisor))
         try:
             if wait:
                 await until(lambda: supervisor.readiness().ready or daemon.run.done(), within_s=15)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
+from collections.abc import Callable
 
 from agentd import logs
-from agentd.ipc import parent_link, receive_object
+from agentd.ipc import FrameLink, parent_link, receive_object
 from agentd.runtime.messages import WorkerSettings
-from agentd.runtime.worker import Worker
+from agentd.runtime.worker import Worker, run_alone
 from tests.runtime.parts import FakeSession, fake_agents, fake_rooms
 
 
@@ -17,7 +17,11 @@ async def main() -> None:
     settings: WorkerSettings = await receive_object(link)
     logs.configure("text", "ERROR")
     assert settings.worker
-    await Worker(link, fake_agents(), fake_rooms, FakeSession, orphaned=lambda: os._exit(1)).run()
+    await run_alone(link, settings, made)
+
+
+def made(settings: WorkerSettings, link: FrameLink, orphaned: Callable[[], None]) -> Worker:
+    return Worker(link, fake_agents(), fake_rooms, FakeSession, orphaned)
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ SPEECH: Mapping[str, Any] = {
 
 
 class FakeSession:
-    """Journals like a session does, and obeys what it is told to say: "crash", "die", "block", or words to keep."""
+    """Journals like a session does, and obeys what it is told to say: "crash", "die", "block", "end soon", or words to keep."""
 
     running: ClassVar[dict[str, FakeSession]] = {}
     turn: int | None = None
@@ -209,6 +209,8 @@ class FakeSession:
         elif text == "block":
             time.sleep(30)
         else:
+            if text == "end soon":
+                asyncio.get_running_loop().call_later(0.5, self.do, EndSession(reason="caller_left"))
             turns = (self.setup.restored.turns if self.setup.restored else 0) + 1
             self.record("turn.user", turn=turns, text=text, rule="silence", value=0.5, delay_s=0.5, source="speech")
             self._speech("speech.finished", speech, interrupted=False)
@@ -264,7 +266,7 @@ class FakeRegistration:
         self.running: list[str] = []
         self.ended: dict[str, str] = {}
         self._changed = changed
-        self._jobs = 0
+        self.jobs_made = 0
 
     async def run(self) -> None:
         self.registered = True
@@ -294,8 +296,8 @@ class FakeRegistration:
         self.ended[job_id] = error
 
     def job(self, **values: Any) -> Job:
-        self._jobs += 1
-        return Job(id=f"J-{self.agent}-{self._jobs}", agent_name=self.agent, room_name=f"room-{self._jobs}", **values)
+        self.jobs_made += 1
+        return Job(id=f"J-{self.agent}-{self.jobs_made}", agent_name=self.agent, room_name=f"room-{self.jobs_made}", **values)
 
     async def offer(self, job: Job) -> Accept | Decline:
         return await self.calls.offered(self.agent, JobOffer(job=job))  # type: ignore[no-any-return]
