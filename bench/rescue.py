@@ -100,7 +100,7 @@ async def kill_daemon_once(server: Server, calls: int) -> list[Outcome]:
     """The whole daemon, and from the same instant another over its state."""
     told, killed, hit = asyncio.Barrier(calls + 1), asyncio.get_running_loop().create_future(), set[str]()
     with tempfile.TemporaryDirectory(prefix="agentd-rescue-") as state:
-        options = {"workers": 2, "environment": {"AGENTD_STORE": state}}
+        options = {"workers": 2, "environment": {"AGENTD_STORE": state, "AGENTD_ALONE_TIMEOUT": "0"}}
         async with running_daemon(server, {"rescue.yaml": AGENT}, **options) as daemon, asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(talk_and_survive(server, 2 + number, told, killed, hit)) for number in range(calls)

@@ -18,6 +18,7 @@ from agentd.config.render import rendered
 from agentd.errors import JournalError
 from agentd.runtime.journals import journal_path, sessions_in
 from agentd.runtime.status import AgentStatus, BetweenWorkers, Daemon, SessionStatus, SpeechStatus
+from agentd.runtime.upgrade import UpgradeRefused
 from agentd.session.journal import read_journal
 from agentd.tools.acts import Act, CancelSpeech, HandOff
 
@@ -49,6 +50,7 @@ class Api:
             web.delete("/v1/sessions/{id}/speeches/{speech}", self.cancel),
             web.post("/v1/reload", self.reload),
             web.post("/v1/drain", self.drain),
+            web.post("/v1/upgrade", self.upgrade),
         ]
 
     async def openapi(self, _: web.Request) -> web.Response:
@@ -155,6 +157,17 @@ class Api:
         await json_body(request)
         self._daemon.drain()
         return _json({"draining": True, "sessions": len(self._daemon.sessions())}, status=202)
+
+    async def upgrade(self, request: web.Request) -> web.Response:
+        """202: another `instance` answers here in a moment, and the calls go on."""
+        await json_body(request)
+        try:
+            await self._daemon.upgrade()
+        except UpgradeRefused as error:
+            raise Refused(409, str(error)) from error
+        facts = self._daemon.facts()
+        told = {"sessions": len(self._daemon.sessions()), "version": facts["version"], "instance": facts["instance"]}
+        return _json(told, status=202)
 
 
 def _agent(daemon: Daemon, name: str) -> AgentStatus:

@@ -214,6 +214,11 @@ OPENAPI: dict[str, Any] = {
         },
         "/v1/reload": {"post": _operation("Read the files again", {"200": "Applied", "422": "Refused, with problems"})},
         "/v1/drain": {"post": _operation("Take no more calls and end with the last", {"202": "Draining"})},
+        "/v1/upgrade": {
+            "post": _operation(
+                "Let what is installed now take the daemon's place; calls go on", {"202": "Begun", "409": "Refused"}
+            )
+        },
         "/v1/token": {
             "post": _operation("A caller's token (LiveKit's standard token endpoint)", {"201": "Token"}, body=_TOKEN)
         },

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -28,6 +31,7 @@ from agentd.runtime.status import Daemon
 
 MAX_BODY_BYTES = 256 * 1024
 CLOSE_WITHIN_S = 2.0
+BACKLOG = 128
 PUBLIC = frozenset({"/", "/worker", "/livez", "/readyz", "/metrics"})
 CALLBACKS = callbacks.PREFIX  # each has a token of its own, and comes under whatever name the world knows us by
 UNNAMED = frozenset({"/", "/livez"})  # probes come under any Host, and these answers tell nothing
@@ -39,8 +43,11 @@ async def serve_admin(
     settings: AdminSettings,
     metrics: Metrics,
     token_endpoint: TokenEndpointSettings | None = None,
+    listening: list[socket.socket] | None = None,
 ) -> AsyncIterator[str]:
     """Serves until the block ends; gives the bound HOST:PORT.
+
+    `listening`: sockets that listen already, of which those at the address are used; holds all that are, afterwards.
 
     Raises UnsafeBind for an address that may not be or cannot be read, OSError for one that is taken.
     """
@@ -51,10 +58,42 @@ async def serve_admin(
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_WITHIN_S)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host or None, port).start()
+        handed = [] if listening is None else listening
+        sockets = _at(handed, host, port) or await asyncio.to_thread(_listen, host, port)
+        for unused in set(handed) - set(sockets):
+            unused.close()
+        handed[:] = sockets
+        for each in sockets:
+            await web.SockSite(runner, each).start()
         yield _bound(runner)
     finally:
         await runner.cleanup()
+
+
+def _at(listening: Sequence[socket.socket], host: str, port: int) -> list[socket.socket]:
+    """Those of an earlier process that are where this one is to listen."""
+    if not port:
+        return []
+    wanted = {found[4][:2] for found in _addresses(host, port)}
+    return [each for each in listening if each.getsockname()[:2] in wanted]
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Raises OSError."""
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in _addresses(host, port):
+            sockets.append(socket.create_server(address[:2], family=family, backlog=BACKLOG))
+    except OSError:
+        for each in sockets:
+            each.close()
+        raise
+    return sockets
+
+
+def _addresses(host: str, port: int) -> list[Any]:
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list({each[4]: each for each in found}.values())
 
 
 def _bound(runner: web.AppRunner) -> str:

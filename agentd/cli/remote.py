@@ -18,6 +18,7 @@ import click
 
 EXIT_UNAVAILABLE = 69
 EXIT_INVALID = 78
+POLL_S = 0.25
 TIMEOUT_S = 60.0  # a reload prepares providers and models in every worker
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -206,11 +207,26 @@ def reload(client: AdminClient, output: str) -> None:
 
 
 @click.command()
+@click.option("--wait", is_flag=True, help="Return when it has ended.")
 @admin_options
-def drain(client: AdminClient) -> None:
+def drain(client: AdminClient, wait: bool) -> None:
     """Let a running daemon end after its last call; it takes no new ones."""
     sessions = client.expect("POST", "/v1/drain")["sessions"]
-    click.echo(f"Draining: {sessions} call{'s' if sessions != 1 else ''} under way.")
+    click.echo(f"Draining: {_calls(sessions)} under way.")
+    while wait:
+        time.sleep(POLL_S)
+        try:
+            left = client.expect("GET", "/v1/status")["active_jobs"]
+        except Unavailable:
+            click.echo("It has ended.")
+            return
+        if left != sessions:
+            click.echo(f"{_calls(left)} under way.")
+        sessions = left
+
+
+def _calls(number: int) -> str:
+    return f"{number} call{'s' if number != 1 else ''}"
 
 
 def outcome_line(outcome: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from agentd import logs
 from agentd.aio import cancel_and_wait
 from agentd.cli.files import DEFAULT_DIRECTORY, EXIT_INVALID, config_options, environment_with, this_program
 from agentd.cli.setting import Setting, resolve
+from agentd.cli.successor import Handed, SameCommand, handed, without_handed
 from agentd.config.daemon import state_directory
 from agentd.config.watch import watch
 from agentd.transport.tokens import LiveKitCredentials
@@ -49,6 +51,7 @@ logger = logging.getLogger(__name__)
 )
 @click.option("--log-format", type=click.Choice(["json", "text"]), help="[default: json; text with --dev]")
 @click.option("--require-livekit", is_flag=True, help="Exit 69 when LiveKit cannot be reached at the start.")
+@click.option("--check", is_flag=True, help="Only tell whether it would serve: exit 0, or 78 with every problem.")
 @click.option(
     "--dev", is_flag=True, help="Text logs, talk page, and a LiveKit server of our own if LIVEKIT_URL is unset."
 )
@@ -63,6 +66,7 @@ def serve(
     load_threshold: str | None,
     log_format: str | None,
     require_livekit: bool,
+    check: bool,
     dev: bool,
 ) -> None:
     """Run the daemon in the foreground.
@@ -77,17 +81,23 @@ def serve(
         "AGENTD_LOAD_THRESHOLD": load_threshold,
         "AGENTD_LOG_FORMAT": log_format or ("text" if dev and "AGENTD_LOG_FORMAT" not in os.environ else None),
     }
+    started_with = without_handed(os.environ)
+    left = handed(os.environ)
+    for name in os.environ.keys() - started_with.keys():
+        del os.environ[name]
     given = environment_with(env_file)
     os.environ.update(given)  # the workers resolve secrets from theirs, which is ours
     environment = {**given, **{name: str(value) for name, value in flags.items() if value is not None}}
     setting = resolve(directory or DEFAULT_DIRECTORY, config, environment, watch, dev, require_livekit)
+    if check:
+        return
     log = setting.config.log
     logs.configure(log.format, log.level)
-    sys.exit(asyncio.run(run(setting)))
+    sys.exit(asyncio.run(run(setting, left, started_with)))
 
 
-async def run(setting: Setting) -> int:
-    """The exit code."""
+async def run(setting: Setting, left: Handed, started_with: Mapping[str, str]) -> int:
+    """The exit code. `left`: by this process before its upgrade; `started_with`: the environment, for the next one."""
     from agentd.admin.metrics import Metrics
     from agentd.admin.server import serve_admin
     from agentd.admin.settings import UnsafeBind
@@ -99,11 +109,13 @@ async def run(setting: Setting) -> int:
     state_dir = state_directory(setting.config, setting.environment)
     async with AsyncExitStack() as stack:
         try:
-            stack.enter_context(locked(state_dir))
+            lock = stack.enter_context(locked(state_dir, left.lock))
         except StateDirectoryBusy as error:
             return _told(EXIT_BUSY, str(error))
         except OSError as error:
             return _told(EXIT_BUSY, f"the state directory {state_dir} cannot be used: {error.strerror}")
+        listening = list(left.listening)
+        successor = SameCommand(started_with, lock, listening) if setting.credentials is not None else None
         if setting.credentials is None:
             credentials = await _own_livekit(stack)
             if credentials is None:
@@ -111,9 +123,11 @@ async def run(setting: Setting) -> int:
             setting = replace(setting, credentials=credentials)
         metrics = Metrics()
         changes = watch(setting.directory) if setting.watch else None
-        supervisor = supervisor_of(setting, state_dir, metrics, changes)
+        supervisor = supervisor_of(setting, state_dir, metrics, changes, successor, left.children)
         try:
-            admin = serve_admin(supervisor, admin_settings(setting), metrics, token_endpoint_settings(setting))
+            admin = serve_admin(
+                supervisor, admin_settings(setting), metrics, token_endpoint_settings(setting), listening
+            )
             address = await stack.enter_async_context(admin)
         except UnsafeBind as error:
             return _told(EXIT_INVALID, str(error))

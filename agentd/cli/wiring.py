@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -26,6 +26,7 @@ from agentd.runtime.status import MeasureSink
 from agentd.runtime.supervisor import Supervisor, SupervisorSettings
 from agentd.runtime.systemd import notify
 from agentd.transport.probe_rooms import LiveKitProbeRooms
+from agentd.runtime.upgrade import Successor
 from agentd.transport.protocol import Accept, Decline, JobOffer, LoadReport
 from agentd.transport.registration import Registration
 from agentd.transport.tokens import LiveKitCredentials
@@ -38,7 +39,12 @@ ROOM_QUERY_RETRY_S = 2.0
 
 
 def supervisor_of(
-    setting: Setting, state_dir: Path, measures: MeasureSink, changes: AsyncIterable[object] | None
+    setting: Setting,
+    state_dir: Path,
+    measures: MeasureSink,
+    changes: AsyncIterable[object] | None,
+    successor: Successor | None = None,
+    children: Sequence[int] = (),
 ) -> Supervisor:
     credentials = credentials_of(setting)
     settings = supervisor_settings(setting, state_dir)
@@ -57,6 +63,8 @@ def supervisor_of(
         outside=Outside(setting).changes,
         probe_rooms=LiveKitProbeRooms(credentials),
         notify=notify,
+        successor=successor if config_allows_upgrade(setting.config) else None,
+        children=children,
     )
 
 
@@ -113,11 +121,16 @@ def _audit_settings(section: AuditSection, state_dir: Path) -> AuditSettings | N
     )
 
 
+def config_allows_upgrade(config: DaemonConfig) -> bool:
+    """Calls can only be left to workers that are processes, and that wait for the next supervisor."""
+    return config.workers != 0 and config.alone_timeout > 0
+
+
 def _door_settings(config: DaemonConfig, state_dir: Path) -> DoorSettings | None:
     """Raises OSError."""
-    if config.workers == 0 or not config.alone:
+    if not config_allows_upgrade(config):
         return None
-    return DoorSettings(directory=state_dir / DIRECTORY, key=door_key(state_dir), alone_s=config.alone)
+    return DoorSettings(directory=state_dir / DIRECTORY, key=door_key(state_dir), alone_s=config.alone_timeout)
 
 
 def usable_cores() -> int:

@@ -205,7 +205,7 @@ class DaemonConfig:
         "How long calls may go on after the daemon was asked to end.", default=Duration(3600.0), minimum=0,
         reload="restart",
     )  # fmt: skip
-    alone: Duration = setting(
+    alone_timeout: Duration = setting(
         "How long workers hold their calls without a daemon, for the next one to take them over; 0: they end with it.",
         default=Duration(60.0),
         minimum=0,

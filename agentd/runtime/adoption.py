@@ -36,12 +36,14 @@ async def adopt_workers(state_dir: Path, pool: Pool, calls: Calls) -> frozenset[
     began = time.monotonic()
     key = door_key(state_dir)
     adopted: set[str] = set()
+    workers = 0
     for path, found in zip(paths, await asyncio.gather(*(knock(path, key) for path in paths)), strict=True):
         if isinstance(found, Found):
+            workers += 1
             adopted |= _take_over(found, path, pool, calls)
         else:
             await _discard(path, found)
-    extra = {"workers": len(pool.workers), "sessions": len(adopted), "duration_s": round(time.monotonic() - began, 3)}
+    extra = {"workers": workers, "sessions": len(adopted), "duration_s": round(time.monotonic() - began, 3)}
     logger.warning("workers adopted", extra=extra)
     return frozenset(adopted)
 
@@ -79,6 +81,7 @@ def session_of(held: HeldSession, worker: str) -> Session | None:
         canary_of="" if start.called == start.agent else start.called,
         incarnation=start.incarnation,
         own_token=held.own_token,
+        acting=look.acting,
         state=look.state,
         caller=look.caller,
         turns=look.turns,

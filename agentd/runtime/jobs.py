@@ -98,6 +98,11 @@ class JobTable:
             canary_of=canary_of,
         )
 
+    @property
+    def promised(self) -> int:
+        """Places that are kept for jobs which have not come yet."""
+        return len(self._reservations)
+
     def take_reservation(self, job: str) -> Reservation | None:
         return self._reservations.pop(job, None)
 

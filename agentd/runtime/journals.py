@@ -23,14 +23,19 @@ class StateDirectoryBusy(AgentdError):
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path, handed: int | None = None) -> Iterator[int]:
     """Holds the state directory for this process. The lock ends with the process, however it ends.
+
+    Gives the descriptor that holds it. `handed`: the one that this process held before it was upgraded.
 
     Raises StateDirectoryBusy with the holder's pid, OSError when the directory cannot be made.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / "lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if handed is not None and os.path.sameopenfile(fd, handed):
+        os.close(fd)
+        fd = handed
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -41,7 +46,7 @@ def locked(directory: Path) -> Iterator[None]:
             ) from error
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        yield
+        yield fd
     finally:
         os.close(fd)
 

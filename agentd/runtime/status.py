@@ -227,6 +227,10 @@ class Daemon(Protocol):
         """Begins to drain; the daemon ends when the last call has."""
         ...
 
+    async def upgrade(self) -> None:
+        """Returns when the successor is about to begin, with the calls going on. Raises UpgradeRefused."""
+        ...
+
     async def control(self, session_id: str, act: Act) -> SpeechStatus | None:
         """Acts on a running call; answers the speech that this makes, if it makes one.
 

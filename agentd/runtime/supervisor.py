@@ -14,6 +14,9 @@ import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+import secrets
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,6 +81,7 @@ from agentd.runtime.status import (
 )
 from agentd.runtime.systemd import Phase
 from agentd.runtime.usage import SessionUsed
+from agentd.runtime.upgrade import Successor, Upgrade, reap
 from agentd.session.callbacks import Delivery
 from agentd.tools.acts import Act, EndSession
 from agentd.tools.http import WebhookClient
@@ -87,6 +91,10 @@ from agentd.transport.protocol import Job
 logger = logging.getLogger(__name__)
 
 TICK_S = 1.0
+NO_SUCCESSOR = (
+    "this daemon cannot be upgraded under its calls: they are in its own process, end with it (alone_timeout: 0), or "
+    "it runs a LiveKit server of its own"
+)
 
 
 class NoValidAgent(AgentdError):
@@ -134,11 +142,16 @@ class Supervisor:
         outside: Callable[[], tuple[Change, ...]] = lambda: (),
         probe_rooms: ProbeRooms | None = None,
         notify: Callable[[Phase], None] = lambda phase: None,
+        successor: Successor | None = None,
+        children: Sequence[int] = (),
     ) -> None:
         """`changes`: yields whenever the agents' directory has changed. `room_exists`: asks LiveKit; None: no cold
         recovery of calls that an earlier daemon left. `rebuild`: makes a kept revision again. `outside`: what
-        of the daemon itself differs from what is on disk. `notify`: tells the service manager."""
+        of the daemon itself differs from what is on disk. `notify`: tells the service manager. `successor`: what takes
+        its place at an upgrade. `children`: processes that it has from before one."""
         self._notify = notify
+        self._children = children
+        self._instance = secrets.token_hex(4)
         self._load = load
         self._outside = outside
         self._settings = settings
@@ -205,8 +218,9 @@ class Supervisor:
             probed=lambda agent, job: self._probes.offered(agent, job) if self._probes else None,
             refusal=self._budgets.refusal,
         )
-        self._drain = Drain(
-            self.calls, self._registrations, self._stirred, lambda calls: self.announcements.draining(calls)
+        self._drain = Drain(self.calls, self._registrations, self._stirred, self._drain_began)
+        self._upgrade = Upgrade(
+            self.calls, self.pool, self._registrations, successor, NO_SUCCESSOR, lambda: self._drain.asked
         )
         self.canaries = Canaries(
             state_dir=settings.state_dir,
@@ -242,7 +256,6 @@ class Supervisor:
             try:
                 await self._start(group, others)
                 whole = await self._drain.wait(self._settings.drain_timeout_s)
-                self._notify("stopping")
                 self.pool.stop("shutdown")
                 await asyncio.wait([pool], timeout=2 * CUT_GRACE_S)
             except (NoValidAgent, LiveKitUnreachable) as error:
@@ -258,6 +271,8 @@ class Supervisor:
         return whole
 
     async def _start(self, group: asyncio.TaskGroup, others: list[asyncio.Task[None]]) -> None:
+        others.append(group.create_task(self._upgrade.run(), name="upgrade"))
+        others.append(group.create_task(reap(self._children), name="reap"))
         adopted = await adopt_workers(self._settings.state_dir, self.pool, self.calls)
         left = unfinished(self._settings.state_dir)  # before any call of our own has a journal
         left = [each for each in left if each.session not in adopted]
@@ -309,6 +324,13 @@ class Supervisor:
     def drain(self) -> None:
         """Takes no more calls; the daemon ends when the last call has, or at the deadline."""
         self._drain.begin()
+
+    def _drain_began(self, calls: int) -> None:
+        self._notify("stopping")
+        self.announcements.draining(calls)
+
+    async def upgrade(self) -> None:
+        await self._upgrade.ask()
 
     def cut(self) -> None:
         """Ends the calls that a drain still waits for."""
@@ -504,7 +526,16 @@ class Supervisor:
             "worker_load": self.calls.load().load,
             "livekit_url": self._settings.livekit_url,
             "version": __version__,
+            "instance": self._instance,
+            "state": self._state(),
         }
+
+    def _state(self) -> str:
+        if self._drain.asked:
+            return "draining"
+        if self._upgrade.under_way:
+            return "upgrading"
+        return "serving" if self._started else "starting"
 
     def dump(self) -> None:
         """SIGUSR1: tasks and sessions, of every process, to the log."""

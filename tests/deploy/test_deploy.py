@@ -94,7 +94,7 @@ def test_the_unit_passes_systemds_own_check(tmp_path: Path) -> None:
 def test_the_unit_of_the_page_is_the_one_that_is_delivered() -> None:
     unit = (DEPLOY / "agentd.service").read_text()
     assert "Type=notify" in unit
-    assert "KillMode=mixed" in unit  # else the workers get the signal too, and calls do not come to their end
+    assert "KillMode=process" in unit  # else the workers get the signal too, and calls do not come to their end
     drain_s = int(re.search(r"TimeoutStopSec=(\d+)", unit)[1])  # type: ignore[index]
     assert drain_s > float(DaemonConfig().drain_timeout)
 

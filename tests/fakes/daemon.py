@@ -24,6 +24,7 @@ from agentd.runtime.status import (
     SpeechStatus,
     WorkerStatus,
 )
+from agentd.runtime.upgrade import UpgradeRefused
 from agentd.session.callbacks import Delivery
 from agentd.tools.acts import Act, GenerateReply, SayText
 from agentd.tools.spec import LateAnswer
@@ -89,6 +90,7 @@ class FakeDaemon:
         self.ready = Readiness(ready=True)
         self.outcome = ReloadOutcome(applied=True, changed=False, generation=3)
         self.drained = False
+        self.upgrade_refused = ""
         self.state = Path("nowhere")
         self.controlled: list[tuple[str, Act]] = []
         self.speech_list: list[SpeechStatus] = []
@@ -147,6 +149,10 @@ class FakeDaemon:
 
     def drain(self) -> None:
         self.drained = True
+
+    async def upgrade(self) -> None:
+        if self.upgrade_refused:
+            raise UpgradeRefused(self.upgrade_refused)
 
     async def control(self, session_id: str, act: Act) -> SpeechStatus | None:
         if session_id not in {status.id for status in self.session_list}:

@@ -143,7 +143,8 @@ SPEECH: Mapping[str, Any] = {
 
 
 class FakeSession:
-    """Journals like a session does, and obeys what it is told to say: "crash", "die", "block", "end soon", or words to keep."""
+    """Journals like a session does, and obeys what it is told to say: "crash", "die", "block", "end soon", or words to
+    keep."""
 
     running: ClassVar[dict[str, FakeSession]] = {}
     turn: int | None = None
@@ -297,7 +298,9 @@ class FakeRegistration:
 
     def job(self, **values: Any) -> Job:
         self.jobs_made += 1
-        return Job(id=f"J-{self.agent}-{self.jobs_made}", agent_name=self.agent, room_name=f"room-{self.jobs_made}", **values)
+        return Job(
+            id=f"J-{self.agent}-{self.jobs_made}", agent_name=self.agent, room_name=f"room-{self.jobs_made}", **values
+        )
 
     async def offer(self, job: Job) -> Accept | Decline:
         return await self.calls.offered(self.agent, JobOffer(job=job))  # type: ignore[no-any-return]

@@ -67,7 +67,12 @@ async def test_the_next_supervisor_adopts_the_calls_which_notice_nothing(tmp_pat
             await second.supervisor.control(calls[0], SayText(text="are you there"))
             journal = second.session(calls[0]).journal  # type: ignore[union-attr]
             await until(lambda: kinds(journal).count("turn.user") == 2)
-            assert await second.supervisor.deliver(calls[0], "key", "right", LateAnswer(text="done", content_type="text/plain")) == "taken"
+            assert (
+                await second.supervisor.deliver(
+                    calls[0], "key", "right", LateAnswer(text="done", content_type="text/plain")
+                )
+                == "taken"
+            )
             for call in calls:
                 await second.hang_up(call)
             await until(lambda: len(second.supervisor.pool.workers) == 1)

@@ -143,8 +143,8 @@ llm:
 """
 
 
-async def test_a_killed_daemons_calls_go_on_in_the_next(server: Server, tmp_path: Path) -> None:
-    options = {"workers": 2, "environment": {"AGENTD_STORE": str(tmp_path)}}
+async def test_calls_of_a_daemon_that_was_killed_whole_go_on_in_the_next(server: Server, tmp_path: Path) -> None:
+    options = {"workers": 2, "environment": {"AGENTD_STORE": str(tmp_path), "AGENTD_ALONE_TIMEOUT": "0"}}
     async with (
         webhook_server() as hooks,
         running_daemon(server, {"counter.yaml": COUNTER + told_to(hooks)}, **options) as first,
