@@ -51,6 +51,8 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "rollout_changes_total": ("Canaries that began, were promoted or taken back.", ("agent", "of", "state")),
     "worker_probes_total": ("Probes of registrations, by what came of them.", ("agent", "outcome")),
     "worker_renewals_total": ("Registrations that received nothing and were renewed.", ("agent",)),
+    "jobs_declined_total": ("Jobs that LiveKit offered and that were refused, by why.", ("agent", "reason")),
+    "sessions_adopted_total": ("Calls taken over from an earlier supervisor's workers.", ("agent",)),
     "worker_restarts_total": ("Workers that died or hung and were replaced.", ()),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {

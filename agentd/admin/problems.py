@@ -21,8 +21,9 @@ def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = Non
 class Refused(Exception):
     """Raised in a handler, answered as a problem."""
 
-    def __init__(self, status: int, detail: str, **members: Any) -> None:
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any) -> None:
         super().__init__(detail)
+        self.headers = headers
         self.status = status
         self.detail = detail
         self.members = members

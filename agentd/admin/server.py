@@ -140,7 +140,7 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except Refused as refused:
-        return problem(refused.status, refused.detail, **refused.members)
+        return problem(refused.status, refused.detail, headers=refused.headers, **refused.members)
     except web.HTTPException as error:
         if error.status < 400:
             raise

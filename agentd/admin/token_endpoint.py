@@ -34,6 +34,7 @@ MAX_TEXT = 256
 MAX_METADATA = 16_384
 MAX_ATTRIBUTES = 32
 MAX_AGENTS = 4
+RETRY_AFTER_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +156,16 @@ class TokenEndpoint:
         agents = [agent.name for agent in callable_agents(self._daemon, self._settings)]
         nonce = secrets.token_hex(8)
         admission = admit(body, agents=agents, choose_room=self._settings.choose_room, nonce=nonce)
+        self._refuse_when_full(admission)
         answer = {
             "server_url": self._settings.server_url,
             "participant_token": signed(admission, self._settings),
         }
         return web.json_response(answer, status=201, headers={"Cache-Control": "no-store"})
+
+    def _refuse_when_full(self, admission: Admission) -> None:
+        """A caller who would wait in a room to which nobody comes is told so."""
+        for asked in admission.agents:
+            if why := self._daemon.refusal(asked.agent_name):
+                busy = f"{asked.agent_name} takes no calls at the moment: {why}"
+                raise Refused(503, busy, headers={"Retry-After": str(RETRY_AFTER_S)})

@@ -99,6 +99,8 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
         cores=cores,
         sessions_per_worker=config.sessions_per_worker,
         load_threshold=config.load_threshold,
+        memory_threshold=config.memory_threshold,
+        lag_threshold_s=config.lag_threshold,
         drain_timeout_s=config.drain_timeout,
         livekit_url=credentials.websocket_url,
         prices=config.prices,

@@ -199,7 +199,25 @@ class DaemonConfig:
         "Calls that one worker takes.", default=10, minimum=1, maximum=1000, reload="restart"
     )
     load_threshold: float = setting(
-        "Load from which no more calls are taken.", default=0.7, minimum=0.01, maximum=1.0, reload="restart"
+        "Share of the processors from which no more calls are taken; 1: never.",
+        default=0.7,
+        minimum=0.01,
+        maximum=1.0,
+        reload="restart",
+    )
+    memory_threshold: float = setting(
+        "Share of the memory, of the control group or the machine, from which no more calls are taken; 1: never.",
+        default=0.9,
+        minimum=0.01,
+        maximum=1.0,
+        reload="restart",
+    )
+    lag_threshold: Duration = setting(
+        "How late a worker's timers may be before it takes no more calls.",
+        default=Duration(0.25),
+        minimum=0.02,
+        maximum=10,
+        reload="restart",
     )
     drain_timeout: Duration = setting(
         "How long calls may go on after the daemon was asked to end.", default=Duration(3600.0), minimum=0,

@@ -22,7 +22,7 @@ from agentd.runtime.jobs import JobTable, Reservation, Session
 from agentd.runtime.journals import journal_path, mark_ended
 from agentd.runtime.messages import Control, JobEnded, JobRejoins, JobStarted, SessionChanged, StartJob
 from agentd.runtime.outcome import NOTHING_KNOWN, SessionOutcome
-from agentd.runtime.placement import Load, Place, choose, load_of
+from agentd.runtime.placement import Load, Place, Thresholds, choose, load_of
 from agentd.runtime.pool import Pool, WorkerHandle
 from agentd.runtime.recovery import lost, plan
 from agentd.runtime.rejoin import agent_attributes
@@ -32,6 +32,9 @@ from agentd.tools.acts import Act, EndSession, GenerateReply, SayText
 from agentd.transport.protocol import Accept, Assignment, Decline, Job, JobOffer
 
 logger = logging.getLogger(__name__)
+
+
+NO_PLACE = Load(load=1.0, full=True, why="no worker that has made the agent has room", reason="capacity")
 
 
 class JobLink(Protocol):
@@ -63,7 +66,7 @@ class Calls:
         state_dir: Path,
         measures: MeasureSink,
         cores: int,
-        load_threshold: float,
+        thresholds: Thresholds,
         changed: Callable[[], None],
         ask: Callable[[AgentDefinition, Job], Awaitable[Admission]],
         began: Callable[[Session], None],
@@ -91,7 +94,8 @@ class Calls:
         self._state_dir = state_dir
         self._measures = measures
         self._cores = cores
-        self._load_threshold = load_threshold
+        self._thresholds = thresholds
+        self.memory = 0.0  # share of it that is in use, as it was last measured
         self._changed = changed
         self._ask = ask
         self._began = began
@@ -110,6 +114,7 @@ class Calls:
                 capacity=worker.capacity,
                 lag_s=worker.pong.lag_p99_s,
                 cpu=worker.pong.cpu,
+                lag_limit_s=self._thresholds.lag_s,
             )
             for worker in self._pool.ready
             if revision is None or revision in worker.revisions
@@ -118,20 +123,22 @@ class Calls:
     def load(self) -> Load:
         self.table.lapse(now())
         if not self.accepting:
-            return Load(load=1.0, full=True, why="draining")
-        return load_of(self.places(), cores=self._cores, threshold=self._load_threshold)
+            return Load(load=1.0, full=True, why="draining", reason="draining")
+        return load_of(self.places(), cores=self._cores, thresholds=self._thresholds, memory=self.memory)
 
     def load_of_agent(self, agent: str) -> Load:
         """What the agent's registration reports: full also when the agent is, or is served no more."""
         load = self.load()
         definition = self._serving(agent)
         if definition is None:
-            return Load(load=1.0, full=True, why="the agent was removed")
+            return Load(load=1.0, full=True, why="the agent was removed", reason="removed")
         limit = definition.limits.concurrency
         if limit is not None and self.table.load_of_agent(agent) >= limit:
             return Load(load=1.0, full=True, why=f"all {limit} calls of the agent are taken")
         if refusal := self._refusal(definition):
             return Load(load=1.0, full=True, why=refusal)
+            why = f"all {limit} calls of the agent are taken"
+            return Load(load=1.0, full=True, why=why, reason="concurrency")
         return load
 
     # What LiveKit says
@@ -159,7 +166,10 @@ class Calls:
         if worker is None and variant != agent and not refusal.full:
             variant, worker = agent, self._worker_for(agent)
         if worker is None:
-            logger.warning("job declined", extra={"agent": agent, "job": job.id, "reason": refusal.why})
+            why = refusal if refusal.full else NO_PLACE
+            logger.warning("job declined", extra={"agent": agent, "job": job.id, "reason": why.why})
+            labels = {"agent": agent, "reason": why.reason}
+            self._measures.apply(Measure(name="jobs_declined_total", labels=labels))
             return Decline()
         self.table.reserve(job.id, variant, worker, now(), admission, canary_of="" if variant == agent else agent)
         self._changed()
@@ -252,6 +262,7 @@ class Calls:
 
     def take_over(self, session: Session) -> None:
         """A call that goes on in a worker of an earlier daemon."""
+        self._measures.apply(Measure(name="sessions_adopted_total", labels={"agent": session.agent}))
         self.table.add(session)
         self._began(session)
         self._changed()

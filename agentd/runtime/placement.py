@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 LAG_OVERLOAD_S = 0.25
 """A loop that was this late in the last second cannot hold one more call: past 80 % of a machine everything
@@ -19,6 +20,7 @@ class Place:
     capacity: int
     lag_s: float = 0.0
     cpu: float = 0.0  # cores in use
+    lag_limit_s: float = LAG_OVERLOAD_S
 
     @property
     def free(self) -> int:
@@ -26,7 +28,7 @@ class Place:
 
     @property
     def overloaded(self) -> bool:
-        return self.lag_s >= LAG_OVERLOAD_S and self.sessions > 0
+        return self.lag_s >= self.lag_limit_s and self.sessions > 0
 
 
 def _emptiest(place: Place) -> tuple[float, float, str]:
@@ -44,6 +46,10 @@ def choose_for_rescue(places: Iterable[Place]) -> str | None:
     return min(places, key=_emptiest, default=Place(worker="", sessions=0, capacity=0)).worker or None
 
 
+Reason = Literal["", "capacity", "cpu", "memory", "lag", "concurrency", "no_worker", "draining", "removed"]
+"""Why no call is taken, for figures."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """`load`: 0 to 1, as LiveKit weighs workers by. `full`: no call is taken now; `why` says it."""
@@ -51,21 +57,36 @@ class Load:
     load: float
     full: bool
     why: str = ""
+    reason: Reason = ""
 
 
-def load_of(places: Sequence[Place], *, cores: int, threshold: float) -> Load:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """From where no more calls are taken: shares of the processors and of the memory (1: never), lateness of loops."""
+
+    cpu: float = 0.7
+    memory: float = 0.9
+    lag_s: float = LAG_OVERLOAD_S
+
+
+def load_of(places: Sequence[Place], *, cores: int, thresholds: Thresholds, memory: float = 0.0) -> Load:
     """The daemon's load: the larger of its share of sessions and its workers' share of the machine.
 
-    `threshold`: share of the processors from which calls are refused; 1 or more: never.
+    `memory`: share of it that is in use.
     """
     capacity = sum(place.capacity for place in places)
     if not capacity:
-        return Load(load=1.0, full=True, why="no worker is ready")
+        return Load(load=1.0, full=True, why="no worker is ready", reason="no_worker")
     sessions = sum(place.sessions for place in places)
     busy = sum(place.cpu for place in places) / max(1, cores)
     load = min(1.0, max(sessions / capacity, busy))
-    if sessions and busy >= threshold and threshold < 1:
-        return Load(load=load, full=True, why=f"workers use {busy:.0%} of the processors")
+    if sessions and busy >= thresholds.cpu and thresholds.cpu < 1:
+        return Load(load=load, full=True, why=f"workers use {busy:.0%} of the processors", reason="cpu")
+    if sessions and memory >= thresholds.memory and thresholds.memory < 1:
+        return Load(load=load, full=True, why=f"{memory:.0%} of the memory is in use", reason="memory")
+    if not any(place.free for place in places):
+        return Load(load=load, full=True, why="every worker is full", reason="capacity")
     if choose(places) is None:
-        return Load(load=load, full=True, why="every worker is full")
+        late_s = max(place.lag_s for place in places)
+        return Load(load=load, full=True, why=f"workers are late by {late_s * 1000:.0f} ms", reason="lag")
     return Load(load=load, full=False)

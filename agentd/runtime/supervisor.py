@@ -43,6 +43,7 @@ from agentd.runtime.jobs import Session
 from agentd.runtime.journals import unfinished
 from agentd.runtime.late_results import LateResults
 from agentd.runtime.ledger import Ledger
+from agentd.runtime.memory import used_share
 from agentd.runtime.messages import (
     Delivered,
     DumpTasks,
@@ -57,6 +58,7 @@ from agentd.runtime.messages import (
     WorkerSettings,
 )
 from agentd.runtime.outcome import SessionOutcome, verdict
+from agentd.runtime.placement import LAG_OVERLOAD_S, Thresholds
 from agentd.runtime.planning import Plan, plan
 from agentd.runtime.pool import Launch, Pool, WorkerHandle
 from agentd.runtime.probation import Probation
@@ -115,6 +117,8 @@ class SupervisorSettings:
     cores: int = 1
     sessions_per_worker: int = 10
     load_threshold: float = 0.7
+    memory_threshold: float = 1.0
+    lag_threshold_s: float = LAG_OVERLOAD_S
     drain_timeout_s: float = 3600.0
     livekit_url: str = ""
     prices: Mapping[str, Price] = field(default_factory=dict)
@@ -210,7 +214,9 @@ class Supervisor:
             state_dir=settings.state_dir,
             measures=measures,
             cores=settings.cores,
-            load_threshold=settings.load_threshold,
+            thresholds=Thresholds(
+                cpu=settings.load_threshold, memory=settings.memory_threshold, lag_s=settings.lag_threshold_s
+            ),
             changed=self._calls_changed,
             ask=self._ask,
             began=lambda session: self.announcements.began(session),
@@ -308,6 +314,7 @@ class Supervisor:
     def _tick(self) -> None:
         self.calls.table.lapse(self._now())
         self.calls.rescue()
+        self.calls.memory = used_share()
         self.canaries.tick()
         for ending in self._budgets.tick(self.calls.table):
             with suppress(BetweenWorkers):  # at the next tick, then
@@ -459,6 +466,10 @@ class Supervisor:
 
     async def _ask(self, definition: AgentDefinition, job: Job) -> Admission:
         return await ask(definition, job, self._webhooks)
+
+    def refusal(self, agent: str) -> str:
+        load = self.calls.load_of_agent(agent)
+        return load.why if load.full else ""
 
     def readiness(self) -> Readiness:
         reasons = views.unready_reasons(

@@ -261,3 +261,13 @@ async def test_a_journal_is_told_whole_to_those_with_the_token_and_to_nobody_whe
     refused = await open_to_all.get("/v1/sessions/s-77/journal")
     assert refused.status == 403
     assert "admin token" in (await refused.json())["detail"]
+
+
+async def test_an_upgrade_is_begun_or_refused_with_the_reason(serve: Serve, daemon: FakeDaemon) -> None:
+    client = await serve()
+    answer = await client.post("/v1/upgrade")
+    assert answer.status == 202
+    assert (await answer.json()).keys() == {"sessions", "version", "instance"}
+    daemon.upgrade_refused = "it is draining"
+    answer = await client.post("/v1/upgrade")
+    assert (answer.status, (await answer.json())["detail"]) == (409, "it is draining")

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import jwt
@@ -183,3 +185,32 @@ def test_a_token_without_its_inputs_says_what_to_set(
     result = CliRunner().invoke(main, ["token", *arguments], env=environment)
     assert result.exit_code == 2
     assert word in result.stderr
+
+
+async def test_an_upgrade_waits_for_another_instance(remote: Remote, daemon: FakeDaemon) -> None:
+    daemon.successor = {"instance": "second", "version": "9.9"}
+    result = await remote("upgrade")
+    assert result.exit_code == 0
+    assert re.fullmatch(r"Upgraded 0\.1\.0 to 9\.9 in \d+\.\d s under 1 call\.\n", result.stdout)
+
+
+async def test_an_upgrade_that_is_refused_says_why(remote: Remote, daemon: FakeDaemon) -> None:
+    daemon.upgrade_refused = "what is installed would not serve"
+    result = await remote("upgrade")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: the daemon refused (409): what is installed would not serve\n",
+    )
+
+
+async def test_a_drain_can_be_waited_for(daemon: FakeDaemon) -> None:
+    settings = AdminSettings(addr="127.0.0.1:0", token="correct")
+    async with AsyncExitStack() as stack:
+        address = await stack.enter_async_context(serve_admin(daemon, settings, Metrics()))
+        waiting = asyncio.create_task(Remote(address, "correct")("drain", "--wait"))
+        while not daemon.drained:
+            await asyncio.sleep(0.01)
+        await stack.aclose()
+        result = await waiting
+    assert result.exit_code == 0
+    assert result.stdout == "Draining: 1 call under way.\nIt has ended.\n"

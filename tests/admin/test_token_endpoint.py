@@ -151,3 +151,11 @@ async def test_the_talk_page_is_served_with_a_policy_that_lets_nothing_in(serve:
 async def test_there_is_no_talk_page_unless_it_is_enabled(serve: Serve) -> None:
     assert (await (await serve(endpoint=ENDPOINT)).get("/talk")).status == 404
     assert (await (await serve(AdminSettings(addr="127.0.0.1:0", talk_page=True))).get("/talk")).status == 404
+
+
+async def test_a_full_daemon_answers_503_and_when_to_ask_again(serve: Serve, daemon: FakeDaemon) -> None:
+    daemon.full = "every worker is full"
+    client = await serve(endpoint=ENDPOINT)
+    answer = await client.post("/v1/token", json=asking("front-desk"))
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert (await answer.json())["detail"] == "front-desk takes no calls at the moment: every worker is full"

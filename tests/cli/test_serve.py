@@ -343,3 +343,13 @@ def _runs(pid: int) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
+
+
+async def test_check_tells_whether_it_would_serve_and_starts_nothing(place: Path) -> None:
+    async with serving(place, "--check", livekit=here()) as serve:
+        assert (await serve.ended(), serve.lines) == (0, [])
+    (place / "agents.d" / "ada.yaml").write_text("version: 1\nname: ada\nlmm: {}\n")
+    async with serving(place, "--check", livekit=here()) as serve:
+        assert await serve.ended() == 78
+        assert any("ada.yaml:3:1" in line for line in serve.lines)
+    assert not list(place.rglob("lock"))

@@ -91,6 +91,9 @@ class FakeDaemon:
         self.outcome = ReloadOutcome(applied=True, changed=False, generation=3)
         self.drained = False
         self.upgrade_refused = ""
+        self.full = ""
+        self.successor: dict[str, str] = {}  # facts of it, from the second time on that it is asked for them
+        self.upgrades = 0
         self.state = Path("nowhere")
         self.controlled: list[tuple[str, Act]] = []
         self.speech_list: list[SpeechStatus] = []
@@ -150,9 +153,13 @@ class FakeDaemon:
     def drain(self) -> None:
         self.drained = True
 
+    def refusal(self, agent: str) -> str:
+        return self.full
+
     async def upgrade(self) -> None:
         if self.upgrade_refused:
             raise UpgradeRefused(self.upgrade_refused)
+        self.upgrades += 1
 
     async def control(self, session_id: str, act: Act) -> SpeechStatus | None:
         if session_id not in {status.id for status in self.session_list}:
@@ -186,6 +193,8 @@ class FakeDaemon:
         return self.state
 
     def facts(self) -> Mapping[str, Any]:
+        if self.upgrades:
+            self.upgrades += 1
         return {
             "agent_names": [status.name for status in self.agent_list],
             "sdk_version": "1.2.1",
@@ -193,4 +202,7 @@ class FakeDaemon:
             "worker_load": 0.25,
             "livekit_url": "ws://user:pass@127.0.0.1:7880",
             "version": "0.1.0",
+            "instance": "first",
+            "state": "serving",
+            **(self.successor if self.upgrades > 3 else {}),
         }
