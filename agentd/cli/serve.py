@@ -19,7 +19,7 @@ import click
 from agentd import logs
 from agentd.aio import cancel_and_wait
 from agentd.cli.files import DEFAULT_DIRECTORY, EXIT_INVALID, config_options, environment_with, this_program
-from agentd.cli.setting import Setting, resolve
+from agentd.cli.setting import Setting, fail, resolve
 from agentd.cli.successor import Handed, SameCommand, handed, without_handed
 from agentd.config.daemon import state_directory
 from agentd.config.watch import watch
@@ -90,6 +90,7 @@ def serve(
     environment = {**given, **{name: str(value) for name, value in flags.items() if value is not None}}
     setting = resolve(directory or DEFAULT_DIRECTORY, config, environment, watch, dev, require_livekit)
     if check:
+        _same_state(setting, left)
         return
     log = setting.config.log
     logs.configure(log.format, log.level)
@@ -115,7 +116,7 @@ async def run(setting: Setting, left: Handed, started_with: Mapping[str, str]) -
         except OSError as error:
             return _told(EXIT_BUSY, f"the state directory {state_dir} cannot be used: {error.strerror}")
         listening = list(left.listening)
-        successor = SameCommand(started_with, lock, listening) if setting.credentials is not None else None
+        successor = SameCommand(started_with, state_dir, lock, listening) if setting.credentials is not None else None
         if setting.credentials is None:
             credentials = await _own_livekit(stack)
             if credentials is None:
@@ -148,6 +149,15 @@ async def run(setting: Setting, left: Handed, started_with: Mapping[str, str]) -
         finally:
             await cancel_and_wait(telling)
     return 0 if whole else EXIT_CALLS_CUT
+
+
+def _same_state(setting: Setting, left: Handed) -> None:
+    """A successor that looks elsewhere would not find the calls."""
+    ours = state_directory(setting.config, setting.environment).absolute()
+    if left.state_dir is not None and left.state_dir != ours:
+        fail(
+            EXIT_INVALID, f"its state directory would be {ours}, and the calls are in {left.state_dir}: drain it first"
+        )
 
 
 async def _tell_where_to_talk(supervisor: Supervisor, address: str) -> None:

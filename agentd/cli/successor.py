@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from agentd.runtime.upgrade import UpgradeRefused
 
@@ -23,6 +24,8 @@ CHECK_S = 60.0
 LOCK_VARIABLE = "AGENTD_HANDED_LOCK"
 LISTENING_VARIABLE = "AGENTD_HANDED_SOCKETS"
 CHILDREN_VARIABLE = "AGENTD_HANDED_CHILDREN"
+STATE_VARIABLE = "AGENTD_HANDED_STATE"
+"""Of `agentd serve --check`: the state directory in which the calls are that it would have to take over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class Handed:
     lock: int | None = None
     listening: tuple[socket.socket, ...] = ()
     children: tuple[int, ...] = ()
+    state_dir: Path | None = None  # only said to a process that shall tell whether it would serve
 
 
 def handed(environment: Mapping[str, str]) -> Handed:
@@ -46,11 +50,12 @@ def handed(environment: Mapping[str, str]) -> Handed:
         lock=int(lock) if lock else None,
         listening=listening,
         children=_numbers(environment.get(CHILDREN_VARIABLE, "")),
+        state_dir=Path(environment[STATE_VARIABLE]) if STATE_VARIABLE in environment else None,
     )
 
 
 def without_handed(environment: Mapping[str, str]) -> dict[str, str]:
-    names = (LOCK_VARIABLE, LISTENING_VARIABLE, CHILDREN_VARIABLE)
+    names = (LOCK_VARIABLE, LISTENING_VARIABLE, CHILDREN_VARIABLE, STATE_VARIABLE)
     return {name: value for name, value in environment.items() if name not in names}
 
 
@@ -63,6 +68,7 @@ class SameCommand:
     """Implements `agentd.runtime.upgrade.Successor`. `environment`: as this process was started with it."""
 
     environment: Mapping[str, str]
+    state_dir: Path
     lock: int
     listening: Sequence[socket.socket] = field(default_factory=list)
 
@@ -72,7 +78,7 @@ class SameCommand:
     async def check(self) -> None:
         process = await asyncio.create_subprocess_exec(
             *self.argv("--check"),
-            env=self.environment,
+            env={**self.environment, STATE_VARIABLE: str(self.state_dir.absolute())},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,

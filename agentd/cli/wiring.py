@@ -20,6 +20,7 @@ from agentd.runtime.calls import Calls
 from agentd.runtime.door import DIRECTORY, door_key
 from agentd.runtime.messages import AuditSettings, DoorSettings, WorkerSettings
 from agentd.runtime.pool import launch_inside, launch_process
+from agentd.runtime.recycling import RecycleLimits
 from agentd.runtime.registrations import RegistrationLink
 from agentd.runtime.rejoin import rejoin_token
 from agentd.runtime.status import MeasureSink
@@ -101,6 +102,7 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
         load_threshold=config.load_threshold,
         memory_threshold=config.memory_threshold,
         lag_threshold_s=config.lag_threshold,
+        recycle=_recycle_limits(config),
         drain_timeout_s=config.drain_timeout,
         livekit_url=credentials.websocket_url,
         prices=config.prices,
@@ -126,6 +128,13 @@ def _audit_settings(section: AuditSection, state_dir: Path) -> AuditSettings | N
 def config_allows_upgrade(config: DaemonConfig) -> bool:
     """Calls can only be left to workers that are processes, and that wait for the next supervisor."""
     return config.workers != 0 and config.alone_timeout > 0
+
+
+def _recycle_limits(config: DaemonConfig) -> RecycleLimits:
+    """A worker inside the daemon's process has nothing of its own to give back."""
+    if config.workers == 0:
+        return RecycleLimits()
+    return RecycleLimits(after_s=config.recycle.after, memory_bytes=config.recycle.memory_mib << 20)
 
 
 def _door_settings(config: DaemonConfig, state_dir: Path) -> DoorSettings | None:

@@ -147,6 +147,22 @@ class ToolProcessSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecycleSection:
+    """When workers are replaced."""
+
+    after: Duration = setting(
+        "Age of a worker; 0: never.", default=Duration(86400.0), minimum=0, maximum=30 * 86400, reload="restart"
+    )
+    memory_mib: int = setting(
+        "Resident memory of a worker that is ten minutes old or more; 0: never.",
+        default=0,
+        minimum=0,
+        maximum=1048576,
+        reload="restart",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSection:
     """The log of every call of a tool: append-only, each record bound to the one before. See `agentd audit`."""
 
@@ -197,6 +213,11 @@ class DaemonConfig:
     )
     sessions_per_worker: int = setting(
         "Calls that one worker takes.", default=10, minimum=1, maximum=1000, reload="restart"
+    )
+    recycle: RecycleSection = setting(
+        "When workers are replaced, one at a time: the next one is made ready first, then calls end in the old one.",
+        default_factory=RecycleSection,
+        reload="restart",
     )
     load_threshold: float = setting(
         "Share of the processors from which no more calls are taken; 1: never.",

@@ -36,6 +36,7 @@ from agentd.runtime.messages import (
     ToWorker,
     WorkerSettings,
 )
+from agentd.runtime.recycling import Aged, RecycleLimits, due
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,8 @@ class WorkerHandle:
         self.revisions: set[tuple[str, str]] = set()  # what it has prepared: (agent, digest)
         self._outbox: Channel[ToWorker] = Channel(OUTBOX_MESSAGES)
         self._answers: dict[int, asyncio.Future[Prepared]] = {}
+        self.ready_at: float | None = None
+        self.successor = ""  # the worker that replaces it
         self.retiring = False  # its calls are over and it was told to end
         self._heard_at = 0.0
         self._beats = 0
@@ -150,7 +153,7 @@ class WorkerHandle:
 
     async def _welcome(self, listener: Listener) -> None:
         await listener.welcome(self)
-        self.state = "ready"
+        self.state, self.ready_at = "ready", now()
         listener.ready(self)
 
     async def _write(self, link: FrameLink) -> None:
@@ -224,6 +227,7 @@ class Pool:
         rng: random.Random | None = None,
     ) -> None:
         self._count = count
+        self._named = count  # numbers that were given to workers
         self._capacity = capacity
         self._launch = launch
         self._settings = settings
@@ -262,9 +266,29 @@ class Pool:
             self._group.create_task(self._adopted(worker, adoption), name=name)
         return worker
 
+    def recycle(self, limits: RecycleLimits) -> None:
+        """Begins to replace the worker that most needs it, one at a time: its successor is made ready first."""
+        if self._group is None or self._stopping or any(worker.successor for worker in self.workers.values()):
+            return
+        ready = [(worker, worker.ready_at) for worker in self.ready if worker.ready_at is not None]
+        aged = [
+            Aged(worker=worker.name, age_s=now() - since, memory_bytes=worker.pong.memory_bytes)
+            for worker, since in ready
+        ]
+        if (found := due(aged, limits)) is None:
+            return
+        self._named += 1
+        successor = self.workers[found[0]].successor = f"worker-{self._named}"
+        extra = {"worker": found[0], "successor": successor, "reason": found[1]}
+        logger.info("worker is replaced", extra=extra)
+        self._group.create_task(self._slot(successor), name=successor)
+
     def retire(self) -> None:
-        """Ends the draining workers that have no more calls."""
+        """Lets workers whose successors are ready take no more calls; ends those that have none left."""
         for worker in self.workers.values():
+            successor = self.workers.get(worker.successor)
+            if worker.state == "ready" and successor is not None and successor.state == "ready":
+                worker.state = "draining"
             if worker.state == "draining" and not worker.retiring and not self._listener.sessions_of(worker):
                 worker.retiring = True
                 worker.post(Stop(reason="retired"))
@@ -282,8 +306,11 @@ class Pool:
             began = now()
             serve = partial(self._serve, worker)
             reason = await self._life(worker, self._launch(name), serve)
-            self._listener.died(worker, reason)
+            self._ended(worker, reason)
             if self._stopping:
+                return
+            if worker.successor:
+                del self.workers[name]
                 return
             failures = 0 if now() - began > STEADY_S else failures + 1
             restarts += 1
@@ -295,11 +322,14 @@ class Pool:
 
     async def _adopted(self, worker: WorkerHandle, adoption: Adoption) -> None:
         reason = await self._life(worker, adoption, lambda launched: worker.hold(launched, self._listener))
-        if worker.retiring or self._stopping:
+        self._ended(worker, reason)
+        del self.workers[worker.name]
+
+    def _ended(self, worker: WorkerHandle, reason: str) -> None:
+        if worker.retiring:
             self._listener.retired(worker)
         else:
             self._listener.died(worker, reason)
-        self.workers.pop(worker.name, None)
 
     async def _life(self, worker: WorkerHandle, launch: Adoption, serve: Callable[[Launched], Awaitable[None]]) -> str:
         """One worker from its start to its end; why it ended. The worker monitor: nothing of it ends the daemon."""

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 import secrets
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +63,7 @@ from agentd.runtime.planning import Plan, plan
 from agentd.runtime.pool import Launch, Pool, WorkerHandle
 from agentd.runtime.probation import Probation
 from agentd.runtime.probe import ProbeRooms, Probes
+from agentd.runtime.recycling import RecycleLimits
 from agentd.runtime.registrations import LiveKitUnreachable, Register, Registrations
 from agentd.runtime.revisions import Rebuild, Revisions
 from agentd.runtime.rollout import Rollout
@@ -118,6 +119,7 @@ class SupervisorSettings:
     sessions_per_worker: int = 10
     load_threshold: float = 0.7
     memory_threshold: float = 1.0
+    recycle: RecycleLimits = field(default_factory=RecycleLimits)
     lag_threshold_s: float = LAG_OVERLOAD_S
     drain_timeout_s: float = 3600.0
     livekit_url: str = ""
@@ -319,6 +321,7 @@ class Supervisor:
         for ending in self._budgets.tick(self.calls.table):
             with suppress(BetweenWorkers):  # at the next tick, then
                 self.calls.control(ending.session, EndSession(reason=REASON, goodbye=ending.goodbye))
+        self.pool.recycle(self._settings.recycle)
         self.pool.retire()
         self._calls_changed()
 

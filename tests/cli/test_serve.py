@@ -353,3 +353,12 @@ async def test_check_tells_whether_it_would_serve_and_starts_nothing(place: Path
         assert await serve.ended() == 78
         assert any("ada.yaml:3:1" in line for line in serve.lines)
     assert not list(place.rglob("lock"))
+
+
+async def test_check_refuses_to_succeed_a_daemon_whose_calls_are_in_another_state_directory(place: Path) -> None:
+    environment = {"AGENTD_HANDED_STATE": str(place / "another")}
+    code, said = await told(place, "--check", livekit=here(), environment=environment)
+    assert (code, "drain it first" in said) == (78, True)
+    environment = {"AGENTD_HANDED_STATE": str(place / "state")}
+    async with serving(place, "--check", livekit=here(), environment=environment) as serve:
+        assert await serve.ended() == 0
