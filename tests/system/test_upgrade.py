@@ -12,14 +12,14 @@ import pytest
 
 from agentd.session.restore import restore
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import AUDIBLE_DBFS, EAR_HZ, EAR_PIECE, Caller, Heard, Server
+from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
+from bench.upgrade import GAP_S, longest_gap_s
 from tests.system.caller import ended_journal, server_of
 from tests.system.test_daemon import asked
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
-GAP_S = 0.06
 LONG = " ".join(["And so it goes on for quite a while without a stop"] * 10)
 AGENT = zero_cost_agent("talker", ["You said: {text}."], character="30ms", extra=f'greeting: {{say: "{LONG}."}}')
 
@@ -27,16 +27,6 @@ AGENT = zero_cost_agent("talker", ["You said: {text}."], character="30ms", extra
 @pytest.fixture
 def server(credentials: LiveKitCredentials) -> Server:
     return server_of(credentials)
-
-
-def longest_gap_s(heard: Heard, since: float, until: float) -> float:
-    """Silence inside the recording: of a voice that is one tone without a pause."""
-    longest = quiet = 0
-    for at, level in zip(heard.at, heard.dbfs, strict=True):
-        if since <= at <= until:
-            quiet = 0 if level > AUDIBLE_DBFS else quiet + 1
-            longest = max(longest, quiet)
-    return longest * EAR_PIECE / EAR_HZ
 
 
 async def spoken_through(caller: Caller, since: float, change_at: float) -> None:
