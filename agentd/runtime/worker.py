@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from agentd import __version__, logs
+from agentd import logs
 from agentd.aio import Channel, cancel_and_wait
 from agentd.errors import AgentdError
 from agentd.ipc import FrameLink, LinkClosed, parent_link, receive_object, send_object
 from agentd.pickled import Unreadable
+from agentd.runtime.alone import run_alone
 from agentd.runtime.audit_entries import Auditor
 from agentd.runtime.audit_log import AuditLog
-from agentd.runtime.door import SCRATCH_VARIABLE, Door
 from agentd.runtime.job import Common, Job, Rooms, Sessions, failure_reason
 from agentd.runtime.journals import mark_ended
 from agentd.runtime.measures import measures
@@ -41,7 +40,6 @@ from agentd.runtime.messages import (
     Measures,
     Prepare,
     Prepared,
-    Presence,
     SessionChanged,
     SessionEvents,
     SpeechChanged,
@@ -403,45 +401,6 @@ async def main() -> None:
     logs.configure(settings.log_style, settings.log_level)
     with logs.fields(worker=settings.worker):
         await run_alone(link, settings, worker_of)
-
-
-MakeWorker = Callable[[WorkerSettings, FrameLink, Callable[[], None]], Worker]
-
-
-async def run_alone(link: FrameLink, settings: WorkerSettings, make: MakeWorker) -> None:
-    """Outlives its supervisor, if it is told how the next one finds it; then for as long as it has calls."""
-    if settings.door is None:
-        await make(settings, link, lambda: os._exit(1)).run()
-        return
-    door = Door(settings.door.directory, settings.worker, settings.door.key)
-    limit_s = settings.door.alone_s
-
-    def presence() -> Presence:
-        scratch = os.environ.get(SCRATCH_VARIABLE, "")
-        return Presence(worker=settings.worker, version=__version__, scratch=scratch, sessions=worker.held())
-
-    async def reunite() -> FrameLink | None:
-        if not worker.holds or limit_s <= 0:
-            return None
-        logger.warning("supervisor lost: calls go on without it", extra={"sessions": worker.holds})
-        try:
-            async with asyncio.timeout(limit_s):
-                found = await door.opened(presence)
-        except TimeoutError:
-            logger.error("no supervisor came", extra={"sessions": worker.holds})  # noqa: TRY400 -- expected, one line
-            return None
-        logger.warning("supervisor found", extra={"sessions": worker.holds})
-        return found
-
-    def orphaned() -> None:
-        door.close()
-        os._exit(1)
-
-    worker = make(settings, Tether(link, reunite), orphaned)
-    try:
-        await worker.run()
-    finally:
-        door.close()
 
 
 if __name__ == "__main__":

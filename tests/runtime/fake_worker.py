@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from agentd import logs
 from agentd.ipc import FrameLink, parent_link, receive_object
+from agentd.runtime.alone import run_alone
 from agentd.runtime.messages import WorkerSettings
-from agentd.runtime.worker import Worker, run_alone
+from agentd.runtime.worker import Worker
 from tests.runtime.parts import FakeSession, fake_agents, fake_rooms
 
 
