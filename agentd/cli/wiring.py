@@ -26,8 +26,8 @@ from agentd.runtime.rejoin import rejoin_token
 from agentd.runtime.status import MeasureSink
 from agentd.runtime.supervisor import Supervisor, SupervisorSettings
 from agentd.runtime.systemd import notify
-from agentd.transport.probe_rooms import LiveKitProbeRooms
 from agentd.runtime.upgrade import Successor
+from agentd.transport.probe_rooms import LiveKitProbeRooms
 from agentd.transport.protocol import Accept, Decline, JobOffer, LoadReport
 from agentd.transport.registration import Registration
 from agentd.transport.tokens import LiveKitCredentials

@@ -134,11 +134,10 @@ class Calls:
             return Load(load=1.0, full=True, why="the agent was removed", reason="removed")
         limit = definition.limits.concurrency
         if limit is not None and self.table.load_of_agent(agent) >= limit:
-            return Load(load=1.0, full=True, why=f"all {limit} calls of the agent are taken")
-        if refusal := self._refusal(definition):
-            return Load(load=1.0, full=True, why=refusal)
             why = f"all {limit} calls of the agent are taken"
             return Load(load=1.0, full=True, why=why, reason="concurrency")
+        if refusal := self._refusal(definition):
+            return Load(load=1.0, full=True, why=refusal, reason="budget")
         return load
 
     # What LiveKit says

@@ -46,7 +46,7 @@ def choose_for_rescue(places: Iterable[Place]) -> str | None:
     return min(places, key=_emptiest, default=Place(worker="", sessions=0, capacity=0)).worker or None
 
 
-Reason = Literal["", "capacity", "cpu", "memory", "lag", "concurrency", "no_worker", "draining", "removed"]
+Reason = Literal["", "capacity", "cpu", "memory", "lag", "concurrency", "budget", "no_worker", "draining", "removed"]
 """Why no call is taken, for figures."""
 
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
 import secrets
+import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -83,8 +81,8 @@ from agentd.runtime.status import (
     WorkerStatus,
 )
 from agentd.runtime.systemd import Phase
-from agentd.runtime.usage import SessionUsed
 from agentd.runtime.upgrade import Successor, Upgrade, reap
+from agentd.runtime.usage import SessionUsed
 from agentd.session.callbacks import Delivery
 from agentd.tools.acts import Act, EndSession
 from agentd.tools.http import WebhookClient

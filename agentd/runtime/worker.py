@@ -53,7 +53,6 @@ from agentd.runtime.prepared import PreparedAgent, PreparedAgents
 from agentd.runtime.speeches import speech_change
 from agentd.runtime.status import Measure
 from agentd.runtime.usage import UsageMeter
-from agentd.runtime.tether import Tether
 from agentd.runtime.vitals import Vitals
 from agentd.session.records import Record
 from agentd.session.setup import Audit, unaudited
