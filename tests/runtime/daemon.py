@@ -14,7 +14,7 @@ from typing import Any
 
 from agentd.aio import cancel_and_wait
 from agentd.errors import AgentdError
-from agentd.ipc import LinkClosed, MemoryLink, memory_links, receive_object, spawn_child
+from agentd.ipc import Child, LinkClosed, MemoryLink, memory_links, receive_object, spawn_child
 from agentd.runtime.door import DIRECTORY, door_key
 from agentd.runtime.jobs import Session
 from agentd.runtime.messages import DoorSettings, WorkerSettings
@@ -25,6 +25,7 @@ from agentd.tools.acts import EndSession
 from tests.runtime.parts import Counted, FakeRegistration, FakeSession, Files, fake_agents, fake_rooms
 
 ROOT = Path(__file__).resolve().parents[2]
+DESERTED: list[Child] = []
 
 
 @dataclass
@@ -86,8 +87,10 @@ async def until(holds: Callable[[], bool], within_s: float = 10.0) -> None:
 @asynccontextmanager
 async def deserting_launch(name: str) -> AsyncIterator[Launched]:
     """The process is left alone at the end, as by a supervisor that is killed."""
+    # Nobody closes its transport, which would kill it; collected, it would warn of that in some other test.
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     child = await spawn_child([sys.executable, "-m", "tests.runtime.fake_worker"], env=environment, cwd=ROOT)
+    DESERTED.append(child)
     try:
         yield Launched(link=child.link, pid=child.process.pid)
     finally:
