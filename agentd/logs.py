@@ -1,18 +1,15 @@
-"""Logs: JSON lines, past tense, with session, room, job, turn and agent as fields from context variables; without
-telephone numbers, e-mail addresses and card numbers, whoever logs them."""
+"""Logs: JSON lines, past tense, with session, room, job, turn and agent as fields from context variables."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
-
-from agentd.redaction import PATTERNS, Pattern, redacted, redacted_data
 
 _fields: ContextVar[dict[str, Any]] = ContextVar("log_fields", default={})  # noqa: B039 -- never mutated
 
@@ -43,11 +40,7 @@ def _shown(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; `extra={...}` of a logging call become fields. `redact`: what is taken out of texts."""
-
-    def __init__(self, redact: Collection[Pattern] = PATTERNS) -> None:
-        super().__init__()
-        self._redact = redact
+    """One JSON object a line; `extra={...}` of a logging call become fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -55,40 +48,28 @@ class JsonFormatter(logging.Formatter):
             "time": at.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": redacted(record.getMessage(), self._redact),
-            **redacted_data(_shown(record), self._redact),
+            "message": record.getMessage(),
+            **_shown(record),
         }
         if record.exc_info:
-            entry["exception"] = redacted(self.formatException(record.exc_info), self._redact)
+            entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False, default=str)
 
 
 class TextFormatter(logging.Formatter):
-    """For people: time, level, message, then the fields as key=value. `redact`: what is taken out of texts."""
-
-    def __init__(self, redact: Collection[Pattern] = PATTERNS) -> None:
-        super().__init__()
-        self._redact = redact
+    """For people: time, level, message, then the fields as key=value."""
 
     def format(self, record: logging.LogRecord) -> str:
         shown = " ".join(f"{key}={value}" for key, value in _shown(record).items())
         at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
-        said = redacted(f"{record.getMessage()}{'  ' + shown if shown else ''}", self._redact)
-        line = f"{at} {record.levelname:<7} {said}"
-        if not record.exc_info:
-            return line
-        return f"{line}\n{redacted(self.formatException(record.exc_info), self._redact)}"
+        line = f"{at} {record.levelname:<7} {record.getMessage()}{'  ' + shown if shown else ''}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def configure(
-    style: Literal["json", "text"],
-    level: str = "INFO",
-    stream: TextIO | None = None,
-    redact: Collection[Pattern] = PATTERNS,
-) -> None:
+def configure(style: Literal["json", "text"], level: str = "INFO", stream: TextIO | None = None) -> None:
     """Sends the logs of this process to `stream` (stderr by default). Replaces earlier handlers."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter(redact) if style == "json" else TextFormatter(redact))
+    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -10,16 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {
-        "agentd.errors",
-        "agentd.audio",
-        "agentd.aio",
-        "agentd.ids",
-        "agentd.ipc",
-        "agentd.logs",
-        "agentd.pickled",
-        "agentd.redaction",
-    },
+    {"agentd.errors", "agentd.audio", "agentd.aio", "agentd.ids", "agentd.ipc", "agentd.logs", "agentd.pickled"},
     {"agentd.providers"},
     {"agentd.registry"},
     {"agentd.config"},

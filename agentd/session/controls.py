@@ -25,11 +25,9 @@ from agentd.tools.acts import (
     HandOff,
     InterruptSpeech,
     LetBeQuiet,
-    MuteCall,
     PressKeys,
     Priority,
     SayText,
-    SetCallVariables,
     SetTools,
     TransferCall,
     UpdateInstructions,
@@ -63,8 +61,6 @@ class Controls:
             case EndSession(reason=reason, goodbye=goodbye):
                 self._post(End(reason, goodbye))
             case EditHistory() | TransferCall() | LetBeQuiet() | DecideApproval() | BeginTask() | PressKeys():
-                self._post(act)
-            case SetCallVariables() | MuteCall():
                 self._post(act)
             case HandOff() | UpdateInstructions() | SetTools():
                 self._post(act)

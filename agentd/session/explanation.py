@@ -289,16 +289,6 @@ class HandoffExplained:
     made: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MuteExplained:
-    """`what`: the agent's ears or voice; `muted` False: it was taken back."""
-
-    at_s: float
-    what: str
-    muted: bool
-    cause: Cause
-
-
 @dataclass(slots=True, kw_only=True)
 class Explained:
     """One call. Moments (`at_s`) are seconds since its start. `replies` answer no turn: greeting, prompts, bridges.
@@ -318,7 +308,6 @@ class Explained:
     replies: list[ReplyExplained] = field(default_factory=list)
     rescues: list[Rescue] = field(default_factory=list)
     handoffs: list[HandoffExplained] = field(default_factory=list)
-    mutes: list[MuteExplained] = field(default_factory=list)
 
 
 def explain(session: str, records: Iterable[Record]) -> Explained:
@@ -394,11 +383,6 @@ class _Explaining:
         turn = self.call.turns[-1].turn if self.call.turns else None
         told = HandoffExplained(at_s=self.at_s, agent=self.agent, to=to, cause=self._cause(data), turn=turn, **more)
         self.call.handoffs.append(told)
-
-    def on_mute(self, data: Mapping[str, Any]) -> None:
-        cause = dataclasses.replace(self._cause(data), why="an operator wanted it so")
-        told = MuteExplained(at_s=self.at_s, what=data["what"], muted=data["muted"], cause=cause)
-        self.call.mutes.append(told)
 
     def on_session_requested(self, data: Mapping[str, Any]) -> None:
         self.call.requested = {name: data[name] for name in ("outcome", "agent", "duration_s", "message")}

@@ -17,9 +17,7 @@ from agentd.tools.acts import (
     EditHistory,
     HandOff,
     LetBeQuiet,
-    MuteCall,
     PressKeys,
-    SetCallVariables,
     TransferCall,
 )
 
@@ -110,8 +108,6 @@ SessionEvent = (
     | End
     | EditHistory
     | LetBeQuiet
-    | SetCallVariables
-    | MuteCall
     | TransferCall
     | DecideApproval
     | HandOff
