@@ -17,7 +17,8 @@ from agentd.cli.remote import AdminClient, Unavailable, admin_options
 from agentd.config.daemon import find_daemon_file, load_daemon, state_directory
 from agentd.errors import JournalError
 from agentd.runtime.journals import SUFFIX, journal_path, sessions_in
-from agentd.session.explanation import Explained, document, explain
+from agentd.session.explained_call import Explained
+from agentd.session.explanation import document, explain
 from agentd.session.journal import read_journal
 from agentd.session.records import Record
 

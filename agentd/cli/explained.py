@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from agentd.session.explanation import (
+from agentd.session.explained_call import (
     Attempt,
     Cause,
     Early,

@@ -22,16 +22,12 @@ from agentd.tools.spec import (
     Action,
     CallFrontEnd,
     ChangeTools,
-    Collect,
     EndCall,
     LeaveMessage,
     Say,
     SendData,
-    SendDtmf,
     SetLanguage,
     SetVariables,
-    Transfer,
-    Wait,
 )
 
 FRONT_END_S = 8.0
@@ -47,24 +43,16 @@ def carry_out(action: Action, conversation: Conversation, do: Callable[[Act], ob
             conversation.change_tools(changes)
         case SetLanguage(language=language):
             conversation.choose_language(language, "tool")
-        case HandOff():
+        case HandOff() | BeginTask() | PressKeys() | TransferCall() | LetBeQuiet():
             do(action)
         case UpdateInstructions() | SetTools():
             conversation.adjust(action)
         case Say(text=text, interruptible=interruptible):
             do(SayText(text=text, interruptible=interruptible))
-        case Collect(task=task, known=known, ask=ask, by=by):
-            do(BeginTask(task=task, known=known, ask=ask, by=by))
-        case SendDtmf(keys=keys):
-            do(PressKeys(keys=keys))
         case EndCall(say=goodbye, reason=reason):
             do(EndSession(reason=reason, goodbye=goodbye or ""))
         case LeaveMessage(message=message, reason=reason):
             do(EndSession(reason=reason, goodbye=conversation.render(message)))
-        case Transfer(destination=destination, summary=summary):
-            do(TransferCall(destination=destination, summary=summary))
-        case Wait(seconds=seconds):
-            do(LetBeQuiet(seconds=seconds))
         case SendData() | CallFrontEnd():
             conversation.background(_reach_front_end(action, conversation))
 

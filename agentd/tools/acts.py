@@ -157,7 +157,8 @@ Adjustment = UpdateInstructions | SetTools
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeginTask:
     """Collect what this task of the agent's asks for. `known`: what the caller has said of it already, by field;
-    `ask`: instead of the first question; `by`: what began it, for the record."""
+    `ask`: instead of the first question. `by`: what began it, for the record (tool, where its own tool was called;
+    action, where the answer of another asks for it; hook, start)."""
 
     task: str
     known: Mapping[str, str] = field(default_factory=dict)

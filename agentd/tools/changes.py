@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from agentd.config.handoffs import HISTORY_PATTERN, Enter
-from agentd.tools.acts import HandOff, SetTools, UpdateInstructions
-from agentd.tools.spec import Collect, SendDtmf
+from agentd.tools.acts import BeginTask, HandOff, PressKeys, SetTools, UpdateInstructions
 from agentd.tools.text import for_model, for_speech
 
 _ENTER: tuple[Enter, ...] = get_args(Enter)
 MAX_TOOLS = 128  # as an agent may have
 KEYS_PATTERN = r"[0-9*#A-D,]{1,64}"
 
-Change = HandOff | UpdateInstructions | SetTools | Collect | SendDtmf
+Change = HandOff | UpdateInstructions | SetTools | BeginTask | PressKeys
 
 
 def change_of_agent(kind: str, value: Mapping[str, Any]) -> Change | None:
@@ -26,7 +25,7 @@ def change_of_agent(kind: str, value: Mapping[str, Any]) -> Change | None:
             return _collect(value)
         case "send_dtmf":
             keys = value.get("keys")
-            return SendDtmf(keys=keys) if isinstance(keys, str) and re.fullmatch(KEYS_PATTERN, keys) else None
+            return PressKeys(keys=keys) if isinstance(keys, str) and re.fullmatch(KEYS_PATTERN, keys) else None
         case "handoff":
             return _handoff(value)
         case "update_instructions":
@@ -36,13 +35,13 @@ def change_of_agent(kind: str, value: Mapping[str, Any]) -> Change | None:
     return None
 
 
-def _collect(value: Mapping[str, Any]) -> Collect | None:
+def _collect(value: Mapping[str, Any]) -> BeginTask | None:
     """`known`: what the caller has said of the task already, by field; `ask`: instead of its first question."""
     task, known, ask = value.get("task"), value.get("known") or {}, value.get("ask") or ""
     if not isinstance(task, str) or not task or not isinstance(ask, str) or not isinstance(known, Mapping):
         return None
     said = {str(name): for_speech(str(text)) for name, text in known.items() if isinstance(text, str | int | float)}
-    return Collect(task=task, known=said, ask=for_speech(ask), by="action")
+    return BeginTask(task=task, known=said, ask=for_speech(ask), by="action")
 
 
 def _handoff(value: Mapping[str, Any]) -> HandOff | None:

@@ -12,13 +12,14 @@ from agentd.config.tools import PythonTool
 from agentd.errors import ToolError
 from agentd.providers.fields import SecretMissing
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
+from agentd.tools.acts import BeginTask
 from agentd.tools.arguments import ArgumentsSchema
 from agentd.tools.changes import change_of_agent
 from agentd.tools.host import Description, ToolHost
 from agentd.tools.process import PythonResult
 from agentd.tools.replies import failure
 from agentd.tools.secrets import Secrets
-from agentd.tools.spec import Action, ChangeTools, Collect, EndCall, SetVariables, ToolContext, ToolOutcome
+from agentd.tools.spec import Action, ChangeTools, EndCall, SetVariables, ToolContext, ToolOutcome
 from agentd.tools.strict import strict_form
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Python:
         if result.outcome == "ok":
             answer = ToolResult(call_id=call.id, name=call.name, content=result.content)
             actions = tuple(actions_of(result))
-            asks = any(isinstance(each, Collect) for each in actions)  # the task asks its question itself
+            asks = any(isinstance(each, BeginTask) for each in actions)  # the task asks its question itself
             return ToolOutcome(result=answer, actions=actions, reply=not asks)
         if result.outcome == "invalid_arguments":
             return failure(call, f"Wrong arguments for {call.name}: {result.content}", result.outcome)

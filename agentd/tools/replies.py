@@ -14,22 +14,11 @@ from agentd.config.tools import WebhookTool
 from agentd.config.values import parse_duration
 from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall, ToolResult
+from agentd.tools.acts import BeginTask, TransferCall
 from agentd.tools.changes import change_of_agent
 from agentd.tools.front_end import LARGEST_PAYLOAD_BYTES
 from agentd.tools.http import Answer
-from agentd.tools.spec import (
-    Action,
-    CallFrontEnd,
-    Collect,
-    EndCall,
-    Pending,
-    Progress,
-    Say,
-    SendData,
-    SetVariables,
-    ToolOutcome,
-    Transfer,
-)
+from agentd.tools.spec import Action, CallFrontEnd, EndCall, Pending, Progress, Say, SendData, SetVariables, ToolOutcome
 from agentd.tools.text import for_model, for_speech
 
 logger = logging.getLogger(__name__)
@@ -118,7 +107,7 @@ def _success(call: ToolCall, value: Any, text: str, reading: Reading) -> ToolOut
     content, assigned = _looked_at(call, value, text, reading)
     actions = (*([SetVariables(values=assigned)] if assigned else []), *_actions(directives, call.name))
     result = ToolResult(call_id=call.id, name=call.name, content=for_model(content))
-    asks = any(isinstance(each, Collect) for each in actions)  # the task asks its question itself
+    asks = any(isinstance(each, BeginTask) for each in actions)  # the task asks its question itself
     reply = directives.get("reply") != "none" and not asks
     return ToolOutcome(result=result, actions=actions, reply=reply, pending=_pending(directives))
 
@@ -225,7 +214,7 @@ def _action(value: Any) -> Action | None:
         case {"type": "end_call", "say": str(text)} if text.strip():
             return EndCall(say=for_speech(text))
         case {"type": "transfer", "destination": str(destination)}:
-            return Transfer(destination=destination, summary=str(value.get("summary", "")))
+            return TransferCall(destination=destination, summary=str(value.get("summary", "")))
         case {"type": "end_call"}:
             return EndCall()
         case {"type": "send_data", "topic": str(topic), "data": data} if (written := _payload(data)) is not None:

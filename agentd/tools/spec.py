@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from agentd.config.tools import ToolOptions
 from agentd.providers.chat import ChatContext
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
-from agentd.tools.acts import Act, HandOff, SetTools, UpdateInstructions
+from agentd.tools.acts import Act, BeginTask, HandOff, LetBeQuiet, PressKeys, SetTools, TransferCall, UpdateInstructions
 from agentd.tools.event import Event as Event
 from agentd.tools.event import TurnChange as TurnChange
 from agentd.tools.front_end import FrontEnd as FrontEnd
@@ -116,26 +116,11 @@ class SetLanguage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
-    """Put the caller through to a destination that the agent's file names. `summary`: what whoever answers is told."""
-
-    destination: str
-    summary: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveMessage:
     """Say this to its end, once the other side is quiet, and end the call. `message`: a template of the file's."""
 
     message: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
-    """Let the caller be quiet for so long, in seconds, without asking whether they are there."""
-
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,40 +147,22 @@ class CallFrontEnd:
     payload: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collect:
-    """Have the caller asked for what this task wants; see `agentd.tools.acts.BeginTask`. `by`: tool, where its own tool
-    was called, or action, where the answer of another asks for it."""
-
-    task: str
-    known: Mapping[str, str] = field(default_factory=dict)
-    ask: str = ""
-    by: str = "tool"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendDtmf:
-    """Press these keys on the line."""
-
-    keys: str
-
-
 Action = (
     SetVariables
     | EndCall
     | Say
     | SetLanguage
-    | Transfer
+    | TransferCall
     | LeaveMessage
-    | Wait
+    | LetBeQuiet
     | ChangeTools
     | SendData
     | CallFrontEnd
     | HandOff
     | UpdateInstructions
     | SetTools
-    | Collect
-    | SendDtmf
+    | BeginTask
+    | PressKeys
 )
 
 

@@ -17,10 +17,12 @@ from agentd.config.turns import Interruption, Preemptive, Turn
 from agentd.errors import ProviderUnavailable
 from agentd.providers.llm import TextDelta, ToolCall
 from agentd.session.endpointing import Sign
-from agentd.session.explanation import RULES, TASK_RULES, Explained, ReplyExplained, TurnExplained, document, explain
+from agentd.session.explained_call import Explained, ReplyExplained, TurnExplained
+from agentd.session.explanation import document, explain
 from agentd.session.reading.answer import Reason
 from agentd.session.records import Record
 from agentd.session.restore import restore
+from agentd.session.rule_words import RULES, TASK_RULES
 from agentd.tools.spec import ToolContext
 from tests.fakes.call import Call, FakeTools, calling, definition
 from tests.fakes.clock import run_virtual

@@ -24,9 +24,9 @@ from agentd.config.tasks import (
     YesNoField,
 )
 from agentd.session import task_machine
-from agentd.session.explanation import TASK_RULES
 from agentd.session.reading.answer import Value
 from agentd.session.reading.read import read
+from agentd.session.rule_words import TASK_RULES
 from agentd.session.task_machine import Step
 from agentd.session.task_state import Asking, TaskState, shown
 

@@ -29,7 +29,7 @@ from agentd.providers.llm import TextDelta, ToolCall, ToolResult
 from agentd.session.explanation import explain
 from agentd.session.restore import restore
 from agentd.tools.acts import BeginTask
-from agentd.tools.spec import Collect, ToolOutcome
+from agentd.tools.spec import ToolOutcome
 from tests.fakes.call import Call, FakeTools, calling, definition
 from tests.fakes.providers import FakeStreamingSTT, calls, says
 from tests.session.test_session import story
@@ -117,7 +117,7 @@ async def test_the_model_begins_a_task_with_what_it_knows_and_has_no_other_tools
     async def collect(call: ToolCall, context: Any) -> ToolOutcome:
         result = ToolResult(call_id=call.id, name=call.name, content='{"status": "collecting"}')
         known = {"caller": "Jane Doe"}
-        return ToolOutcome(result=result, actions=(Collect(task="booking", known=known),), reply=False)
+        return ToolOutcome(result=result, actions=(BeginTask(task="booking", known=known),), reply=False)
 
     async def other(call: ToolCall, context: Any) -> str:
         return "never"
@@ -237,7 +237,7 @@ async def test_keys_of_somebody_else_are_not_heard() -> None:
 async def test_the_builtin_asks_for_digits_and_gets_them_by_key_or_voice() -> None:
     async def collect(call: ToolCall, context: Any) -> ToolOutcome:
         result = ToolResult(call_id=call.id, name=call.name, content='{"status": "collecting"}')
-        return ToolOutcome(result=result, actions=(Collect(task="digits", ask="Your customer number?"),), reply=False)
+        return ToolOutcome(result=result, actions=(BeginTask(task="digits", ask="Your customer number?"),), reply=False)
 
     def script(request: Any) -> Any:
         last = request.items[-1]
@@ -420,7 +420,7 @@ async def test_a_tool_that_was_under_way_when_the_process_died_is_not_called_aga
 async def test_a_tool_s_answer_begins_a_task_of_which_the_model_then_reads() -> None:
     async def look(call: ToolCall, context: Any) -> ToolOutcome:
         result = ToolResult(call_id=call.id, name=call.name, content="nobody of that name")
-        return ToolOutcome(result=result, actions=(Collect(task="booking", by="action"),), reply=False)
+        return ToolOutcome(result=result, actions=(BeginTask(task="booking", by="action"),), reply=False)
 
     def script(request: Any) -> Any:
         return [TextDelta("Done.")] if isinstance(request.items[-1], ToolResult) else [calls("look")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentd.session import endpointing, false_words, situation, turns, waking, yielding
-from agentd.session.explanation import RULES
+from agentd.session.rule_words import RULES
 from tests.stories.story import HERE, Story, filled, stories
 from tests.stories.telling import tell
 

@@ -18,9 +18,10 @@ from agentd.errors import ToolArgumentsInvalid, ToolError
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ToolCall
 from agentd.tools import memory as notes
+from agentd.tools.acts import BeginTask, LetBeQuiet, PressKeys
 from agentd.tools.builtins import builtin, task_tools
 from agentd.tools.memory import MOST_NOTES, Memory
-from agentd.tools.spec import Caller, Collect, SendDtmf, SetVariables, ToolContext, ToolOutcome, Wait
+from agentd.tools.spec import Caller, SetVariables, ToolContext, ToolOutcome
 from tests.fakes.call import definition
 
 REMEMBER = RememberTool(type="builtin", name="remember")
@@ -44,8 +45,8 @@ async def test_the_model_writes_only_the_variables_that_the_file_names(context: 
 
 async def test_the_model_waits_no_longer_than_the_file_lets_it(context: ToolContext) -> None:
     tool = WaitTool(type="builtin", name="wait", longest=Duration(60.0))
-    assert (await use(tool, {"seconds": 20}, context)).actions == (Wait(seconds=20.0),)
-    assert (await use(tool, {}, context)).actions == (Wait(seconds=60.0),)
+    assert (await use(tool, {"seconds": 20}, context)).actions == (LetBeQuiet(seconds=20.0),)
+    assert (await use(tool, {}, context)).actions == (LetBeQuiet(seconds=60.0),)
     with pytest.raises(ToolArgumentsInvalid):
         await use(tool, {"seconds": 61}, context)
 
@@ -135,16 +136,16 @@ def test_where_nothing_can_be_kept_an_agent_that_remembers_is_refused() -> None:
 async def test_digits_are_collected_by_a_task_and_the_model_says_nothing_meanwhile(context: ToolContext) -> None:
     tool = CollectDigitsTool(type="builtin", name="collect_digits")
     outcome = await use(tool, {"prompt": "Your number?"}, context)
-    assert (outcome.actions, outcome.reply) == ((Collect(task="digits", ask="Your number?"),), False)
+    assert (outcome.actions, outcome.reply) == ((BeginTask(task="digits", ask="Your number?"),), False)
     with pytest.raises(ToolArgumentsInvalid):  # the file has no question of its own
         await use(tool, {}, context)
     asked = await use(replace(tool, prompt="Your number?"), {}, context)
-    assert asked.actions == (Collect(task="digits"),)
+    assert asked.actions == (BeginTask(task="digits"),)
 
 
 async def test_only_keys_of_a_telephone_are_pressed(context: ToolContext) -> None:
     tool = SendDtmfTool(type="builtin", name="send_dtmf", most_keys=4)
-    assert (await use(tool, {"keys": "1,2#"}, context)).actions == (SendDtmf(keys="1,2#"),)
+    assert (await use(tool, {"keys": "1,2#"}, context)).actions == (PressKeys(keys="1,2#"),)
     for keys in ("12345", "1e", ""):
         with pytest.raises(ToolArgumentsInvalid):
             await use(tool, {"keys": keys}, context)
@@ -157,4 +158,4 @@ async def test_the_model_begins_the_tasks_that_are_described_with_what_it_knows(
     assert tool.schema.name == "collect_pay"
     assert list(tool.schema.parameters["properties"]) == ["caller"]  # a card's number is nothing for the model
     outcome = await tool.run(ToolCall(id="c1", name="collect_pay", arguments='{"caller": "Jane Doe"}'), context)
-    assert (outcome.actions, outcome.reply) == ((Collect(task="pay", known={"caller": "Jane Doe"}),), False)
+    assert (outcome.actions, outcome.reply) == ((BeginTask(task="pay", known={"caller": "Jane Doe"}),), False)

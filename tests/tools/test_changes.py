@@ -16,11 +16,11 @@ from agentd.config.handoffs import Handoff
 from agentd.config.hooks import Hook, HookActions, WebhookAction
 from agentd.providers.fields import Duration, Secret
 from agentd.providers.llm import ToolCall
-from agentd.tools.acts import HandOff, SetTools, UpdateInstructions
+from agentd.tools.acts import BeginTask, HandOff, PressKeys, SetTools, UpdateInstructions
 from agentd.tools.changes import change_of_agent
 from agentd.tools.host import ToolHost
 from agentd.tools.runner import open_tools
-from agentd.tools.spec import Collect, Event, SendDtmf, ToolContext
+from agentd.tools.spec import Event, ToolContext
 from tests.fakes.webhook_server import hang, respond, webhook_server
 from tests.tools.test_replies import directed
 from tests.tools.test_runner import agent, python
@@ -58,8 +58,8 @@ def test_a_webhooks_answer_may_ask_for_all_three() -> None:
         UpdateInstructions(text="Be kind."),
         UpdateInstructions(text="Be brief.", edit="replace"),
         SetTools(enable=("a",), disable=("b",)),
-        Collect(task="booking", known={"guests": "4", "day": "Friday"}, ask="Who?", by="action"),
-        SendDtmf(keys="1,20#"),
+        BeginTask(task="booking", known={"guests": "4", "day": "Friday"}, ask="Who?", by="action"),
+        PressKeys(keys="1,20#"),
     )
 
 
@@ -151,8 +151,8 @@ async def test_python_code_begins_tasks_presses_keys_and_knows_the_key_of_its_ca
     asked = await runner.run(ToolCall(id="1", name="ask", arguments="{}"), replace(context, key="tc_17"))
     assert asked.result.content == "key tc_17"
     assert asked.actions == (
-        Collect(task="booking", known={"day": "Friday"}, ask="Who?", by="action"),
-        SendDtmf(keys="1#"),
+        BeginTask(task="booking", known={"day": "Friday"}, ask="Who?", by="action"),
+        PressKeys(keys="1#"),
     )
     assert not asked.reply
     pressed = await runner.run(ToolCall(id="2", name="press", arguments="{}"), context)

@@ -8,9 +8,10 @@ from typing import Any
 from agentd.config.definition import AgentDefinition
 from agentd.config.tasks import CardNumberField, Task
 from agentd.config.tools import BuiltinTool
+from agentd.tools.acts import BeginTask
 from agentd.tools.builtins.collect_digits import COLLECTING
 from agentd.tools.builtins.tool import Answer, Builtin
-from agentd.tools.spec import Collect, ToolContext
+from agentd.tools.spec import ToolContext
 
 _NOTE = (
     "The caller is asked for everything that is missing; you say nothing while it runs, and its result comes when it "
@@ -34,7 +35,7 @@ def _collect(task: Task) -> Builtin:
 
     async def answer(arguments: Mapping[str, Any], context: ToolContext) -> Answer:
         said = {name: str(text) for name, text in arguments.items()}
-        return Answer(text=COLLECTING, actions=(Collect(task=task.name, known=said),), reply=False)
+        return Answer(text=COLLECTING, actions=(BeginTask(task=task.name, known=said),), reply=False)
 
     return Builtin(
         BuiltinTool(),

@@ -8,8 +8,9 @@ from typing import Any
 from agentd.config.builtins import CollectDigitsTool
 from agentd.config.definition import AgentDefinition
 from agentd.config.tasks import DIGITS_TASK
+from agentd.tools.acts import BeginTask
 from agentd.tools.builtins.tool import Answer, Builtin
-from agentd.tools.spec import Collect, ToolContext
+from agentd.tools.spec import ToolContext
 from agentd.tools.text import for_speech
 
 _DESCRIPTION = (
@@ -25,7 +26,7 @@ def collect_digits(tool: CollectDigitsTool, definition: AgentDefinition) -> Buil
 
     async def answer(arguments: Mapping[str, Any], context: ToolContext) -> Answer:
         ask = for_speech(str(arguments.get("prompt", "")))
-        return Answer(text=COLLECTING, actions=(Collect(task=DIGITS_TASK, ask=ask),), reply=False)
+        return Answer(text=COLLECTING, actions=(BeginTask(task=DIGITS_TASK, ask=ask),), reply=False)
 
     return Builtin(tool, name=tool.name, description=_DESCRIPTION, parameters=parameters, answer=answer)
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from agentd.config.builtins import SendDtmfTool
 from agentd.config.definition import AgentDefinition
+from agentd.tools.acts import PressKeys
 from agentd.tools.builtins.tool import Answer, Builtin
-from agentd.tools.spec import SendDtmf, ToolContext
+from agentd.tools.spec import ToolContext
 
 _DESCRIPTION = (
     "Presses keys on the line, for a menu at the other end: 0 to 9, *, #, A to D; a comma waits half a second."
@@ -25,5 +26,5 @@ def send_dtmf(tool: SendDtmfTool, definition: AgentDefinition) -> Builtin:
 async def _answer(arguments: Mapping[str, Any], context: ToolContext) -> Answer:
     keys = str(arguments["keys"])
     return Answer(
-        text=f"Pressed {keys}. Wait for what the other end says.", actions=(SendDtmf(keys=keys),), reply=False
+        text=f"Pressed {keys}. Wait for what the other end says.", actions=(PressKeys(keys=keys),), reply=False
     )

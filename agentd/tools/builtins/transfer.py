@@ -7,8 +7,9 @@ from typing import Any
 
 from agentd.config.builtins import TransferTool
 from agentd.config.definition import AgentDefinition
+from agentd.tools.acts import TransferCall
 from agentd.tools.builtins.tool import Answer, Builtin
-from agentd.tools.spec import ToolContext, Transfer
+from agentd.tools.spec import ToolContext
 
 _DESCRIPTION = "Puts the caller through to somebody else. The destinations: {}."
 
@@ -31,6 +32,6 @@ def transfer(tool: TransferTool, definition: AgentDefinition) -> Builtin:
 
 async def _answer(arguments: Mapping[str, Any], context: ToolContext) -> Answer:
     destination = str(arguments["destination"])
-    action = Transfer(destination=destination, summary=str(arguments["summary"]))
+    action = TransferCall(destination=destination, summary=str(arguments["summary"]))
     text = f"The caller is being put through to {destination}. They are told so; you will hear if it fails."
     return Answer(text=text, actions=(action,), reply=False)
