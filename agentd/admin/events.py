@@ -15,7 +15,7 @@ from agentd.admin.problems import Refused
 from agentd.runtime.daemon_events import DAEMON_EVENTS
 from agentd.runtime.event_ring import EventRing, Kept
 from agentd.runtime.status import Measure, MeasureSink
-from agentd.session.happenings import EVENT_TYPES
+from agentd.session.event_types import EVENT_TYPES
 from agentd.tools.spec import Event
 
 KEEPALIVE_S = 15.0

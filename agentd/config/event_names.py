@@ -1,6 +1,6 @@
 """What a hook may be on, and the fields that its conditions may name.
 
-The same as `agentd.session.happenings.EVENT_TYPES`, which configuration may not import: a test holds them together.
+The same as `agentd.session.event_types.EVENT_TYPES`, which configuration may not import: a test holds them together.
 """
 
 from __future__ import annotations

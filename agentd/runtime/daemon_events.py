@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from agentd.runtime.holds import Hold
 from agentd.runtime.objectives import in_words
 from agentd.runtime.status import RolloutStatus
-from agentd.session.happenings import EventType
+from agentd.session.event_types import EventType
 from agentd.tools.event import Event
 
 DAEMON_EVENTS: Mapping[str, EventType] = {

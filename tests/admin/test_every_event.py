@@ -24,7 +24,8 @@ from agentd.errors import ProviderRefused
 from agentd.providers.fields import Duration
 from agentd.providers.llm import ChatRequest, Message, TextDelta, ToolCall, ToolResult
 from agentd.runtime.event_ring import EventRing
-from agentd.session.happenings import EVENT_TYPES, Happenings
+from agentd.session.event_types import EVENT_TYPES
+from agentd.session.happenings import Happenings
 from agentd.session.journal import read_journal
 from agentd.session.records import Record
 from agentd.session.room import CallerMuted, CallerUnheard

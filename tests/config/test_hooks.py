@@ -13,7 +13,7 @@ from agentd.config.daemon import load_daemon
 from agentd.config.event_names import BEFORE_REPLY, EVENT_FIELDS, names_for
 from agentd.config.hooks import BEFORE_REPLY_TIMEOUT_S, HOOK_TIMEOUT_S, Hook, HookActions
 from agentd.config.load import Loaded, load
-from agentd.session.happenings import EVENT_TYPES
+from agentd.session.event_types import EVENT_TYPES
 from tests.fakes.plugins import fake_registry
 
 HEAD = "stt: {provider: owl}\nllm: {provider: parrot, model: m}\ntts: {provider: wren}\n"

@@ -14,7 +14,8 @@ from agentd.errors import ProviderRefused
 from agentd.providers.fields import Duration
 from agentd.providers.llm import TextDelta, ToolCall, ToolResult
 from agentd.session import records
-from agentd.session.happenings import _HANDLERS, EVENT_TYPES, JOURNAL_ONLY, USAGE, Happenings, reference
+from agentd.session.event_types import EVENT_TYPES, reference
+from agentd.session.happenings import _HANDLERS, JOURNAL_ONLY, USAGE, Happenings
 from agentd.session.restore import restore
 from agentd.tools.spec import EndCall, Event, ToolOutcome
 from tests.fakes.call import Call, FakeTools, calling, definition
