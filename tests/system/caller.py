@@ -15,13 +15,23 @@ from bench.caller import Caller, Caption, Heard, Server, tone
 
 __all__ = ["Caller", "Caption", "Heard", "Server", "tone", "server_of", "speak", "spoken", "ended_journal"]
 
+AUDIBLE = 1_000  # of int16; the recordings' own noise stays below it
+
 
 def server_of(credentials: LiveKitCredentials) -> Server:
     return Server(credentials.url, credentials.api_key, credentials.api_secret)
 
 
 async def speak(caller: Caller, sound: AudioFrame) -> tuple[float, float]:
-    return await caller.say(np.array(sound.array()), sound.sample_rate_hz)
+    """Says it; returns when it began and when its last audible sound was said.
+
+    Recordings end in up to a second of silence, and an agent that is fast answers within it.
+    """
+    samples = np.array(sound.array())
+    began, ended = await caller.say(samples, sound.sample_rate_hz)
+    audible = np.flatnonzero(np.abs(samples.astype(np.int32)) > AUDIBLE)
+    silent = len(samples) - 1 - int(audible[-1]) if len(audible) else 0
+    return began, max(began, ended - silent / sound.sample_rate_hz)
 
 
 async def spoken(caller: Caller, since: float, timeout_s: float = 25.0) -> None:
