@@ -1,15 +1,18 @@
-"""Logs: JSON lines, past tense, with session, room, job, turn and agent as fields from context variables."""
+"""Logs: JSON lines, past tense, with session, room, job, turn and agent as fields from context variables; without
+telephone numbers, e-mail addresses and card numbers, whoever logs them."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
+
+from agentd.redaction import PATTERNS, Pattern, redacted, redacted_data
 
 _fields: ContextVar[dict[str, Any]] = ContextVar("log_fields", default={})  # noqa: B039 -- never mutated
 
@@ -40,7 +43,11 @@ def _shown(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; `extra={...}` of a logging call become fields."""
+    """One JSON object a line; `extra={...}` of a logging call become fields. `redact`: what is taken out of texts."""
+
+    def __init__(self, redact: Collection[Pattern] = PATTERNS) -> None:
+        super().__init__()
+        self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -48,28 +55,40 @@ class JsonFormatter(logging.Formatter):
             "time": at.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
-            **_shown(record),
+            "message": redacted(record.getMessage(), self._redact),
+            **redacted_data(_shown(record), self._redact),
         }
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = redacted(self.formatException(record.exc_info), self._redact)
         return json.dumps(entry, ensure_ascii=False, default=str)
 
 
 class TextFormatter(logging.Formatter):
-    """For people: time, level, message, then the fields as key=value."""
+    """For people: time, level, message, then the fields as key=value. `redact`: what is taken out of texts."""
+
+    def __init__(self, redact: Collection[Pattern] = PATTERNS) -> None:
+        super().__init__()
+        self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         shown = " ".join(f"{key}={value}" for key, value in _shown(record).items())
         at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
-        line = f"{at} {record.levelname:<7} {record.getMessage()}{'  ' + shown if shown else ''}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        said = redacted(f"{record.getMessage()}{'  ' + shown if shown else ''}", self._redact)
+        line = f"{at} {record.levelname:<7} {said}"
+        if not record.exc_info:
+            return line
+        return f"{line}\n{redacted(self.formatException(record.exc_info), self._redact)}"
 
 
-def configure(style: Literal["json", "text"], level: str = "INFO", stream: TextIO | None = None) -> None:
+def configure(
+    style: Literal["json", "text"],
+    level: str = "INFO",
+    stream: TextIO | None = None,
+    redact: Collection[Pattern] = PATTERNS,
+) -> None:
     """Sends the logs of this process to `stream` (stderr by default). Replaces earlier handlers."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    handler.setFormatter(JsonFormatter(redact) if style == "json" else TextFormatter(redact))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -10,7 +10,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"agentd.errors", "agentd.audio", "agentd.aio", "agentd.ids", "agentd.ipc", "agentd.logs", "agentd.pickled"},
+    {
+        "agentd.errors",
+        "agentd.audio",
+        "agentd.aio",
+        "agentd.ids",
+        "agentd.ipc",
+        "agentd.logs",
+        "agentd.pickled",
+        "agentd.redaction",
+    },
     {"agentd.providers"},
     {"agentd.registry"},
     {"agentd.config"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
@@ -16,8 +17,11 @@ from agentd.tools.acts import (
     GenerateReply,
     HandOff,
     InterruptSpeech,
+    MuteCall,
+    Muted,
     Priority,
     SayText,
+    SetCallVariables,
     SetTools,
     TransferCall,
     UpdateInstructions,
@@ -26,6 +30,9 @@ from agentd.tools.acts import (
 MAX_CHARACTERS = 4_000
 MAX_NAMES = 128
 ENTERS: tuple[Enter, ...] = get_args(Enter)
+MAX_VARIABLES = 100
+MAX_VARIABLES_CHARACTERS = 16_384
+MUTED: tuple[Muted, ...] = get_args(Muted)
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
 
@@ -104,6 +111,34 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
     return tuple(value[:MAX_NAMES])
 
 
+def _values(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict) or not value:
+        raise Refused(422, f'send {{"{name}": {{"name": "value"}}}}: variables and their values')
+    if len(value) > MAX_VARIABLES or len(json.dumps(value)) > MAX_VARIABLES_CHARACTERS:
+        raise Refused(
+            422, f"{name} holds too much: {MAX_VARIABLES} names, {MAX_VARIABLES_CHARACTERS} characters as JSON"
+        )
+    return value
+
+
+def _set(set: Any = None) -> Act:
+    return SetCallVariables(values=_values("set", set))
+
+
+def _muted(name: str, value: Any) -> str:
+    if value not in MUTED:
+        raise Refused(422, f"{name} is one of {', '.join(MUTED)}")
+    return str(value)
+
+
+def _mute(what: Any = None) -> Act:
+    return MuteCall(what=_muted("what", what))  # type: ignore[arg-type]  # one of them
+
+
+def _unmute(what: Any = None) -> Act:
+    return MuteCall(what=_muted("what", what), muted=False)  # type: ignore[arg-type]
+
+
 _Fields = Mapping[str, Callable[[str, Any], Any]]
 _VERBS: Mapping[str, tuple[_Fields, Callable[..., Act]]] = {
     "say": ({"text": _text, "priority": _priority, "interruptible": _flag, "add_to_history": _flag}, _say),
@@ -122,5 +157,8 @@ _VERBS: Mapping[str, tuple[_Fields, Callable[..., Act]]] = {
     ),
     "instructions": ({"append": _text, "replace": _text}, _instructions),
     "tools": ({"enable": _names, "disable": _names}, SetTools),
+    "mute": ({"what": _muted}, _mute),
+    "unmute": ({"what": _muted}, _unmute),
+    "variables": ({"set": _values}, _set),
 }
 VERBS = tuple(_VERBS)

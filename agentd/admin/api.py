@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ WAIT_S = 120.0  # then a client that waits gets the state as it is
 
 
 class Api:
-    """`tells_content`: whether what callers said may be asked for."""
+    """`tells_content`: whether what callers said may be asked for. `tag`: the ETag of an agent's own file."""
 
-    def __init__(self, daemon: Daemon, *, tells_content: bool) -> None:
+    def __init__(self, daemon: Daemon, tag: Callable[[str], Awaitable[str | None]], *, tells_content: bool) -> None:
         self._daemon = daemon
+        self._tag = tag
         self._tells_content = tells_content
 
     def routes(self) -> list[web.RouteDef]:
@@ -67,7 +69,10 @@ class Api:
     async def agent(self, request: web.Request) -> web.Response:
         found = _agent(self._daemon, request.match_info["name"])
         definition = self._daemon.definition(found.name)
-        return _json({**document(found), "definition": rendered(definition) if definition else None})
+        answer = _json({**document(found), "definition": rendered(definition) if definition else None})
+        if tag := await self._tag(found.name):
+            answer.headers["ETag"] = tag
+        return answer
 
     async def workers(self, _: web.Request) -> web.Response:
         return _json({"workers": self._daemon.workers()})

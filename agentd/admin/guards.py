@@ -7,7 +7,6 @@ one, must be our own or one that was allowed.
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -36,13 +35,6 @@ def origin_allowed(origin: str | None, host_header: str, allowed: Collection[str
     if origin is None or "*" in allowed or origin in allowed:
         return True
     return urlsplit(origin).netloc == host_header and origin.startswith(("http://", "https://"))
-
-
-def bearer_matches(header: str | None, token: str) -> bool:
-    """Compares in constant time, so that the time of a refusal tells nothing of the token."""
-    scheme, _, given = (header or "").partition(" ")
-    same = hmac.compare_digest(given.strip().encode(), token.encode())
-    return same and scheme.lower() == "bearer"
 
 
 def _host_of(header: str) -> str | None:

@@ -1,13 +1,13 @@
-"""`/v1/sessions/{id}/history`: what the model knows of a call, told and changed."""
+"""`/v1/sessions/{id}/history`: what the model knows of a call, told and changed; and its variables."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -20,8 +20,11 @@ from agentd.providers.llm import Message
 from agentd.runtime.journals import journal_path, sessions_in
 from agentd.runtime.status import BetweenWorkers, Daemon
 from agentd.session.journal import read_journal
-from agentd.session.restore import history_of
+from agentd.session.records import Record
+from agentd.session.restore import history_of, restore
 from agentd.tools.acts import EditHistory
+
+_Made = TypeVar("_Made")
 
 ROLES = ("system", "user", "assistant")
 CONTENT = frozenset({"text", "content", "output", "arguments"})
@@ -40,6 +43,7 @@ class HistoryApi:
         return [
             web.get("/v1/sessions/{id}/history", self.history),
             web.post("/v1/sessions/{id}/history", self.edit),
+            web.get("/v1/sessions/{id}/variables", self.variables),
         ]
 
     async def history(self, request: web.Request) -> web.Response:
@@ -50,6 +54,13 @@ class HistoryApi:
         context = await asyncio.to_thread(_read, self._daemon.state_directory(), session_id)
         told = FORMATS[wanted](context)
         return web.json_response(document({"session": session_id, **(told if self._tells_content else _masked(told))}))
+
+    async def variables(self, request: web.Request) -> web.Response:
+        """As the journal has them, so also of a call that has ended."""
+        session_id = request.match_info["id"]
+        restored = await asyncio.to_thread(_records_of, self._daemon.state_directory(), session_id, restore)
+        told = {name: value if self._tells_content else None for name, value in restored.variables.items()}
+        return web.json_response(document({"session": session_id, "variables": told}))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Adds a message, replaces the conversation, or cuts it to its end."""
@@ -106,12 +117,16 @@ def _given(value: Any) -> ChatContext:
 
 
 def _read(directory: Path, session_id: str) -> ChatContext:
+    return _records_of(directory, session_id, history_of)
+
+
+def _records_of(directory: Path, session_id: str, made: Callable[[Iterable[Record]], _Made]) -> _Made:
     known = sessions_in(directory)
     if session_id not in known:
         near = get_close_matches(session_id, known, 1)
         raise Refused(404, f"there is no journal of a session {session_id!r}", near=near)
     try:
-        return history_of(read_journal(journal_path(directory, session_id)))
+        return made(read_journal(journal_path(directory, session_id)))
     except JournalError as error:
         raise Refused(500, str(error)) from error
 

@@ -53,6 +53,10 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "worker_renewals_total": ("Registrations that received nothing and were renewed.", ("agent",)),
     "jobs_declined_total": ("Jobs that LiveKit offered and that were refused, by why.", ("agent", "reason")),
     "sessions_adopted_total": ("Calls taken over from an earlier supervisor's workers.", ("agent",)),
+    "admin_refused_total": (
+        "Requests to the admin API that came too often.",
+        ("reason",),
+    ),
     "worker_restarts_total": ("Workers that died or hung and were replaced.", ()),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import agentd
-from agentd.admin.acts import ENTERS, MAX_CHARACTERS, PRIORITIES
+from agentd.admin.acts import ENTERS, MAX_CHARACTERS, MAX_VARIABLES, MUTED, PRIORITIES
+from agentd.admin.dispatches import MAX_METADATA, MAX_NAME
 from agentd.admin.history import FORMATS, MAX_ITEMS, ROLES
 from agentd.config.handoffs import HISTORY_PATTERN
 
@@ -16,6 +17,12 @@ def _operation(summary: str, answers: dict[str, str], *, body: dict[str, Any] | 
     operation: dict[str, Any] = {"summary": summary, "responses": responses}
     if body:
         operation["requestBody"] = {"content": {"application/json": {"schema": body}}}
+    return operation
+
+
+def _of_file(summary: str, answers: dict[str, str]) -> dict[str, Any]:
+    operation = _operation(summary, answers, body=_AGENT_FILE)
+    operation["requestBody"]["content"]["application/yaml"] = {"schema": {"type": "string"}}
     return operation
 
 
@@ -39,6 +46,26 @@ _HANDOFF = _object("agent", agent=_TEXT, history=_HISTORY, say=_TEXT, variables=
 _INSTRUCTIONS = {"oneOf": [_object("append", append=_TEXT), _object("replace", replace=_TEXT)]}
 _NAMES = {"type": "array", "items": {"type": "string"}}
 _TOOLS = _object(enable=_NAMES, disable=_NAMES)
+_MUTE = _object("what", what={"type": "string", "enum": list(MUTED)})
+_VARIABLES = _object("set", set={"type": "object", "minProperties": 1, "maxProperties": MAX_VARIABLES})
+_DISPATCH = _object(
+    "agent",
+    agent=_TEXT,
+    room={"type": "string", "maxLength": MAX_NAME},
+    metadata={"type": "string", "maxLength": MAX_METADATA},
+    variables={"type": "object", "description": "In the place of metadata"},
+)
+_AGENT_FILE = {"type": "object", "description": "An agent's file, schemas/agent.schema.json"}
+_IF_MATCH = {"name": "If-Match", "in": "header", "schema": {"type": "string"}}
+_IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", "schema": {"type": "string", "enum": ["*"]}}
+_CHANGED = {
+    "403": "Not allowed here",
+    "404": "Unknown",
+    "409": "Cannot be written",
+    "412": "Changed meanwhile",
+    "422": "Refused, with problems",
+    "428": "Send If-Match",
+}
 _FORMAT = {"type": "string", "enum": list(FORMATS), "default": "agentd"}
 _EDIT = {
     "oneOf": [
@@ -77,6 +104,27 @@ OPENAPI: dict[str, Any] = {
         "/v1/agents/{name}": {
             "parameters": _AGENT_NAME,
             "get": _operation("One agent with its definition, secrets masked", {"200": "Agent", "404": "Unknown"}),
+            "put": {
+                **_of_file("Create or change the agent's file", {"200": "Serves", "201": "Created", **_CHANGED}),
+                "parameters": [_IF_MATCH, _IF_NONE_MATCH],
+            },
+            "delete": {
+                **_operation("Delete the agent's file; its calls go on", {"200": "Deleted", **_CHANGED}),
+                "parameters": [_IF_MATCH],
+            },
+        },
+        "/v1/agents/validate": {
+            "post": {
+                **_of_file("Every problem of an agent's file, which is not kept", {"200": "Checked"}),
+                "parameters": [{"name": "name", "in": "query", "schema": {"type": "string"}}],
+            },
+        },
+        "/v1/dispatches": {
+            "post": _operation(
+                "Call an agent into a room",
+                {"201": "Dispatched", "422": "No such agent", "503": "LiveKit does not take it"},
+                body=_DISPATCH,
+            ),
         },
         "/v1/agents/{name}/revisions": {
             "parameters": _AGENT_NAME,
@@ -184,6 +232,19 @@ OPENAPI: dict[str, Any] = {
             "parameters": _SESSION_ID,
             "post": _operation("Keep tools from the model, or let it have them again", _TAKEN, body=_TOOLS),
         },
+        "/v1/sessions/{id}/mute": {
+            "parameters": _SESSION_ID,
+            "post": _operation("Let the agent not hear the callers, or say nothing", _TAKEN, body=_MUTE),
+        },
+        "/v1/sessions/{id}/unmute": {
+            "parameters": _SESSION_ID,
+            "post": _operation("Take this back", _TAKEN, body=_MUTE),
+        },
+        "/v1/sessions/{id}/variables": {
+            "parameters": _SESSION_ID,
+            "get": _operation("The variables of a call", {"200": "Variables", "404": "Unknown"}),
+            "post": _operation("Set some of them", _TAKEN, body=_VARIABLES),
+        },
         "/v1/sessions/{id}/speeches": {
             "parameters": _SESSION_ID,
             "get": _operation("What was asked of the call by this API", {"200": "Speeches", "404": "Unknown"}),
@@ -219,6 +280,9 @@ OPENAPI: dict[str, Any] = {
                 "Let what is installed now take the daemon's place; calls go on", {"202": "Begun", "409": "Refused"}
             )
         },
+        "/openapi.json": {"get": _operation("This document", {"200": "OpenAPI 3.1"})},
+        "/": {"get": _operation("As livekit-agents' answers", {"200": "OK", "503": "Not registered"})},
+        "/worker": {"get": _operation("As livekit-agents' answers", {"200": "The worker"})},
         "/v1/token": {
             "post": _operation("A caller's token (LiveKit's standard token endpoint)", {"201": "Token"}, body=_TOKEN)
         },

@@ -31,14 +31,25 @@ class Refused(Exception):
 
 async def json_body(request: web.Request) -> dict[str, Any]:
     """The request's JSON object; {} when there is no body. Raises Refused 415 or 400."""
-    if not request.can_read_body:
+    if not await request.read():
         return {}
     if request.content_type != "application/json":
         raise Refused(415, "send JSON, with Content-Type: application/json")
     try:
-        body = await request.json()
-    except (ValueError, RecursionError) as error:
+        raw = await request.text()
+        body = json.loads(raw)
+    except (ValueError, LookupError, RecursionError) as error:
         raise Refused(400, f"the body is not JSON: {error}") from error
+    if "\\u" in raw and not _is_unicode(body):
+        raise Refused(400, "the body holds half of a surrogate pair, which is no text")
     if not isinstance(body, dict):
         raise Refused(400, "the body must be a JSON object")
     return body
+
+
+def _is_unicode(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

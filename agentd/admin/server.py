@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from agentd.admin import callbacks
+from agentd.admin.agents import AgentsApi
 from agentd.admin.api import Api
 from agentd.admin.approvals import ApprovalsApi
 from agentd.admin.callbacks import Callbacks
+from agentd.admin.deeds import Audit, asking, recording
+from agentd.admin.dispatches import Dispatch, DispatchesApi
 from agentd.admin.events import EventStream
 from agentd.admin.fleet import FleetApi
-from agentd.admin.guards import bearer_matches, host_allowed, origin_allowed
+from agentd.admin.guards import host_allowed, origin_allowed
 from agentd.admin.health import Health
 from agentd.admin.history import HistoryApi
 from agentd.admin.metrics import Metrics
 from agentd.admin.problems import Refused, problem
+from agentd.admin.rate import RateLimit
+from agentd.admin.roles import LOCAL, known, needed
 from agentd.admin.settings import AdminSettings, TokenEndpointSettings, check_bind, parse_addr
 from agentd.admin.talk import TalkPage
 from agentd.admin.token_endpoint import PATHS as TOKEN_PATHS
 from agentd.admin.token_endpoint import TokenEndpoint
+from agentd.aio import now
+from agentd.config.agent_files import AgentFiles
 from agentd.runtime.event_ring import EventRing
-from agentd.runtime.status import Daemon
+from agentd.runtime.status import Daemon, Measure, MeasureSink
 
 MAX_BODY_BYTES = 256 * 1024
 CLOSE_WITHIN_S = 2.0
 BACKLOG = 128
+BURST_S = 2.0  # of requests at once, after a pause
+GUESSES = 20.0  # of tokens, at once; then so many a second
+GUESSES_PER_S = 1.0
 PUBLIC = frozenset({"/", "/worker", "/livez", "/readyz", "/metrics"})
 CALLBACKS = callbacks.PREFIX  # each has a token of its own, and comes under whatever name the world knows us by
 UNNAMED = frozenset({"/", "/livez"})  # probes come under any Host, and these answers tell nothing
@@ -43,9 +56,13 @@ async def serve_admin(
     settings: AdminSettings,
     metrics: Metrics,
     token_endpoint: TokenEndpointSettings | None = None,
+    audit: Audit | None = None,
+    agent_files: AgentFiles | None = None,
+    dispatch: Dispatch | None = None,
     listening: list[socket.socket] | None = None,
 ) -> AsyncIterator[str]:
-    """Serves until the block ends; gives the bound HOST:PORT.
+    """Serves until the block ends; gives the bound HOST:PORT. `audit` keeps what operators did; `agent_files` are where
+    agents come from; `dispatch` calls them into rooms.
 
     `listening`: sockets that listen already, of which those at the address are used; holds all that are, afterwards.
 
@@ -54,7 +71,7 @@ async def serve_admin(
     check_bind(settings)
     host, port = parse_addr(settings.addr)
     metrics.follow(daemon)
-    application = admin_application(daemon, settings, metrics, token_endpoint)
+    application = admin_application(daemon, settings, metrics, token_endpoint, audit, agent_files, dispatch)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_WITHIN_S)
     await runner.setup()
     try:
@@ -102,25 +119,39 @@ def _bound(runner: web.AppRunner) -> str:
 
 
 def admin_application(
-    daemon: Daemon, settings: AdminSettings, metrics: Metrics, token_endpoint: TokenEndpointSettings | None
+    daemon: Daemon,
+    settings: AdminSettings,
+    metrics: Metrics,
+    token_endpoint: TokenEndpointSettings | None = None,
+    audit: Audit | None = None,
+    agent_files: AgentFiles | None = None,
+    dispatch: Dispatch | None = None,
 ) -> web.Application:
-    guards = [_addressed(settings), _from_allowed_pages(token_endpoint)]
-    if settings.token:
-        guards.append(_with_token(settings.token))
-    guards.append(_problems)  # innermost: what it makes of a refusal still gets the headers of the guards
+    guards = [
+        _addressed(settings),
+        _from_allowed_pages(token_endpoint),
+        _known(settings, metrics, callers=token_endpoint is not None and token_endpoint.public),
+        _problems,  # what it makes of a refusal still gets the headers of the guards
+        recording(audit),
+    ]
+    tells_content = bool(settings.known)
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=guards)
     application.add_routes(Health(daemon, metrics).routes())
-    application.add_routes(Api(daemon, tells_content=settings.token is not None).routes())
+    agents = AgentsApi(daemon, agent_files, writable=settings.write_agents)
+    application.add_routes(agents.routes())
+    application.add_routes(DispatchesApi(daemon, dispatch).routes())
+    application.add_routes(Api(daemon, agents.tag, tells_content=tells_content).routes())
     application.add_routes(FleetApi(daemon).routes())
-    application.add_routes(HistoryApi(daemon, tells_content=settings.token is not None).routes())
-    application.add_routes(ApprovalsApi(daemon, tells_content=settings.token is not None).routes())
+    application.add_routes(HistoryApi(daemon, tells_content=tells_content).routes())
+    application.add_routes(ApprovalsApi(daemon, tells_content=tells_content).routes())
     application.add_routes(Callbacks(daemon).routes())
-    application.add_routes(EventStream(daemon.events(), metrics, tells_content=settings.token is not None).routes())
+    application.add_routes(EventStream(daemon.events(), metrics, tells_content=tells_content).routes())
     application.on_shutdown.append(_end_streams(daemon.events()))
     if token_endpoint:
         application.add_routes(TokenEndpoint(daemon, token_endpoint).routes())
+    if token_endpoint and token_endpoint.public:
         application.add_routes([web.options(path, _preflight) for path in TOKEN_PATHS])
-    if token_endpoint and settings.talk_page:
+    if token_endpoint and token_endpoint.public and settings.talk_page:
         application.add_routes(TalkPage(daemon, token_endpoint).routes())
     return application
 
@@ -132,6 +163,14 @@ def _end_streams(ring: EventRing) -> Callable[[web.Application], Awaitable[None]
         ring.close()
 
     return end
+
+
+def _not_malformed(record: logging.LogRecord) -> bool:
+    """Requests that are no HTTP are the client's fault, and the line would hold what it sent."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+logging.getLogger("aiohttp.server").addFilter(_not_malformed)
 
 
 @web.middleware
@@ -160,8 +199,8 @@ def _addressed(settings: AdminSettings) -> Middleware:
 
 
 def _trusted(request: web.Request, settings: AdminSettings) -> bool:
-    """A request that knows the token is no rebound page's."""
-    return settings.token is not None and bearer_matches(request.headers.get("Authorization"), settings.token)
+    """A request that knows a token is no rebound page's."""
+    return known(request.headers.get("Authorization"), settings.known) is not None
 
 
 def _from_allowed_pages(token_endpoint: TokenEndpointSettings | None) -> Middleware:
@@ -181,17 +220,48 @@ def _from_allowed_pages(token_endpoint: TokenEndpointSettings | None) -> Middlew
     return from_allowed_pages
 
 
-def _with_token(token: str) -> Middleware:
-    @web.middleware
-    async def with_token(request: web.Request, handler: Handler) -> web.StreamResponse:
-        path = request.path
-        open_to_all = path in PUBLIC or path in TOKEN_PATHS or path.startswith(CALLBACKS) or _is_talk(path)
-        if open_to_all or bearer_matches(request.headers.get("Authorization"), token):
-            return await handler(request)
-        challenge = {"WWW-Authenticate": 'Bearer realm="agentd"'}
-        return problem(401, "send Authorization: Bearer and the admin token", headers=challenge)
+def _known(settings: AdminSettings, measures: MeasureSink, *, callers: bool) -> Middleware:
+    """Who asks, whether they may, and not too often. `callers`: whoever comes may ask for a caller's token."""
+    asked = RateLimit(settings.rate_limit, settings.rate_limit * BURST_S) if settings.rate_limit else None
+    guessed = RateLimit(GUESSES_PER_S, GUESSES)
 
-    return with_token
+    @web.middleware
+    async def with_role(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in PUBLIC or request.path.startswith(CALLBACKS) or _is_talk(request.path):
+            return await handler(request)
+        operators, address = settings.known, request.remote or ""
+        named = known(request.headers.get("Authorization"), operators)
+        who = named if operators else LOCAL
+        open_to_all = callers and request.path in TOKEN_PATHS
+        if who is None and not open_to_all:
+            return _too_often(guessed.take(address, now()), measures, "guesses") or _unknown()
+        key = f"operator {named.name}" if named else f"address {address}"
+        if asked is not None and (refusal := _too_often(asked.take(key, now()), measures, "requests")):
+            return refusal
+        role = needed(request.method, request.path)
+        if who is not None and role not in who.roles and not open_to_all:
+            may = ", ".join(sorted(who.roles))
+            return problem(403, f"the token of {who.name} may {may}; this asks for {role}")
+        acting = asking.set(who if named or not open_to_all else None)
+        try:
+            return await handler(request)
+        finally:
+            asking.reset(acting)
+
+    return with_role
+
+
+def _unknown() -> web.Response:
+    challenge = {"WWW-Authenticate": 'Bearer realm="agentd"'}
+    return problem(401, "send Authorization: Bearer and an admin token", headers=challenge)
+
+
+def _too_often(wait_s: float, measures: MeasureSink, what: str) -> web.Response | None:
+    if not wait_s:
+        return None
+    measures.apply(Measure(name="admin_refused_total", labels={"reason": what}))
+    seconds = math.ceil(wait_s)
+    return problem(429, f"too many {what}: ask again in {seconds} s", headers={"Retry-After": str(seconds)})
 
 
 def _is_talk(path: str) -> bool:

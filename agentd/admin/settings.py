@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agentd.admin.guards import is_loopback
+from agentd.admin.roles import Operator
 from agentd.errors import AgentdError
 from agentd.transport.tokens import CALLER_TTL_S, LiveKitCredentials
 
 DEFAULT_ADDR = "127.0.0.1:8081"
+RATE_LIMIT = 50.0
 
 
 class UnsafeBind(AgentdError):
@@ -21,7 +23,9 @@ class InvalidAddress(UnsafeBind, ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminSettings:
-    """`addr` is HOST:PORT ("[::1]:8081" for IPv6, port 0 for any free one); `token` guards `/v1/`.
+    """`addr` is HOST:PORT ("[::1]:8081" for IPv6, port 0 for any free one); `token` guards `/v1/`, and may everything;
+    `operators` have tokens of their own. `rate_limit`: requests a second of each operator, or of each address where
+    nobody is known; 0: as many as they like. `write_agents`: whether agents' files may be changed.
 
     `hosts` are names, beside IP addresses and localhost, under which the server may be addressed (that of a proxy
     in front of it). `talk_page` serves `/talk`, where there is a token endpoint.
@@ -31,6 +35,15 @@ class AdminSettings:
     token: str | None = field(default=None, repr=False)
     hosts: tuple[str, ...] = ()
     talk_page: bool = False
+    operators: tuple[Operator, ...] = ()
+    rate_limit: float = RATE_LIMIT
+    write_agents: bool = False
+
+    @property
+    def known(self) -> tuple[Operator, ...]:
+        """All who have a token; nobody: whoever reaches the address may do everything."""
+        own = (Operator(name="admin", token=self.token),) if self.token else ()
+        return (*own, *self.operators)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +53,7 @@ class TokenEndpointSettings:
     `public_url` is LiveKit's address as callers reach it, when it is not the daemon's own. `origins`: sites whose
     pages may ask ("*" for all); the daemon's own pages always may. `agents`: whom callers may ask for; empty means
     every agent that serves. `choose_room` lets a caller name the room, and so join a call that others are in.
+    `public` False: only operators who may mint are given tokens.
     """
 
     credentials: LiveKitCredentials
@@ -48,6 +62,7 @@ class TokenEndpointSettings:
     agents: tuple[str, ...] = ()
     ttl_s: float = CALLER_TTL_S
     choose_room: bool = False
+    public: bool = True
 
     @property
     def server_url(self) -> str:
@@ -66,7 +81,7 @@ def parse_addr(addr: str) -> tuple[str, int]:
 def check_bind(settings: AdminSettings) -> None:
     """Raises UnsafeBind for an address that others reach while no token is set."""
     host, _ = parse_addr(settings.addr)
-    if settings.token or is_loopback(host):
+    if settings.known or is_loopback(host):
         return
     raise UnsafeBind(
         f"the admin address {settings.addr} can be reached from other machines: "

@@ -16,6 +16,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from livekit.protocol.agent_dispatch import RoomAgentDispatch
 from livekit.protocol.room import RoomConfiguration
 
+from agentd.admin.deeds import asking
 from agentd.admin.problems import Refused, json_body
 from agentd.admin.settings import TokenEndpointSettings
 from agentd.runtime.status import AgentStatus, Daemon
@@ -155,7 +156,8 @@ class TokenEndpoint:
         body = await json_body(request)
         agents = [agent.name for agent in callable_agents(self._daemon, self._settings)]
         nonce = secrets.token_hex(8)
-        admission = admit(body, agents=agents, choose_room=self._settings.choose_room, nonce=nonce)
+        choose_room = self._settings.choose_room or asking.get() is not None
+        admission = admit(body, agents=agents, choose_room=choose_room, nonce=nonce)
         self._refuse_when_full(admission)
         answer = {
             "server_url": self._settings.server_url,

@@ -13,6 +13,7 @@ from agentd.session.explained_call import (
     Early,
     Explained,
     HandoffExplained,
+    MuteExplained,
     ReplyExplained,
     Tool,
     TurnExplained,
@@ -31,6 +32,7 @@ def text_of(call: Explained, turn: int | None = None) -> str:
     if turn is None:
         parts += [(reply.at_s, _other_reply(reply)) for reply in call.replies]
         parts += [(handoff.at_s, _handoff(handoff)) for handoff in call.handoffs]
+        parts += [(mute.at_s, _mute(mute)) for mute in call.mutes]
         parts += [(rescue.at_s, _rescue(rescue.gap_s, rescue.incarnation)) for rescue in call.rescues]
     blocks = [_head(call), *("\n".join(lines) for _, lines in sorted(parts, key=lambda part: part[0]))]
     return "\n\n".join(blocks) + "\n"
@@ -89,6 +91,16 @@ def _handoff(handoff: HandoffExplained) -> list[str]:
         *_told("agent", f"the call {what}: {handoff.agent} -> {handoff.to}{knows}"),
         *_told("by", _caused(handoff.cause)),
     ]
+
+
+def _mute(mute: MuteExplained) -> list[str]:
+    said = {
+        ("ears", True): "no longer heard the callers",
+        ("ears", False): "heard the callers again",
+        ("voice", True): "could no longer speak",
+        ("voice", False): "could speak again",
+    }
+    return [f"mute, {mute.at_s:.1f} s", *_told("agent", f"it {said[mute.what, mute.muted]}: {_caused(mute.cause)}")]
 
 
 def _rescue(gap_s: float, incarnation: int) -> list[str]:

@@ -33,13 +33,15 @@ VERBS: Mapping[str, Verb] = {
     "get": Verb("agentd.cli.remote:get", "List a running daemon's agents, workers, rollouts, sessions or events."),
     "approve": Verb("agentd.cli.approve:approve", "Approve or decline a call of a tool that waits for an operator."),
     "audit": Verb("agentd.cli.audit:audit", "Verify and read the log of calls of tools."),
-    "describe": Verb("agentd.cli.revisions:describe", "Show one agent, rollout, session or worker."),
+    "describe": Verb("agentd.cli.describe:describe", "Tell all of one agent, rollout, session or worker."),
+    "dispatch": Verb("agentd.cli.dispatch:dispatch", "Call an agent into a room."),
     "explain": Verb("agentd.cli.explain:explain_session", "Tell why a call went as it did."),
     "token": Verb("agentd.cli.token:token", "Mint a caller's token."),
     "mcp": Verb("agentd.cli.mcp:mcp", "Show what an agent's MCP servers offer, and pin it."),
     "webhook": Verb("agentd.cli.webhook:webhook", "Sign, verify, send and receive webhooks, without a call."),
     "schema": Verb("agentd.cli.schema:schema", "Print, write or check the JSON Schemas and the reference."),
     "providers": Verb("agentd.cli.providers:providers", "List the providers of the installed plugins."),
+    "completion": Verb("agentd.cli.completion:completion", "Print the completion script of a shell."),
     "version": Verb("agentd.cli.version:version", "Print the version."),
 }
 

@@ -58,7 +58,9 @@ class AdminClient:
     def base(self) -> str:
         return (self.addr if "://" in self.addr else f"http://{self.addr}").rstrip("/")
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+    def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = TIMEOUT_S
+    ) -> Answer:
         """Raises click.ClickException with one line that says what to do."""
         base = self.base
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
@@ -66,7 +68,7 @@ class AdminClient:
         headers |= {} if data is None else {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{base}{path}", method=method, headers=headers, data=data)
         try:
-            with _opener().open(request, timeout=TIMEOUT_S) as reply:
+            with _opener().open(request, timeout=timeout_s) as reply:
                 return Answer(reply.status, json.load(reply))
         except urllib.error.HTTPError as error:
             return Answer(error.code, _problem_of(error))
@@ -116,6 +118,8 @@ def _problem_of(error: urllib.error.HTTPError) -> dict[str, Any]:
 
 
 def _refused(answer: Answer) -> click.ClickException:
+    if answer.status == 403:
+        return click.ClickException(f"the daemon does not let this token: {answer.body.get('detail', '')}")
     if answer.status == 401:
         return click.ClickException("the daemon wants its admin token: set AGENTD_ADMIN_TOKEN (or _FILE)")
     return click.ClickException(f"the daemon refused ({answer.status}): {answer.body.get('detail', '')}")
@@ -125,7 +129,7 @@ def admin_options(command: _Command) -> _Command:
     """--admin-addr; the command gets a `client`."""
 
     def client(context: click.Context, parameter: click.Parameter, addr: str) -> AdminClient:
-        return AdminClient(addr=addr, token=_token())
+        return AdminClient(addr=addr, token=given_token())
 
     return click.option(
         "--admin-addr",
@@ -138,7 +142,8 @@ def admin_options(command: _Command) -> _Command:
     )(command)
 
 
-def _token() -> str | None:
+def given_token() -> str | None:
+    """The admin token that the environment has."""
     if given := os.environ.get("AGENTD_ADMIN_TOKEN"):
         return given
     path = os.environ.get("AGENTD_ADMIN_TOKEN_FILE")
@@ -150,11 +155,20 @@ def _token() -> str | None:
         raise click.UsageError(f"AGENTD_ADMIN_TOKEN_FILE: cannot read {path}: {error.strerror}") from error
 
 
+def complete_name(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
+    """What a shell offers for NAME."""
+    from agentd.cli.completion import names
+
+    kind = str(ctx.params.get("kind", ""))
+    kind = kind if kind.endswith("s") else f"{kind}s"
+    return names({"events": "sessions", "sinks": "agents", "budgets": "agents"}.get(kind, kind), ctx, incomplete)
+
+
 @click.command()
 @click.argument("kind", type=click.Choice([*COLUMNS, "events"]))
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_name)
 @click.option("-o", "--output", type=click.Choice(["table", "json", "yaml", "name"]), default="table")
-@click.option("-w", "--watch", is_flag=True, help="Of events: go on with what comes.")
+@click.option("-w", "--watch", is_flag=True, help="Go on with what comes and what changes.")
 @click.option("--type", "types", default="", help="Of events: only these types, with commas; * stands for anything.")
 @admin_options
 def get(client: AdminClient, kind: str, name: str | None, output: str, watch: bool, types: str) -> None:
@@ -167,8 +181,13 @@ def get(client: AdminClient, kind: str, name: str | None, output: str, watch: bo
 
         show_events(client, session=name or "", types=types, output=output, watch=watch)
         return
-    if watch or types:
-        raise click.UsageError("--watch and --type are for events")
+    if types:
+        raise click.UsageError("--type is for events")
+    if watch:
+        from agentd.cli.watching import watch as watch_list
+
+        watch_list(client, kind, name, output)
+        return
     entries = client.expect("GET", f"/v1/{kind}")[kind]
     key = NAMED_BY[kind]
     if name is not None:
@@ -241,17 +260,24 @@ def outcome_line(outcome: Mapping[str, Any]) -> str:
 
 def table(kind: str, entries: Sequence[Mapping[str, Any]], *, now: float) -> str:
     """Rows under the names of their columns."""
-    columns = COLUMNS[kind]
-    rows = [[column.replace("_", " ").upper() for column in columns]]
-    rows += [[_cell(column, entry, now) for column in columns] for entry in entries]
-    return aligned(rows)
+    header = [column.replace("_", " ").upper() for column in COLUMNS[kind]]
+    return aligned([header, *(row(kind, entry, now=now) for entry in entries)])
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest cell; the last is not padded."""
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    widths = widths_of(rows)
+    lines = ("   ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) for cells in rows)
     return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def row(kind: str, entry: Mapping[str, Any], *, now: float) -> list[str]:
+    """The cells of an entry."""
+    return [_cell(column, entry, now) for column in COLUMNS[kind]]
+
+
+def widths_of(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(cells[index]) for cells in rows) for index in range(len(rows[0]))]
 
 
 def _cell(column: str, entry: Mapping[str, Any], now: float) -> str:

@@ -1,4 +1,4 @@
-"""`agentd history`, `rollback`, `promote` and `describe`: what served, going back, canaries."""
+"""`agentd history`, `rollback` and `promote`: what served, going back, canaries; a canary for people."""
 
 from __future__ import annotations
 
@@ -60,31 +60,6 @@ def promote(client: AdminClient, name: str) -> None:
     """Give a canary all calls of the agent that it is a canary of, until that one's file is edited."""
     done = client.expect("POST", f"/v1/rollouts/{quote(name, safe='')}/promote", {})
     click.echo(f"{name} takes every call of {done['of']}.")
-
-
-@click.command()
-@click.argument("kind", type=click.Choice(["agent", "rollout", "session", "worker"]))
-@click.argument("name")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
-@admin_options
-def describe(client: AdminClient, kind: str, name: str, output: str) -> None:
-    """Show all that a running daemon tells of one agent, rollout, session or worker."""
-    found = _found(client, kind, name)
-    if output == "json":
-        click.echo(serialised(found, "json"), nl=False)
-    elif kind == "rollout":
-        click.echo("\n".join(rollout_lines(found)))
-    else:
-        click.echo(serialised(found, "yaml"), nl=False)
-
-
-def _found(client: AdminClient, kind: str, name: str) -> dict[str, Any]:
-    if kind != "worker":
-        return client.expect("GET", f"/v1/{kind}s/{quote(name, safe='')}")
-    for worker in client.expect("GET", "/v1/workers")["workers"]:
-        if worker["id"] == name:
-            return dict(worker)
-    raise click.ClickException(f"there is no worker {name}")
 
 
 def rollout_lines(rollout: Mapping[str, Any]) -> Iterator[str]:

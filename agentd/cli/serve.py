@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,7 +94,7 @@ def serve(
         _same_state(setting, left)
         return
     log = setting.config.log
-    logs.configure(log.format, log.level)
+    logs.configure(log.format, log.level, redact=log.redact)
     sys.exit(asyncio.run(run(setting, left, started_with)))
 
 
@@ -102,10 +103,22 @@ async def run(setting: Setting, left: Handed, started_with: Mapping[str, str]) -
     from agentd.admin.metrics import Metrics
     from agentd.admin.server import serve_admin
     from agentd.admin.settings import UnsafeBind
-    from agentd.cli.wiring import admin_settings, supervisor_of, token_endpoint_settings
+    from agentd.cli.wiring import (
+        admin_settings,
+        agent_files,
+        credentials_of,
+        error_hook_settings,
+        operators_audit,
+        supervisor_of,
+        token_endpoint_settings,
+    )
+    from agentd.providers.fields import SecretMissing
+    from agentd.runtime.error_hook import tell_errors
     from agentd.runtime.journals import StateDirectoryBusy, locked
     from agentd.runtime.registrations import LiveKitUnreachable
     from agentd.runtime.supervisor import NoValidAgent
+    from agentd.tools.signing import SecretMalformed
+    from agentd.transport.dispatches import create_dispatch
 
     state_dir = state_directory(setting.config, setting.environment)
     async with AsyncExitStack() as stack:
@@ -124,10 +137,17 @@ async def run(setting: Setting, left: Handed, started_with: Mapping[str, str]) -
             setting = replace(setting, credentials=credentials)
         metrics = Metrics()
         changes = watch(setting.directory) if setting.watch else None
-        supervisor = supervisor_of(setting, state_dir, metrics, changes, successor, left.children)
         try:
+            tell_errors(error_hook_settings(setting.config.error_hook))
+            supervisor = supervisor_of(setting, state_dir, metrics, changes, successor, left.children)
+        except (SecretMissing, SecretMalformed) as error:
+            return _told(EXIT_INVALID, f"agentd.yaml: {error}")
+        try:
+            audit = operators_audit(supervisor.settings)
+            endpoint = token_endpoint_settings(setting)
+            files, dispatch = agent_files(setting), partial(create_dispatch, credentials_of(setting))
             admin = serve_admin(
-                supervisor, admin_settings(setting), metrics, token_endpoint_settings(setting), listening
+                supervisor, admin_settings(setting), metrics, endpoint, audit, files, dispatch, listening
             )
             address = await stack.enter_async_context(admin)
         except UnsafeBind as error:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
+from agentd.admin.roles import Operator, operator
 from agentd.cli.files import EXIT_INVALID, daemon_of
 from agentd.config.daemon import DaemonConfig, find_daemon_file
 from agentd.config.load import load
@@ -17,6 +19,8 @@ from agentd.errors import Problem
 from agentd.providers.fields import SecretMissing
 from agentd.registry import Registry
 from agentd.transport.tokens import LiveKitCredentials
+
+SHORTEST_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,7 @@ class Setting:
     dev: bool
     require_livekit: bool
     an_agent: str  # one that can run, for advice
+    operators: tuple[Operator, ...] = ()
 
 
 def resolve(
@@ -51,6 +56,8 @@ def resolve(
     agents = load(directory, daemon.config, registry, environment)
     if not agents.agents:
         refuse(agents.problems, f"{directory} holds no agent that can run")
+    if daemon.config.otel.endpoint and not _has_otel():
+        fail(EXIT_INVALID, 'otel.endpoint is set and the SDK is not installed: pip install "agentd[otel]"')
     return Setting(
         directory=directory,
         config=daemon.config,
@@ -63,6 +70,7 @@ def resolve(
         dev=dev,
         require_livekit=require_livekit,
         an_agent=next(iter(agents.agents)),
+        operators=_operators(daemon.config, environment),
     )
 
 
@@ -80,11 +88,34 @@ def credentials_of(config: DaemonConfig, environment: Mapping[str, str], *, dev:
     return LiveKitCredentials(url=settings.url, api_key=key, api_secret=secret)
 
 
+def _has_otel() -> bool:
+    try:
+        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def _admin_token(config: DaemonConfig, environment: Mapping[str, str]) -> str | None:
     try:
         return config.admin.token.reveal(environment) if config.admin.token else None
     except SecretMissing as error:
         fail(EXIT_INVALID, f"admin.token: {error}")
+
+
+def _operators(config: DaemonConfig, environment: Mapping[str, str]) -> tuple[Operator, ...]:
+    """Exits 78 for a token that is not there, or that two have: nobody would know who came."""
+    found: list[Operator] = []
+    for each in config.admin.tokens:
+        try:
+            token = each.token.reveal(environment)
+        except SecretMissing as error:
+            fail(EXIT_INVALID, f"admin.tokens: the token of {each.name}: {error}")
+        if len(token) < SHORTEST_TOKEN:
+            fail(EXIT_INVALID, f"admin.tokens: the token of {each.name} is shorter than {SHORTEST_TOKEN} characters")
+        if token in {other.token for other in found}:
+            fail(EXIT_INVALID, f"admin.tokens: {each.name} has the token of another")
+        found.append(operator(each.name, each.role, token))
+    return tuple(found)
 
 
 def refuse(problems: tuple[Problem, ...], otherwise: str) -> NoReturn:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
 from livekit.api import ListRoomsRequest, LiveKitAPI, TwirpError
 
+from agentd.admin.deeds import Audit
 from agentd.admin.settings import AdminSettings, TokenEndpointSettings
 from agentd.cli.outside import Outside
 from agentd.cli.setting import Setting
-from agentd.config.daemon import AuditSection, DaemonConfig
-from agentd.config.load import load
+from agentd.config.agent_files import AgentFiles
+from agentd.config.daemon import AuditSection, DaemonConfig, ErrorHookSection, OtelSection
+from agentd.config.load import Loaded, load
+from agentd.runtime.audit_log import AuditLog
 from agentd.runtime.calls import Calls
 from agentd.runtime.door import DIRECTORY, door_key
-from agentd.runtime.messages import AuditSettings, DoorSettings, WorkerSettings
+from agentd.runtime.error_hook import ErrorHookSettings
+from agentd.runtime.messages import AuditSettings, DoorSettings, OtelSettings, WorkerSettings
 from agentd.runtime.pool import launch_inside, launch_process
 from agentd.runtime.recycling import RecycleLimits
 from agentd.runtime.registrations import RegistrationLink
@@ -93,6 +97,9 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
             log_style=config.log.format,
             log_level=config.log.level,
             log_content=config.log.content,
+            log_redact=config.log.redact,
+            otel=_otel_settings(config.otel),
+            error_hook=error_hook_settings(config.error_hook),
             audit=_audit_settings(config.audit, state_dir.absolute()),
             door=_door_settings(config, state_dir.absolute()),
         ),
@@ -111,6 +118,21 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
         agents_shown=str(setting.directory),
         require_livekit_s=REQUIRE_LIVEKIT_S if setting.require_livekit else None,
     )
+
+
+def _otel_settings(section: OtelSection) -> OtelSettings | None:
+    """Raises SecretMissing."""
+    if not section.endpoint:
+        return None
+    headers = {name: value.reveal() for name, value in section.headers.items()}
+    return OtelSettings(endpoint=section.endpoint, headers=headers, service=section.service, content=section.content)
+
+
+def error_hook_settings(section: ErrorHookSection) -> ErrorHookSettings | None:
+    """Raises SecretMissing."""
+    if not section.url:
+        return None
+    return ErrorHookSettings(url=section.url, secret=section.secret.reveal() if section.secret else "")
 
 
 def _audit_settings(section: AuditSection, state_dir: Path) -> AuditSettings | None:
@@ -142,6 +164,23 @@ def _door_settings(config: DaemonConfig, state_dir: Path) -> DoorSettings | None
     if not config_allows_upgrade(config):
         return None
     return DoorSettings(directory=state_dir / DIRECTORY, key=door_key(state_dir), alone_s=config.alone_timeout)
+
+
+def operators_audit(settings: SupervisorSettings) -> Audit | None:
+    """Keeps what operators do in the log of tool calls, in one chain with them."""
+    wanted = settings.worker.audit
+    if wanted is None:
+        return None
+    return AuditLog(wanted.path, key=wanted.key.encode() or None, max_bytes=wanted.max_bytes).append
+
+
+def agent_files(setting: Setting) -> AgentFiles:
+    """The agents' directory, for programs that write there."""
+
+    def read(drafts: Mapping[str, str]) -> Loaded:
+        return load(setting.directory, setting.config, setting.registry, setting.environment, drafts=drafts)
+
+    return AgentFiles(setting.directory, read)
 
 
 def usable_cores() -> int:
@@ -204,14 +243,25 @@ def room_query(credentials: LiveKitCredentials) -> Callable[[str], Awaitable[boo
 def admin_settings(setting: Setting) -> AdminSettings:
     config = setting.config
     talk = setting.dev if config.admin.talk is None else config.admin.talk
-    return AdminSettings(addr=config.admin.addr, token=setting.admin_token, talk_page=talk)
+    return AdminSettings(
+        addr=config.admin.addr,
+        token=setting.admin_token,
+        talk_page=talk,
+        operators=setting.operators,
+        rate_limit=config.admin.rate_limit,
+        write_agents=config.admin.write_agents,
+    )
 
 
 def token_endpoint_settings(setting: Setting) -> TokenEndpointSettings | None:
     config = setting.config.token_endpoint
     enabled = setting.dev if config.enabled is None else config.enabled
-    if not enabled:
+    if not enabled and not (setting.admin_token or setting.operators):
         return None
     return TokenEndpointSettings(
-        credentials=credentials_of(setting), origins=config.origins, agents=config.agents, ttl_s=config.ttl
+        credentials=credentials_of(setting),
+        origins=config.origins,
+        agents=config.agents,
+        ttl_s=config.ttl,
+        public=bool(enabled),
     )

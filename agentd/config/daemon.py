@@ -14,6 +14,7 @@ from agentd.config.check import INVALID, Checker
 from agentd.config.events import EventSink
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.merge import overlay
+from agentd.config.patterns import URL_PATTERN
 from agentd.config.places import places_of
 from agentd.config.shapes import Choice, Field, Leaf, Record, fields_of
 from agentd.config.source import Entry, MappingNode, Mark, Scalar, parse
@@ -58,6 +59,21 @@ class LiveKitSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdminToken:
+    """A bearer token of the API, and what its holder may."""
+
+    name: str = setting(
+        "Who holds it, for the audit log.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", reload="restart"
+    )
+    role: Literal["read", "operate", "mint"] = setting(
+        "read: look at everything. mint: tokens for callers and dispatches, nothing else. operate: both, and act on "
+        "calls, agents and the daemon.",
+        reload="restart",
+    )
+    token: Secret = setting("The token.", reload="restart")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdminSection:
     """HTTP for operators: health, metrics, API."""
 
@@ -69,7 +85,25 @@ class AdminSection:
         reload="restart",
     )
     token: Secret | None = setting(
-        "Bearer token of the API; without one only a loopback address is taken.", default=None, reload="restart"
+        "Bearer token of the API that may do everything; without any token only a loopback address is taken.",
+        default=None,
+        reload="restart",
+    )
+    tokens: tuple[AdminToken, ...] = setting(
+        "More tokens, each with a role.", default=(), min_length=0, reload="restart"
+    )
+    rate_limit: float = setting(
+        "Requests a second that each token, or each address without one, may make; twice as many at once. 0: no limit.",
+        default=50.0,
+        minimum=0,
+        maximum=100000,
+        reload="restart",
+    )
+    write_agents: bool = setting(
+        "Whether agents may be created, changed and deleted over the API. Whoever may operate can then have every "
+        "secret of the daemon's environment sent anywhere.",
+        default=False,
+        reload="restart",
     )
     talk: bool | None = setting("Serve the talk page; on with --dev.", default=None, reload="restart")
 
@@ -80,7 +114,15 @@ class LogSection:
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting("The least level.", default="INFO", reload="restart")
     format: Literal["json", "text"] = setting("For machines, or for people.", default="json", reload="restart")
-    content: bool = setting("Whether logs may hold what was said.", default=False, reload="restart", planned=True)
+    content: bool = setting(
+        "Whether what is said, and what tools are asked and answer, is logged.", default=False, reload="restart"
+    )
+    redact: tuple[Literal["phone", "email", "card"], ...] = setting(
+        "What is taken out of everything that is logged.",
+        default=("phone", "email", "card"),
+        min_length=0,
+        reload="restart",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +230,36 @@ class AuditSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorHookSection:
+    """Where unexpected exceptions are told, without what was said."""
+
+    url: str = setting("Where to POST them; without it nowhere.", default="", pattern=URL_PATTERN, reload="restart")
+    secret: Secret | None = setting(
+        "Signing secret: whsec_ and base64 of 24 to 64 bytes.", default=None, reload="restart"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtelSection:
+    """Spans of sessions, turns, requests to providers and calls of tools; the extra `otel`."""
+
+    endpoint: str = setting(
+        "Where an OTLP/HTTP collector takes traces; without it there are none.",
+        default="",
+        pattern=r"^https?://[^/\s]+",
+        examples=("http://127.0.0.1:4318/v1/traces",),
+        reload="restart",
+    )
+    headers: Mapping[str, Secret] = setting("Sent with them.", default_factory=dict, reload="restart")
+    service: str = setting("service.name of the resource.", default="agentd", min_length=1, reload="restart")
+    content: bool = setting(
+        "Whether what is said, and what tools are asked and answer, is told, under lk.pii.*.",
+        default=False,
+        reload="restart",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEndpoint:
     """LiveKit's standard token endpoint, for front ends without a server of their own."""
 
@@ -290,6 +362,8 @@ class DaemonConfig:
     plugins: tuple[str, ...] = setting(
         "Provider plugins to use; all that are installed by default.", default=(), reload="restart"
     )
+    error_hook: ErrorHookSection = setting("Unexpected exceptions.", default_factory=ErrorHookSection, reload="restart")
+    otel: OtelSection = setting("Traces.", default_factory=OtelSection, reload="restart")
     token_endpoint: TokenEndpoint = setting("Tokens for front ends.", default_factory=TokenEndpoint, reload="restart")
 
     source: str = field(default="", compare=False)

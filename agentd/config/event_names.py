@@ -33,6 +33,7 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "participant_muted": ("muted", "identity"),
     "participant_unheard": ("identity", "name", "rule", "value"),
     "transfer_updated": ("destination", "mode", "state", "reason"),
+    "call_muted": ("what", "muted", "rule"),
     "language_changed": ("language", "before", "rule", "value"),
     "speech_finished": ("speech", "user_initiated", "interrupted"),
     "task_started": ("task", "by"),

@@ -32,11 +32,13 @@ class Folder:
     of, where it is one; files are shown, and secrets' files found, as if they were there.
     """
 
-    def __init__(self, path: Path, home: Path | None = None) -> None:
+    def __init__(self, path: Path, home: Path | None = None, drafts: Mapping[str, str] | None = None) -> None:
+        """`drafts`: texts that stand for the files of these names, whether they are there or not."""
         self.path = path
         self.home = home or path
         self._real = Path(os.path.realpath(path))
-        self._texts: dict[str, str] = {}
+        self._drafts = frozenset(drafts or ())
+        self._texts: dict[str, str] = dict(drafts or {})
         self._code: dict[str, Mapping[str, str]] = {}
         self.used: set[str] = set()  # files of text that were asked for, found or not
 
@@ -63,8 +65,9 @@ class Folder:
 
     def agent_files(self) -> list[str]:
         """Names of the agent files, sorted: *.yaml and *.yml, but for parts (_*) and hidden ones. Raises OSError."""
-        names = [name for name in sorted(os.listdir(self.path)) if name.endswith((".yaml", ".yml"))]
-        return [name for name in names if name[0] not in "._" and not (self.path / name).is_dir()]
+        there = [name for name in os.listdir(self.path) if name.endswith((".yaml", ".yml"))]
+        names = {name for name in there if name[0] not in "._" and not (self.path / name).is_dir()}
+        return sorted(names | self._drafts)
 
     def has_package(self, root: str) -> bool:
         """Whether Python code of this name lies here."""

@@ -55,12 +55,14 @@ def load(
     *,
     only: Collection[str] | None = None,
     home: Path | None = None,
+    drafts: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Reads every agent file of `directory`, or those in `only`. Runs no user code. Blocks: call it in a thread.
 
-    `home`: the agents' directory, where `directory` is a copy of what was in it.
+    `home`: the agents' directory, where `directory` is a copy of what was in it; `drafts`: texts that stand for the
+    files of their names.
     """
-    folder = Folder(directory, home)
+    folder = Folder(directory, home, drafts)
     try:
         names = folder.agent_files() if only is None else sorted(only)
     except OSError as error:

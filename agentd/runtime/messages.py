@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from agentd.config.daemon import ToolProcessSection
 from agentd.config.definition import AgentDefinition
+from agentd.redaction import PATTERNS, Pattern
+from agentd.runtime.error_hook import ErrorHookSettings
 from agentd.runtime.outcome import NOTHING_KNOWN, SessionOutcome
 from agentd.runtime.status import Measure
 from agentd.runtime.usage import SessionUsed
@@ -20,6 +22,16 @@ from agentd.tools.acts import Act
 from agentd.tools.spec import Event, LateAnswer
 
 # Supervisor -> worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtelSettings:
+    """Where spans go. `content`: with what was said."""
+
+    endpoint: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    service: str = "agentd"
+    content: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +51,9 @@ class WorkerSettings:
     log_style: Literal["json", "text"] = "json"
     log_level: str = "INFO"
     log_content: bool = False
+    log_redact: tuple[Pattern, ...] = PATTERNS
+    otel: OtelSettings | None = None
+    error_hook: ErrorHookSettings | None = None
     audit: AuditSettings | None = None
     door: DoorSettings | None = None  # None: it ends with its supervisor
 

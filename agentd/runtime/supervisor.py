@@ -247,6 +247,10 @@ class Supervisor:
         )
         self.late_results = LateResults(self.calls.table, self.pool.get)
 
+    @property
+    def settings(self) -> SupervisorSettings:
+        return self._settings
+
     async def run(self) -> bool:
         """Until drained. True: every call came to its own end; False: calls were cut.
 

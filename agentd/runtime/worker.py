@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentd import logs
 from agentd.aio import Channel, cancel_and_wait
@@ -23,6 +23,7 @@ from agentd.pickled import Unreadable
 from agentd.runtime.alone import run_alone
 from agentd.runtime.audit_entries import Auditor
 from agentd.runtime.audit_log import AuditLog
+from agentd.runtime.error_hook import tell_errors
 from agentd.runtime.job import Common, Job, Rooms, Sessions, failure_reason
 from agentd.runtime.journals import mark_ended
 from agentd.runtime.measures import measures
@@ -51,6 +52,7 @@ from agentd.runtime.other_agents import OtherAgents
 from agentd.runtime.outcome import Tally
 from agentd.runtime.prepared import PreparedAgent, PreparedAgents
 from agentd.runtime.speeches import speech_change
+from agentd.runtime.spoken import spoken
 from agentd.runtime.status import Measure
 from agentd.runtime.usage import UsageMeter
 from agentd.runtime.vitals import Vitals
@@ -59,6 +61,9 @@ from agentd.session.setup import Audit, unaudited
 from agentd.session.timing import TOTAL
 from agentd.tools.acts import EndSession, GenerateReply, SayText
 from agentd.tools.spec import Event
+
+if TYPE_CHECKING:
+    from agentd.runtime.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +95,8 @@ class Worker:
         self._link = link
         self._orphaned = orphaned
         self._auditor = auditor
+        self.logs_content = False
+        self.tracing: Tracing | None = None
         self._agents = agents
         self._rooms = rooms
         self._sessions = sessions
@@ -126,6 +133,8 @@ class Worker:
                     task.cancel()
         finally:
             await self._agents.aclose()
+            if self.tracing is not None:
+                await asyncio.to_thread(self.tracing.close)
             self._link.close()  # last: the supervisor takes it for the end of the process
 
     async def _receive(self, group: asyncio.TaskGroup) -> Stop:
@@ -259,6 +268,10 @@ class Worker:
     def _observe(self, start: StartJob, record: Record) -> None:
         if tally := self._tallies.get(start.session):
             tally.take(record)
+        if self.logs_content and (told := spoken(record)):
+            logger.info(told[0], extra=told[1])
+        if self.tracing is not None and (job := self._jobs.get(start.session)) is not None:
+            self.tracing.take(start, job.agent.definition, record)
         if len(self._steps) < MEASURES_KEPT:
             self._steps.extend(measures(record, start.agent))
         self._usage.take(start.session, record)
@@ -368,7 +381,13 @@ def worker_of(settings: WorkerSettings, link: FrameLink, orphaned: Callable[[], 
 
     parts = live_parts(settings)
     common = Common(callback_url=settings.public_url)
-    return Worker(link, parts.agents, parts.rooms, parts.sessions, orphaned, _auditor_of(settings), common)
+    worker = Worker(link, parts.agents, parts.rooms, parts.sessions, orphaned, _auditor_of(settings), common)
+    worker.logs_content = settings.log_content
+    if settings.otel is not None:
+        from agentd.runtime.tracing import Tracing
+
+        worker.tracing = Tracing(settings.otel, settings.worker)
+    return worker
 
 
 def _auditor_of(settings: WorkerSettings) -> Callable[[StartJob], Audit]:
@@ -397,7 +416,8 @@ async def main() -> None:
     """A worker that is its process."""
     link = await parent_link()
     settings: WorkerSettings = await receive_object(link)
-    logs.configure(settings.log_style, settings.log_level)
+    logs.configure(settings.log_style, settings.log_level, redact=settings.log_redact)
+    tell_errors(settings.error_hook)
     with logs.fields(worker=settings.worker):
         await run_alone(link, settings, worker_of)
 

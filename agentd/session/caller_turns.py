@@ -85,7 +85,7 @@ class CallerTurns:
         text = turn.text if change.text is None else change.text
         changed = {"heard": turn.text, "hook": place} if text != turn.text else {}
         number = conversation.take_turn(replace(turn, text=text), held.language, **changed)
-        if conversation.people.take_turns:
+        if conversation.people.take_turns or conversation.muting.voice:
             self._speeches.supersede(turn.voice)
         self._told(turn, number, text)
         answered = self._consents.answered(turn, held.language)  # as it was said, not as hooks want it

@@ -25,9 +25,11 @@ from agentd.tools.acts import (
     HandOff,
     InterruptSpeech,
     LetBeQuiet,
+    MuteCall,
     PressKeys,
     Priority,
     SayText,
+    SetCallVariables,
     SetTools,
     TransferCall,
     UpdateInstructions,
@@ -61,6 +63,8 @@ class Controls:
             case EndSession(reason=reason, goodbye=goodbye):
                 self._post(End(reason, goodbye))
             case EditHistory() | TransferCall() | LetBeQuiet() | DecideApproval() | BeginTask() | PressKeys():
+                self._post(act)
+            case SetCallVariables() | MuteCall():
                 self._post(act)
             case HandOff() | UpdateInstructions() | SetTools():
                 self._post(act)

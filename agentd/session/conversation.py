@@ -33,6 +33,7 @@ from agentd.session.events import NOT_TRANSCRIBED, THE_CALLER, CommitTurn, Voice
 from agentd.session.happenings import Happenings
 from agentd.session.history import History
 from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLanguage, evidence_of, match
+from agentd.session.muting import Muting
 from agentd.session.open_calls import OpenCalls
 from agentd.session.people import People
 from agentd.session.permission import objection
@@ -100,6 +101,7 @@ class Conversation:
             setup.definition.language_detection,
             (restored.language if restored else "") or setup.definition.language,
         )
+        self.muting = Muting(restored.muted if restored else frozenset())
         self.language_changed: Callable[[], None] = _nobody
         self.assigned: dict[str, Any] = {**setup.variables, **(restored.assigned if restored else {})}
         """Variables that are not an agent file's: they go with the call to whoever has it next."""

@@ -95,7 +95,7 @@ class Ears:
             echo=echo,
             emit_other=self._posting(other),
         )
-        task = self._tasks.create_task(listening.run(self._room.audio_in(identity)))
+        task = self._tasks.create_task(listening.run(self._conversation.muting.heard(self._room.audio_in(identity))))
         self._open[identity] = _Ear(voice, listening, task, None if voice == THE_CALLER else echo)
 
     def _posting(self, voice: Voice) -> Callable[[TurnEvent], None]:

@@ -142,6 +142,12 @@ EVENT_TYPES: Mapping[str, EventType] = {
             ("destination", "mode", "state", "reason"),
         ),
         EventType(
+            "call_muted",
+            "An operator mutes the agent's `ears` or its `voice`, or takes it back.",
+            ("mute",),
+            ("what", "muted", "rule"),
+        ),
+        EventType(
             "language_changed",
             "The conversation goes on in another language.",
             ("language",),
@@ -177,7 +183,13 @@ EVENT_TYPES: Mapping[str, EventType] = {
             ("key", "identity"),
         ),
         EventType("dtmf_sent", "Keys were pressed by the agent.", ("dtmf.sent",), ("keys",), ("keys",)),
-        EventType("variables_changed", "A tool or a hook set variables.", ("variables",), ("values",), ("values",)),
+        EventType(
+            "variables_changed",
+            "A tool, a hook or an operator set variables.",
+            ("variables",),
+            ("values",),
+            ("values",),
+        ),
         EventType("tools_changed", "What the model may call has changed.", ("tools.changed",), ("added", "removed")),
         EventType(
             "agent_entered",

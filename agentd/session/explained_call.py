@@ -158,6 +158,16 @@ class HandoffExplained:
     made: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MuteExplained:
+    """`what`: the agent's ears or voice; `muted` False: it was taken back."""
+
+    at_s: float
+    what: str
+    muted: bool
+    cause: Cause
+
+
 @dataclass(slots=True, kw_only=True)
 class Explained:
     """One call. Moments (`at_s`) are seconds since its start. `replies` answer no turn: greeting, prompts, bridges.
@@ -177,3 +187,4 @@ class Explained:
     replies: list[ReplyExplained] = field(default_factory=list)
     rescues: list[Rescue] = field(default_factory=list)
     handoffs: list[HandoffExplained] = field(default_factory=list)
+    mutes: list[MuteExplained] = field(default_factory=list)

@@ -17,6 +17,7 @@ from agentd.session.explained_call import (
     Early,
     Explained,
     HandoffExplained,
+    MuteExplained,
     Pause,
     ReplyExplained,
     Rescue,
@@ -104,6 +105,11 @@ class _Explaining:
         turn = self.call.turns[-1].turn if self.call.turns else None
         told = HandoffExplained(at_s=self.at_s, agent=self.agent, to=to, cause=self._cause(data), turn=turn, **more)
         self.call.handoffs.append(told)
+
+    def on_mute(self, data: Mapping[str, Any]) -> None:
+        cause = dataclasses.replace(self._cause(data), why="an operator wanted it so")
+        told = MuteExplained(at_s=self.at_s, what=data["what"], muted=data["muted"], cause=cause)
+        self.call.mutes.append(told)
 
     def on_session_requested(self, data: Mapping[str, Any]) -> None:
         self.call.requested = {name: data[name] for name in ("outcome", "agent", "duration_s", "message")}

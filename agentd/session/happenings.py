@@ -264,6 +264,7 @@ _HANDLERS: Mapping[str, Callable[[Happenings, Mapping[str, Any]], _Told]] = {
     "turn.agent": _agent_turn,
     "language": _same("language_changed"),
     "transfer": _same("transfer_updated"),
+    "mute": _same("call_muted"),
     "speech.created": _speech,
     "speech.finished": _speech_finished,
     "decision": _decision,

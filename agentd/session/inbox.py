@@ -17,7 +17,9 @@ from agentd.tools.acts import (
     EditHistory,
     HandOff,
     LetBeQuiet,
+    MuteCall,
     PressKeys,
+    SetCallVariables,
     TransferCall,
 )
 
@@ -108,6 +110,8 @@ SessionEvent = (
     | End
     | EditHistory
     | LetBeQuiet
+    | SetCallVariables
+    | MuteCall
     | TransferCall
     | DecideApproval
     | HandOff

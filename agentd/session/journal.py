@@ -60,7 +60,8 @@ class Journal:
     def append(self, kind: str, data: Mapping[str, Any]) -> Record:
         """Raises JournalError when the record could not be written whole."""
         record = Record(seq=self._next_seq, at=time.time(), kind=kind, data=data)
-        payload = json.dumps([record.seq, record.at, kind, data], ensure_ascii=False, default=str).encode()
+        text = json.dumps([record.seq, record.at, kind, data], ensure_ascii=False, default=str)
+        payload = text.encode(errors="backslashreplace")  # half a surrogate pair, as JSON writes it
         entry = _PREFIX.pack(len(payload), zlib.crc32(payload)) + payload
         try:
             written = os.write(self._fd, entry)

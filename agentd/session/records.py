@@ -98,6 +98,7 @@ task.ended         task, run, outcome (complete, given_up, exhausted), rule, fie
                    values (of a secret the last four digits)
 dtmf.received      key (a dot for one of a secret), identity
 dtmf.sent          keys
+mute               what (ears: the callers are not heard; voice: nothing is said), muted, rule
 variables          values (merged into the session's)
 preemption         attempt (of the turn that was expected to end), outcome (used, dropped), ran_s, characters
                    (written by then); used: reply; dropped: rule, value

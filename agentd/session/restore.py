@@ -21,7 +21,7 @@ from agentd.session.records import Record
 from agentd.session.restored import Restored as Restored
 from agentd.session.restored import Waiting as Waiting
 from agentd.session.waiting import WaitingTurn, WaitingTurns
-from agentd.tools.acts import HandOff, UpdateInstructions
+from agentd.tools.acts import HandOff, Muted, UpdateInstructions
 
 
 def restore(records: Iterable[Record]) -> Restored:
@@ -83,6 +83,7 @@ class _Restoring:
     instructions_append: str = ""
     entered: set[tuple[str, str]] = field(default_factory=set)
     transfer: str = ""
+    muted: set[Muted] = field(default_factory=set)
     tools: dict[str, Any] = field(default_factory=dict)
     question: Question | None = None
     granted: bool = False
@@ -129,6 +130,9 @@ class _Restoring:
 
     def on_transfer(self, data: Mapping[str, Any]) -> None:
         self.transfer = data["destination"] if data["state"] in ("started", "answered") else ""
+
+    def on_mute(self, data: Mapping[str, Any]) -> None:
+        (self.muted.add if data["muted"] else self.muted.discard)(data["what"])
 
     def on_language(self, data: Mapping[str, Any]) -> None:
         self.language = data["language"]
@@ -432,6 +436,7 @@ class _Restoring:
             instructions_append=self.instructions_append,
             entered=frozenset(self.entered),
             transfer=self.transfer,
+            muted=frozenset(self.muted),
             labels=self.labels,
             speaker=self.turn_of.get(self.again[1]) if self.again else self.speaker,
             unanswered=self.waiting_turns.all(),

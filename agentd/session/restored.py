@@ -12,7 +12,7 @@ from agentd.session.adjustments import Adjustments
 from agentd.session.known_calls import KnownCall
 from agentd.session.question import Question
 from agentd.session.waiting import WaitingTurn
-from agentd.tools.acts import HandOff
+from agentd.tools.acts import HandOff, Muted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +74,7 @@ class Restored:
     language: str = ""  # "": the agent's own
     entered: frozenset[tuple[str, str]] = frozenset()
     transfer: str = ""  # the destination that the caller was being put through to
+    muted: frozenset[Muted] = frozenset()  # what an operator has muted
     labels: Mapping[str, str] = field(default_factory=dict)
     speaker: Speaker | None = None
     unanswered: tuple[WaitingTurn, ...] = ()

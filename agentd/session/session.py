@@ -106,7 +106,9 @@ from agentd.tools.acts import (
     EditHistory,
     HandOff,
     LetBeQuiet,
+    MuteCall,
     PressKeys,
+    SetCallVariables,
     TransferCall,
 )
 from agentd.tools.spec import Event, LateAnswer
@@ -364,7 +366,7 @@ class Session(Controls):
         self._writer.set_state("listening")
 
     async def _start_next_reply(self) -> None:
-        if not self._attendance.met or self._handover.holds:
+        if not self._attendance.met or self._handover.holds or self._conversation.muting.voice:
             return
         reply = self._speaking.begin_next(caller_has_turn=self._machine.caller_has_turn)
         if reply is None:
@@ -409,6 +411,10 @@ class Session(Controls):
                 self._transfers.begin(event)
             case LetBeQuiet(seconds=seconds):
                 self._time.wait(seconds)
+            case SetCallVariables(values=values):
+                self._conversation.set_variables(values)
+            case MuteCall():
+                await self._mute(event)
             case CallerLinked():
                 self._caller_linked(event)
             case CallerLeft():
@@ -474,6 +480,15 @@ class Session(Controls):
         if end_call is not None:
             await self._finish(end_call)
         await self._turn_event(ReplyEnded())
+
+    async def _mute(self, act: MuteCall) -> None:
+        muting = self._conversation.muting
+        if not muting.change(act):
+            return
+        self._conversation.record("mute", what=act.what, muted=act.muted, rule="operator")
+        self._time.touched()
+        if muting.voice and act.what == "voice":
+            await self._interrupt_now("operator", force=True)
 
     async def _end(self, reason: str, text: str, *, stay: bool = False) -> None:
         if not text or not self._attendance.there:
@@ -553,8 +568,8 @@ class Session(Controls):
     # Time.
 
     def _silent(self) -> bool:
-        """Neither side speaks or is about to, and the caller is there."""
-        waits = len(self._speeches) or len(self._turns) or self._handover.under_way
+        """Neither side speaks or is about to, and the caller is there and neither is muted."""
+        waits = len(self._speeches) or len(self._turns) or self._handover.under_way or self._conversation.muting
         return self._attendance.there and self._reply is None and not waits and not self._machine.user_speaking
 
     async def _check_time(self) -> None:

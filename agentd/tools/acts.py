@@ -173,6 +173,24 @@ class PressKeys:
     keys: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetCallVariables:
+    """Set variables of the session; the others stay."""
+
+    values: Mapping[str, Any]
+
+
+Muted = Literal["ears", "voice"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MuteCall:
+    """Let the agent not hear the callers (`ears`), or say nothing (`voice`), until it is taken back."""
+
+    what: Muted
+    muted: bool = True
+
+
 Act = (
     SayText
     | GenerateReply
@@ -184,6 +202,8 @@ Act = (
     | EditHistory
     | TransferCall
     | LetBeQuiet
+    | SetCallVariables
+    | MuteCall
     | DecideApproval
     | HandOff
     | Adjustment

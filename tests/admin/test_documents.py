@@ -39,7 +39,7 @@ def commands(program: str) -> list[list[str]]:
 def test_the_page_names_every_path_that_is_served_and_no_other() -> None:
     application = admin_application(FakeDaemon(), AdminSettings(talk_page=True), Metrics(), ENDPOINT)
     served = {route.resource.canonical for route in application.router.routes() if route.resource}
-    named = set(re.findall(r"`(?:GET|POST) (/[^`]*)`", HTTP_PAGE))
+    named = set(re.findall(r"`(?:GET|POST|PUT|DELETE) (/[^`]*)`", HTTP_PAGE))
     assert named == {path for path in served if not path.startswith("/talk")} - {"/api/token"}
 
 

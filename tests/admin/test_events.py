@@ -153,7 +153,7 @@ async def test_get_events_says_what_is_wrong(remote: Remote) -> None:  # noqa: F
     result = await remote("get", "events", "--type", "clos")
     assert (result.exit_code, "there is no event 'clos'" in result.stderr) == (1, True)
     assert (await remote("get", "events", AGENTD_ADMIN_TOKEN="wrong")).exit_code == 1
-    assert (await remote("get", "agents", "--watch")).exit_code == 2
+    assert (await remote("get", "agents", "--type", "close")).exit_code == 2
 
 
 def test_a_long_event_is_one_line() -> None:

@@ -29,7 +29,7 @@ from agentd.session.happenings import Happenings
 from agentd.session.journal import read_journal
 from agentd.session.records import Record
 from agentd.session.room import CallerMuted, CallerUnheard
-from agentd.tools.acts import BeginTask, HandOff, PressKeys, TransferCall
+from agentd.tools.acts import BeginTask, HandOff, MuteCall, PressKeys, TransferCall
 from agentd.tools.spec import ChangeTools, Event, SetLanguage, ToolContext, ToolOutcome
 from tests.admin.conftest import Serve
 from tests.admin.test_events import TOKEN, told
@@ -105,6 +105,8 @@ async def _hold() -> Told:
         call.room.push("7")
         call.session.do(PressKeys(keys="1"))
         await call.room.silent(4)
+        call.session.do(MuteCall(what="ears"))
+        call.session.do(MuteCall(what="ears", muted=False))
         call.session.do(TransferCall(destination="desk"))
         await call.room.silent(5)
         call.room._events.force(CallerMuted(muted=True))

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.admin.guards import bearer_matches, host_allowed, is_loopback, origin_allowed
+from agentd.admin.guards import host_allowed, is_loopback, origin_allowed
+from agentd.admin.roles import known
 from agentd.admin.settings import AdminSettings, UnsafeBind, check_bind, parse_addr
 from tests.admin.conftest import Serve
 
@@ -78,7 +79,7 @@ def test_every_page_may_ask_when_all_are_allowed() -> None:
     ],
 )
 def test_a_bearer_token_must_match(header: str | None, expected: bool) -> None:
-    assert bearer_matches(header, "correct") is expected
+    assert (known(header, AdminSettings(token="correct").known) is not None) is expected
 
 
 @pytest.mark.parametrize("addr", ["0.0.0.0:8081", "[::]:8081", ":8081", "10.0.0.1:8081", "example.com:1"])

@@ -198,7 +198,7 @@ def test_the_document_is_json_of_a_known_shape() -> None:
     shown = json.loads(json.dumps(document(call)))
     assert set(shown) == {
         "version", "session", "agent", "revision", "source", "room", "caller", "started_at", "duration_s", "ended",
-        "turns", "replies", "rescues", "requested", "handoffs",
+        "turns", "replies", "rescues", "requested", "handoffs", "mutes",
     }  # fmt: skip
     assert set(shown["turns"][0]) == {
         "turn", "at_s", "text", "source", "language", "delay_s", "ended", "ignored", "early", "attempts", "errors",

@@ -128,6 +128,7 @@ def test_every_event_has_the_fields_that_are_documented(eventful: Call) -> None:
 
 def test_a_call_in_which_all_of_it_happens_tells_nearly_all_of_it(eventful: Call) -> None:
     rare = {
+        "call_muted",
         "consent_updated",
         "rpc_received",
         "error",

@@ -79,3 +79,9 @@ def test_another_file_is_not_taken_for_a_journal(tmp_path: Path) -> None:
     (tmp_path / "a.journal").write_text("hello")
     with pytest.raises(JournalError, match="not a session journal"):
         read_journal(tmp_path / "a.journal")
+
+
+def test_half_of_a_surrogate_pair_is_written_and_read(tmp_path: Path) -> None:
+    journal = Journal.create(tmp_path / "s.journal")
+    journal.append("turn.user", {"text": "a\ud800b"})
+    assert read_journal(tmp_path / "s.journal")[0].data["text"] == "a\ud800b"
