@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 import yaml
 from aiohttp import web
 
+from agentd.admin.deeds import note
 from agentd.admin.documents import document
 from agentd.admin.problems import Refused, json_body
 from agentd.config.agent_files import AgentFiles, Checked, NotWritable, name_in, tag_of
@@ -68,6 +69,7 @@ class AgentsApi:
             checked = await self._checked(name, text)
             if checked.definition is None:
                 raise _invalid(checked.problems)
+            note(request, revision=checked.definition.digest, file_before=before and tag_of(before), file=tag_of(text))
             await _blocking(files.write, name, text)
             await self._serve_or_put_back(files, name, before, checked)
         told = next((each for each in self._daemon.agents() if each.name == name), None)
@@ -84,6 +86,7 @@ class AgentsApi:
             if before is None:
                 raise Refused(404, f"there is no file {name}.yaml; GET /v1/agents says where agents come from")
             _expect(request, before)
+            note(request, file_before=tag_of(before))
             await _blocking(files.delete, name)
             await self._daemon.reload()
         calls = sum(status.agent == name for status in self._daemon.sessions())

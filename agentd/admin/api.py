@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from agentd.admin.acts import VERBS, act_of
+from agentd.admin.deeds import note
 from agentd.admin.documents import document
 from agentd.admin.openapi import OPENAPI
 from agentd.admin.problems import Refused, json_body
@@ -21,7 +22,7 @@ from agentd.runtime.journals import journal_path, sessions_in
 from agentd.runtime.status import AgentStatus, BetweenWorkers, Daemon, SessionStatus, SpeechStatus
 from agentd.runtime.upgrade import UpgradeRefused
 from agentd.session.journal import read_journal
-from agentd.tools.acts import Act, CancelSpeech, HandOff
+from agentd.tools.acts import Act, CancelSpeech, HandOff, MuteCall, SetCallVariables
 
 WAIT_S = 120.0  # then a client that waits gets the state as it is
 
@@ -109,6 +110,7 @@ class Api:
         session_id, verb = request.match_info["id"], request.path.rpartition("/")[2]
         waits = _asks_for(request, "wait")
         act = act_of(verb, await json_body(request))
+        note(request, **_named(act))
         if isinstance(act, HandOff):
             _known_agent(self._daemon, act.agent)
         speech = await self._control(session_id, act)
@@ -152,6 +154,7 @@ class Api:
         """200 when every file was applied or nothing changed; 422 with the problems when one was not."""
         await json_body(request)
         outcome = await self._daemon.reload()
+        note(request, generation=outcome.generation)
         if outcome.applied:
             return _json(outcome)
         errors = sum(problem.severity == "error" for problem in outcome.problems)
@@ -180,6 +183,18 @@ def _agent(daemon: Daemon, name: str) -> AgentStatus:
         if status.name == name:
             return status
     raise Refused(404, f"there is no agent {name!r}; GET /v1/agents lists them")
+
+
+def _named(act: Act) -> dict[str, Any]:
+    """What the audit log says of it."""
+    match act:
+        case HandOff(agent=agent):
+            return {"to": agent}
+        case MuteCall(what=what):
+            return {"what": what}
+        case SetCallVariables(values=values):
+            return {"variables": list(values)}
+    return {}
 
 
 def _known_agent(daemon: Daemon, name: str) -> None:

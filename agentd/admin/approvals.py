@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from agentd.admin.deeds import note
 from agentd.admin.documents import document
 from agentd.admin.problems import Refused, json_body
 from agentd.errors import JournalError
@@ -48,6 +49,7 @@ class ApprovalsApi:
         body = await json_body(request)
         if body.keys() != {"approve"} or not isinstance(body["approve"], bool):
             raise Refused(422, 'send {"approve": true} or {"approve": false}')
+        note(request, approval=name, approve=body["approve"])
         approval = next((each for each in await self._read(session_id) if each.id == name), None)
         if approval is None:
             raise Refused(404, f"no approval {name!r} was asked for in {session_id!r}; GET .../approvals lists them")

@@ -20,18 +20,40 @@ logger = logging.getLogger(__name__)
 
 asking: ContextVar[Operator | None] = ContextVar("asking", default=None)
 """Whose request is being answered; callers, who ask for their tokens, are no operators."""
-SHOWN = ("operator", "address", "method", "path", "status", "session")
+SHOWN = ("operator", "address", "deed", "method", "path", "status", "session")
 Audit = Callable[[Mapping[str, Any]], object]
 """Keeps an entry for good. Raises AgentdError when it cannot."""
 
 CONTENT_PATHS = ("/journal", "/history", "/variables")
 """Reading what was said is a deed, too."""
+PATHS = ("/v1/", "/api/token")
+_NOTED: web.RequestKey[dict[str, Any]] = web.RequestKey("deed", dict)
+_ONE = {
+    "agents": "agent",
+    "approvals": "approval",
+    "dispatches": "dispatch",
+    "rollouts": "rollout",
+    "sessions": "session",
+    "speeches": "speech",
+}
+_DONE = {"GET": ("read",), "HEAD": ("read",), "PUT": ("write",), "DELETE": ("delete",)}
 
 
 def is_deed(method: str, path: str) -> bool:
-    if not path.startswith("/v1/"):
+    if not path.startswith(PATHS):
         return False
     return method not in ("GET", "HEAD", "OPTIONS") or path.endswith(CONTENT_PATHS)
+
+
+def deed_of(method: str, route: str) -> str:
+    """The name of what a request to a route asks for: session.say, agent.write, reload. Pure."""
+    parts = [part for part in route.split("/")[2:] if part and not part.startswith("{")]
+    return ".".join((*(_ONE.get(part, part) for part in parts), *_DONE.get(method, ())))
+
+
+def note(request: web.Request, **told: Any) -> None:
+    """What else the log says of this deed: names, never what was said."""
+    request[_NOTED] = {**request.get(_NOTED, {}), **told}
 
 
 def recording(audit: Audit | None) -> Middleware:
@@ -65,13 +87,23 @@ def entry(request: web.Request, who: Operator, status: int, body: bytes) -> dict
         "kind": "operator",
         "operator": who.name,
         "address": request.remote or "",
+        "deed": deed_of(request.method, _route(request)),
         "method": request.method,
         "path": request.path,
         "status": status,
     }
     if "id" in request.match_info:
         told["session"] = request.match_info["id"]
+    if "name" in request.match_info:
+        told["agent"] = request.match_info["name"]
+    told |= request.get(_NOTED, {})
     return {**told, "body_sha256": hashlib.sha256(body).hexdigest()} if body else told
+
+
+def _route(request: web.Request) -> str:
+    """Without the names in it; "" where nobody is asked."""
+    resource = request.match_info.route.resource
+    return "" if resource is None else resource.canonical
 
 
 def _keep(audit: Audit | None, told: Mapping[str, Any]) -> None:

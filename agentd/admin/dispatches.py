@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from agentd.admin.deeds import note
 from agentd.admin.problems import Refused, json_body
 from agentd.errors import TransportError
 from agentd.runtime.status import Daemon
@@ -34,12 +35,14 @@ class DispatchesApi:
         """201 when LiveKit has taken it; `GET /v1/sessions` shows the call as soon as it is there."""
         body = await json_body(request)
         agent, room, metadata = asked(body, [each.name for each in self._daemon.agents() if each.state in _SERVING])
+        note(request, agent=agent, room=room)
         if self._dispatch is None:
             raise Refused(503, "this daemon has no LiveKit server")
         try:
             dispatch = await self._dispatch(agent, room, metadata)
         except TransportError as error:
             raise Refused(503, str(error)) from error
+        note(request, dispatch=dispatch)
         return web.json_response({"dispatch": dispatch, "agent": agent, "room": room}, status=201)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from aiohttp import web
 
+from agentd.admin.deeds import note
 from agentd.admin.documents import document
 from agentd.admin.problems import Refused, json_body
 from agentd.runtime.canaries import NoRollout
@@ -49,6 +50,7 @@ class FleetApi:
             raise _no_agent(name) from error
         except RollbackRefused as error:
             raise Refused(409, str(error)) from error
+        note(request, revision=revision)
         return _json({"agent": name, "revision": revision})
 
     async def rollouts(self, _: web.Request) -> web.Response:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from agentd.admin.acts import MAX_CHARACTERS
+from agentd.admin.deeds import note
 from agentd.admin.documents import document
 from agentd.admin.problems import Refused, json_body
 from agentd.errors import JournalError
@@ -66,6 +67,7 @@ class HistoryApi:
         """Adds a message, replaces the conversation, or cuts it to its end."""
         session_id = request.match_info["id"]
         act = edit_of(await json_body(request))
+        note(request, edit=act.edit)
         try:
             await self._daemon.control(session_id, act)
         except KeyError as error:

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 Role = Literal["read", "operate", "mint"]
 ROLES: frozenset[Role] = frozenset(get_args(Role))
 
-MINTING = frozenset({"/v1/token", "/v1/dispatches"})
+MINTING = frozenset({"/v1/token", "/api/token", "/v1/dispatches"})
 """Paths that bring callers and agents together, and change nothing of the daemon."""
 
 IMPLIED: dict[Role, frozenset[Role]] = {

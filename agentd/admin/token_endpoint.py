@@ -16,7 +16,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from livekit.protocol.agent_dispatch import RoomAgentDispatch
 from livekit.protocol.room import RoomConfiguration
 
-from agentd.admin.deeds import asking
+from agentd.admin.deeds import asking, note
 from agentd.admin.problems import Refused, json_body
 from agentd.admin.settings import TokenEndpointSettings
 from agentd.runtime.status import AgentStatus, Daemon
@@ -159,6 +159,8 @@ class TokenEndpoint:
         choose_room = self._settings.choose_room or asking.get() is not None
         admission = admit(body, agents=agents, choose_room=choose_room, nonce=nonce)
         self._refuse_when_full(admission)
+        called = [asked.agent_name for asked in admission.agents]
+        note(request, room=admission.room, identity=admission.identity, agents=called)
         answer = {
             "server_url": self._settings.server_url,
             "participant_token": signed(admission, self._settings),

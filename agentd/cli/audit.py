@@ -1,4 +1,4 @@
-"""`agentd audit`: whether the log of tool calls is as it was written, and what it says."""
+"""`agentd audit`: whether the log of calls of tools and of operators is as it was written, and what it says."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CONFIG = click.option("--config", type=click.Path(dir_okay=False, path_type=Pat
 
 @click.group()
 def audit() -> None:
-    """Verify and read the audit log: which tools were called, for whom, with whose consent."""
+    """Verify and read the audit log: which tools were called, with whose consent; what operators did."""
 
 
 @audit.command()
@@ -64,7 +64,9 @@ def head(file: Path | None, config: Path | None) -> None:
 @click.option("--agent", help="Of this agent.")
 @click.option("--tool", help="Of this tool.")
 @click.option("--caller", help="For this participant.")
-@click.option("--kind", help="Of this kind: tool.called, consent.granted ...; consent.* stands for all.")
+@click.option("--operator", help="By the holder of this admin token.")
+@click.option("--deed", help="Of operators: token, session.say, agent.write ...; session.* stands for all.")
+@click.option("--kind", help="Of this kind: tool.called, operator, agent.served ...; consent.* stands for all.")
 @click.option("--since", help="From this time on (RFC 3339, or the beginning of one).")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
 def show(file: Path | None, config: Path | None, since: str | None, output: str, **wanted: str | None) -> None:
@@ -75,6 +77,14 @@ def show(file: Path | None, config: Path | None, since: str | None, output: str,
         click.echo(json.dumps(record, ensure_ascii=False) if output == "json" else _line(record))
 
 
+_TOLD = (
+    *("operator", "address", "deed", "status", "to", "what", "variables", "approval", "approve", "edit"),
+    *("room", "identity", "agents", "dispatch", "revision", "previous", "generation", "source", "state", "reason"),
+    *("why", "calls", "version", "tool", "call", "caller", "by", "consent", "outcome", "rule", "duration_s", "key"),
+    "arguments",
+)
+
+
 def _fits(record: Mapping[str, Any], wanted: Mapping[str, str | None]) -> bool:
     from fnmatch import fnmatchcase
 
@@ -83,8 +93,7 @@ def _fits(record: Mapping[str, Any], wanted: Mapping[str, str | None]) -> bool:
 
 def _line(record: Mapping[str, Any]) -> str:
     told = [str(record.get(name, "")) for name in ("seq", "at", "kind", "agent", "session")]
-    names = ("tool", "call", "caller", "by", "consent", "outcome", "rule", "duration_s", "key", "arguments")
-    told += [f"{name}={_shown(record[name])}" for name in names if record.get(name) not in (None, "")]
+    told += [f"{name}={_shown(record[name])}" for name in _TOLD if record.get(name) not in (None, "")]
     return "  ".join(told)
 
 

@@ -18,7 +18,7 @@ from agentd.cli.setting import Setting
 from agentd.config.agent_files import AgentFiles
 from agentd.config.daemon import AuditSection, DaemonConfig, ErrorHookSection, OtelSection
 from agentd.config.load import Loaded, load
-from agentd.runtime.audit_log import AuditLog
+from agentd.runtime.audit_log import log_of
 from agentd.runtime.calls import Calls
 from agentd.runtime.door import DIRECTORY, door_key
 from agentd.runtime.error_hook import ErrorHookSettings
@@ -171,7 +171,7 @@ def operators_audit(settings: SupervisorSettings) -> Audit | None:
     wanted = settings.worker.audit
     if wanted is None:
         return None
-    return AuditLog(wanted.path, key=wanted.key.encode() or None, max_bytes=wanted.max_bytes).append
+    return log_of(wanted).append
 
 
 def agent_files(setting: Setting) -> AgentFiles:

@@ -206,7 +206,8 @@ class RecycleSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSection:
-    """The log of every call of a tool: append-only, each record bound to the one before. See `agentd audit`."""
+    """The log of every call of a tool and of what operators did: append-only, each record bound to the one before. See
+    `agentd audit`."""
 
     enabled: bool = setting("Write it.", default=True, reload="restart")
     path: str = setting("Its file; under the state directory unless absolute.", default="audit.jsonl", reload="restart")
@@ -330,7 +331,9 @@ class DaemonConfig:
         reload="restart",
     )
     log: LogSection = setting("Logs.", default_factory=LogSection, reload="restart")
-    audit: AuditSection = setting("The log of calls of tools.", default_factory=AuditSection, reload="restart")
+    audit: AuditSection = setting(
+        "The log of calls of tools and of what operators did.", default_factory=AuditSection, reload="restart"
+    )
     tools_allow: tuple[str, ...] = setting(
         "Python modules that agents may name as tools; the first name may not be a wildcard.",
         default=("tools.*",),

@@ -19,6 +19,7 @@ from typing import Any
 
 from agentd.errors import JournalError
 from agentd.runtime.audit_chain import TORN, Head, sealed
+from agentd.runtime.messages import AuditSettings
 
 _TAIL_BYTES = 4096
 
@@ -107,6 +108,10 @@ class AuditLog:
         head, _ = _head_in(self._path)
         os.rename(self._path, self._path.with_name(f"{self._path.stem}-{head.seq:020}{self._path.suffix}"))
         self._known = None
+
+
+def log_of(settings: AuditSettings) -> AuditLog:
+    return AuditLog(settings.path, key=settings.key.encode() or None, max_bytes=settings.max_bytes)
 
 
 def lock_of(path: Path) -> Path:

@@ -34,6 +34,7 @@ from agentd.runtime.announcements import Announcements
 from agentd.runtime.budgets import REASON, Budgets
 from agentd.runtime.calls import Calls, Mint
 from agentd.runtime.canaries import Canaries
+from agentd.runtime.chronicle import Chronicle
 from agentd.runtime.cold import recover_calls
 from agentd.runtime.drain import CUT_GRACE_S, Drain
 from agentd.runtime.event_ring import EventRing
@@ -85,6 +86,7 @@ from agentd.runtime.upgrade import Successor, Upgrade, reap
 from agentd.runtime.usage import SessionUsed
 from agentd.session.callbacks import Delivery
 from agentd.tools.acts import Act, EndSession
+from agentd.tools.event import Event
 from agentd.tools.http import WebhookClient
 from agentd.tools.spec import LateAnswer
 from agentd.transport.protocol import Job
@@ -164,6 +166,7 @@ class Supervisor:
         self._changes = changes
         self._room_exists = room_exists
         self._ring = EventRing()
+        self._chronicle = Chronicle(settings.worker.audit)
         self._stirred = asyncio.Event()  # something changed that the end may wait for
         self._registrations = Registrations(register, self._stirred.set, self._registered)
         self._started = False
@@ -182,7 +185,7 @@ class Supervisor:
             in_use=lambda agent: self.calls.table.revisions_of(agent),
             request=lambda: self.rollout.request(),
             measures=measures,
-            told=lambda event: self._ring.add([event]),
+            told=self._happened,
         )
         self.rollout = Rollout(
             pool=self.pool,
@@ -192,7 +195,7 @@ class Supervisor:
             keep=self.probation.keep,
             measures=measures,
             notify=self._notify_reload,
-            reloaded=lambda outcome: self.announcements.reloaded(outcome, self.rollout),
+            reloaded=self._reloaded,
         )
         self._webhooks = WebhookClient(settings.worker.http_allow)
         self._budgets = Budgets(
@@ -234,7 +237,7 @@ class Supervisor:
             written=lambda: self.probation.written,
             failing=self.probation.failing,
             measures=measures,
-            told=lambda status: self._ring.add([daemon_events.rollout_changed(status)]),
+            told=lambda status: self._happened(daemon_events.rollout_changed(status)),
         )
         self._probes = self._probes_of(probe_rooms) if probe_rooms is not None else None
         self.announcements = Announcements(
@@ -266,6 +269,7 @@ class Supervisor:
             try:
                 await self._start(group, others)
                 whole = await self._drain.wait(self._settings.drain_timeout_s)
+                self._chronicle.ended(whole=whole)
                 self.pool.stop("shutdown")
                 await asyncio.wait([pool], timeout=2 * CUT_GRACE_S)
             except (NoValidAgent, LiveKitUnreachable) as error:
@@ -292,6 +296,7 @@ class Supervisor:
         others.append(group.create_task(every(TICK_S, self._tick), name="tick"))
         if self._changes is not None:  # before the first reading, so that no change falls between the two
             others.append(group.create_task(self._watch(self._changes), name="watch"))
+        self._chronicle.started(self._instance)
         await self.rollout.reload()
         if not self.rollout.agents:
             raise NoValidAgent(self.rollout.problems)
@@ -310,6 +315,15 @@ class Supervisor:
     async def _watch(self, changes: AsyncIterable[object]) -> None:
         async for _ in changes:
             self.rollout.request()
+
+    def _reloaded(self, outcome: ReloadOutcome) -> None:
+        self.announcements.reloaded(outcome, self.rollout)
+        self._chronicle.reloaded(outcome, self.rollout.agents)
+
+    def _happened(self, event: Event) -> None:
+        """To an agent, rather than in a call."""
+        self._ring.add([event])
+        self._chronicle.happened(event)
 
     def _notify_reload(self, phase: Phase) -> None:
         if self._started:
@@ -340,9 +354,11 @@ class Supervisor:
     def _drain_began(self, calls: int) -> None:
         self._notify("stopping")
         self.announcements.draining(calls)
+        self._chronicle.draining(calls)
 
     async def upgrade(self) -> None:
         await self._upgrade.ask()
+        self._chronicle.upgrading(len(self.calls.table))
 
     def cut(self) -> None:
         """Ends the calls that a drain still waits for."""

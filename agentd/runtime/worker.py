@@ -22,7 +22,7 @@ from agentd.ipc import FrameLink, LinkClosed, parent_link, receive_object, send_
 from agentd.pickled import Unreadable
 from agentd.runtime.alone import run_alone
 from agentd.runtime.audit_entries import Auditor
-from agentd.runtime.audit_log import AuditLog
+from agentd.runtime.audit_log import log_of
 from agentd.runtime.error_hook import tell_errors
 from agentd.runtime.job import Common, Job, Rooms, Sessions, failure_reason
 from agentd.runtime.journals import mark_ended
@@ -394,7 +394,7 @@ def _auditor_of(settings: WorkerSettings) -> Callable[[StartJob], Audit]:
     wanted = settings.audit
     if wanted is None:
         return lambda start: unaudited
-    log = AuditLog(wanted.path, key=wanted.key.encode() or None, max_bytes=wanted.max_bytes)
+    log = log_of(wanted)
 
     def auditor(start: StartJob) -> Audit:
         return Auditor(log, wanted.arguments, start.session, start.agent, start.revision).take

@@ -71,3 +71,11 @@ def test_records_are_shown_by_filters(log: Path) -> None:
     assert record["tool"] == "book"
     assert len(run("show", "--kind", "tool.*", "--agent", "front-desk").stdout.splitlines()) == 2
     assert run("show", "--caller", "ben").stdout == ""
+
+
+def test_what_an_operator_did_is_found_and_shown(log: Path) -> None:
+    writer = AuditLog(log, key=b"secret")
+    for operator, deed in (("desk", "session.say"), ("desk", "token"), ("night", "session.end")):
+        writer.append({"at": "2026-01-03", "kind": "operator", "operator": operator, "deed": deed, "status": 202})
+    said = run("show", "--operator", "desk", "--deed", "session.*").stdout.splitlines()
+    assert [line.split("  ")[-3:] for line in said] == [["operator=desk", "deed=session.say", "status=202"]]

@@ -17,7 +17,7 @@ from agentd.errors import AgentdError
 from agentd.ipc import Child, LinkClosed, MemoryLink, memory_links, receive_object, spawn_child
 from agentd.runtime.door import DIRECTORY, door_key
 from agentd.runtime.jobs import Session
-from agentd.runtime.messages import DoorSettings, WorkerSettings
+from agentd.runtime.messages import AuditSettings, DoorSettings, WorkerSettings
 from agentd.runtime.pool import Launched
 from agentd.runtime.supervisor import Supervisor, SupervisorSettings
 from agentd.runtime.worker import Worker
@@ -149,6 +149,7 @@ async def running(
     room_exists: Any = None,
     launch: Any = None,
     outside: Any = lambda: (),
+    audit: AuditSettings | None = None,
     **settings: Any,
 ) -> AsyncIterator[Daemon]:
     """A daemon that serves; drained and gone at the end."""
@@ -169,7 +170,7 @@ async def running(
     supervisor = Supervisor(
         SupervisorSettings(
             state_dir=tmp_path / "state",
-            worker=WorkerSettings(worker="", agents_dir=getattr(files, "path", tmp_path), door=door),
+            worker=WorkerSettings(worker="", agents_dir=getattr(files, "path", tmp_path), door=door, audit=audit),
             workers=workers,
             cores=64,
             **{"load_threshold": 1.0, **settings},
