@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentd.config.watch import watch
+from tests.fakes.config_map import publish
 
 
 class Watched:
@@ -74,23 +74,16 @@ async def test_a_thousand_files_are_one_change(tmp_path: Path) -> None:
         assert watched.changes == 1
 
 
-async def test_a_config_map_swap_is_one_change(tmp_path: Path) -> None:
-    def publish(version: str) -> None:
-        (tmp_path / f"..{version}").mkdir()
-        (tmp_path / f"..{version}" / "a.yaml").write_text(version)
-        (tmp_path / "..data_tmp").symlink_to(f"..{version}")
-        os.replace(tmp_path / "..data_tmp", tmp_path / "..data")
-
-    publish("one")
-    (tmp_path / "a.yaml").symlink_to("..data/a.yaml")
-    async with watching(tmp_path) as watched:
-        publish("two")
-        (tmp_path / "..one" / "a.yaml").unlink()
-        (tmp_path / "..one").rmdir()
+@pytest.mark.parametrize("polling", [False, True], ids=["notices", "polling"])
+async def test_a_config_map_swap_is_one_change(tmp_path: Path, polling: bool) -> None:
+    publish(tmp_path, {"a.yaml": "one", "gone.yaml": "one"})
+    async with watching(tmp_path, polling) as watched:
+        publish(tmp_path, {"a.yaml": "two", "new.yaml": "two"})
         await watched.next()
         await asyncio.sleep(0.5)
         assert watched.changes == 1
-        assert (tmp_path / "a.yaml").read_text() == "two"
+        seen = {path.name: path.read_text() for path in tmp_path.glob("*.yaml")}
+        assert seen == {"a.yaml": "two", "new.yaml": "two"}
 
 
 async def test_bytecode_and_reading_are_no_change(tmp_path: Path) -> None:

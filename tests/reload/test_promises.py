@@ -7,9 +7,9 @@ tests/system/test_daemon.py and bench/reload.py.
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
+from tests.fakes.config_map import publish
 from tests.reload.directory import AGENT, Directory, instructions, problems, states, watching
 from tests.runtime.daemon import running, until
 from tests.runtime.parts import FakeSession, FakeSettings, FakeTools, Files, definition, revised
@@ -83,22 +83,23 @@ async def test_3_a_half_written_file_is_waited_for(tmp_path: Path) -> None:
 
 async def test_3_a_config_maps_swap_is_one_generation(tmp_path: Path) -> None:
     mount = tmp_path / "agents.d"
-    for version in ("one", "two"):
-        for name in ("desk", "shop"):
-            path = mount / f"..{version}" / f"{name}.yaml"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"instructions: {version}\n{AGENT}")
-    (mount / "..data").symlink_to("..one")
-    for name in ("desk", "shop"):
-        (mount / f"{name}.yaml").symlink_to(f"..data/{name}.yaml")
-    async with watching(tmp_path) as (daemon, _):
-        (mount / "..data_tmp").symlink_to("..two")
-        os.replace(mount / "..data_tmp", mount / "..data")
-        await until(lambda: daemon.supervisor.generation() == 2)
-        told = [instructions(daemon, await daemon.call(name)) for name in ("desk", "shop")]
-        assert told == ["two", "two"]
+
+    def swap(version: str, *names: str) -> None:
+        publish(mount, {f"{name}.yaml": f"instructions: {version}\n{AGENT}" for name in names})
+
+    swap("one", "desk", "shop")
+    async with watching(tmp_path) as (daemon, directory):
+        call = await daemon.call("desk")
+        swaps = {2: ("two", "desk", "shop"), 3: ("three", "desk", "bank")}
+        for generation, (version, *names) in swaps.items():
+            swap(version, *names)
+            await until(lambda number=generation: daemon.supervisor.generation() == number)
+            assert [instructions(daemon, await daemon.call(name)) for name in names] == [version] * 2
+        assert states(daemon)["shop"] == "draining"
         await asyncio.sleep(0.3)
-        assert daemon.supervisor.generation() == 2
+        assert daemon.supervisor.generation() == 3
+        assert instructions(daemon, call) == "one"
+        assert directory.readings == [[]] * len(directory.readings), "it was never read when it was half swapped"
 
 
 async def test_3_a_thousand_files_at_once_are_one_generation(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the system tests need beside Python: a browser, Node, promtool, recorded human speech, a sound server (25 MB), and
-# a LiveKit server.
+# What the system tests need beside Python: a browser, Node, promtool, recorded human speech, a sound server (25 MB), a
+# LiveKit server, and helm.
 # Installs only what is missing; names what cannot be had, and the tests that need it then fail.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -30,6 +30,8 @@ fi
 .venv/bin/python -c 'import importlib.util as i, sys; sys.exit(i.find_spec("pipecat") is None)' ||
     .venv/bin/python -m pip install -q --no-deps pipecat-ai==1.14.0 ||
     echo "Could not install pipecat-ai: the tests of Smart Turn's own weights are skipped" >&2
+
+bash tests/deploy/helm.sh || echo "Could not build helm: the tests of the chart are skipped" >&2
 
 .venv/bin/python - <<'PYTHON'
 from agentd.cli.devserver import ensure_livekit_server
