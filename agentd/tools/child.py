@@ -27,8 +27,11 @@ from agentd import ipc
 from agentd.providers.chat import ChatContext
 from agentd.tools.confinement import Limits, begin_call, confine, worn
 from agentd.tools.context import Participant, RunContext, Session, ToolChanges
+from agentd.tools.event import AT_SHUTDOWN, BEFORE_REPLY
 from agentd.tools.hook_signature import HookFunction, change_of, describe_hook, event_of
+from agentd.tools.job_context import JobContext, StopResponse
 from agentd.tools.loading import allowed_by, function_at, reference_to, tools_at
+from agentd.tools.questions import Questions
 from agentd.tools.secrets import Secrets
 from agentd.tools.signature import SignatureRefused, ToolFunction
 from agentd.tools.text import for_model
@@ -47,7 +50,8 @@ class Child:
         self._pid = os.getpid()
         self._sending = threading.Lock()
         self._functions: dict[str, ToolFunction] = {}
-        self._hooks: dict[str, HookFunction] = {}
+        self._hooks: dict[tuple[str, bool], HookFunction] = {}
+        self._questions = Questions(self.send)
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="tool")
 
     async def serve(self) -> None:
@@ -74,8 +78,11 @@ class Child:
     def _read(self, loop: asyncio.AbstractEventLoop, requests: asyncio.Queue[Any]) -> None:
         stream = self._link.makefile("rb")
         while len(header := stream.read(ipc.HEADER.size)) == ipc.HEADER.size:
-            frame = stream.read(ipc.HEADER.unpack(header)[0])
-            loop.call_soon_threadsafe(requests.put_nowait, json.loads(frame))
+            message = json.loads(stream.read(ipc.HEADER.unpack(header)[0]))
+            if message["type"] == "answer":
+                self._questions.answered(message)
+            else:
+                loop.call_soon_threadsafe(requests.put_nowait, message)
         _end_group()
 
     def _describe(self, ref: str, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,10 +105,17 @@ class Child:
             self._tools(ref, allow)
         return self._functions[ref]
 
-    def _load_hook(self, ref: str, allow: list[str]) -> HookFunction:
-        if ref not in self._hooks:
-            self._hooks[ref] = describe_hook(function_at(ref, allowed_by(allow)))
-        return self._hooks[ref]
+    def _load_hook(self, ref: str, allow: list[str], *, is_callback: bool = False) -> HookFunction:
+        if (ref, is_callback) not in self._hooks:
+            function = function_at(ref, allowed_by(allow))
+            self._hooks[ref, is_callback] = describe_hook(function, is_callback=is_callback)
+        return self._hooks[ref, is_callback]
+
+    def _name_callback(self, function: Any, allow: list[str]) -> str:
+        """The reference of a function that is to be called when the call is over. Raises SignatureRefused."""
+        ref = function if isinstance(function, str) else reference_to(function, allowed_by(allow))
+        self._load_hook(ref, allow, is_callback=True)
+        return ref
 
     def _changes(self, allow: list[str]) -> ToolChanges:
         """For tools that add tools: what they name is described at once, so that a mistake is theirs."""
@@ -118,15 +132,12 @@ class Child:
         call = request["call"]
         self.send({"type": "started", "call": call})
         begin_call(self._limits)
-        context = _context(
-            request["context"],
-            lambda kind, told: self.send({"type": kind, "call": call, **told}),
-            self._changes(request["allow"]),
-        )
-        before = json.dumps(context.variables, sort_keys=True, default=str)
         try:
-            if request["type"] == "hook":
-                told: dict[str, Any] = {"content": "ok", "change": await self._hook(request, context)}
+            hook = self._hook_of(request) if request["type"] == "hook" else None
+            context = self._context(request, with_job=hook is not None and hook.job != "")
+            before = json.dumps(context.variables, sort_keys=True, default=str)
+            if hook is not None:
+                told: dict[str, Any] = {"content": "ok", "change": await self._give(hook, request["event"], context)}
             else:
                 tool = self._load(request["ref"], request["allow"])
                 try:
@@ -146,12 +157,32 @@ class Child:
             answer = {"outcome": "ok", **told, "variables": variables, "end_call": ends, "end_say": words}
             answer |= {"tools": context.tools.made, "changes": context.changes}
         self.send({"type": "result", "call": call, **answer, "worn": worn(self._limits)})
+        self._questions.drop()
 
-    async def _hook(self, request: Mapping[str, Any], context: RunContext) -> dict[str, Any] | None:
+    def _context(self, request: Mapping[str, Any], *, with_job: bool) -> RunContext:
+        call, allow, data = request["call"], request["allow"], request["context"]
+        shared = _shared(data)
+        shared["tell"] = lambda kind, told: self.send({"type": kind, "call": call, **told})
+        shared["tools"] = self._changes(allow)
+        if not with_job or data["job"] is None:
+            return RunContext(**shared)
+        ask, take_back = self._questions.of(call)
+        return JobContext(data["job"], ask, take_back, lambda each: self._name_callback(each, allow), **shared)
+
+    def _hook_of(self, request: Mapping[str, Any]) -> HookFunction:
+        is_callback = request["event"]["type"] == AT_SHUTDOWN
+        return self._load_hook(request["ref"], request["allow"], is_callback=is_callback)
+
+    async def _give(self, hook: HookFunction, told: Mapping[str, Any], context: RunContext) -> dict[str, Any] | None:
         """Gives the event to the function; the answer counts where it changes a turn."""
-        hook, event = self._load_hook(request["ref"], request["allow"]), event_of(request["event"])
-        result = await self._call(hook.function, hook.bind(event, context))
-        return change_of(result) if event.type == "before_reply" else None
+        event = event_of(told)
+        try:
+            result = await self._call(hook.function, hook.bind(event, context))
+        except StopResponse:
+            if event.type != BEFORE_REPLY:
+                raise
+            return {"drop": True}
+        return change_of(result) if event.type == BEFORE_REPLY else None
 
     async def _call(self, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         if inspect.iscoroutinefunction(function):
@@ -204,18 +235,17 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _context(data: Mapping[str, Any], tell: Callable[[str, dict[str, Any]], None], tools: ToolChanges) -> RunContext:
-    return RunContext(
-        session=Session(**data["session"]),
-        participant=Participant(**data["participant"]),
-        participants=tuple(Participant(**each) for each in data["participants"]),
-        variables=data["variables"],
-        tell=tell,
-        tools=tools,
-        secrets=Secrets(data["secrets"]),
-        history=ChatContext.from_dict(data["history"]) if data["history"] else None,
-        key=data["key"],
-    )
+def _shared(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What every context has, of what the worker tells."""
+    return {
+        "session": Session(**data["session"]),
+        "participant": Participant(**data["participant"]),
+        "participants": tuple(Participant(**each) for each in data["participants"]),
+        "variables": data["variables"],
+        "secrets": Secrets(data["secrets"]),
+        "history": ChatContext.from_dict(data["history"]) if data["history"] else None,
+        "key": data["key"],
+    }
 
 
 def _changed(before: str, variables: dict[str, Any]) -> dict[str, Any]:

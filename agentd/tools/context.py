@@ -36,13 +36,19 @@ class Participant:
     metadata: str = ""
     other_voice: bool = False
 
+    @property
+    def sip(self) -> Mapping[str, str]:
+        """What LiveKit tells of a telephone: phoneNumber, trunkPhoneNumber, callID and others; of nobody else."""
+        named = (key.partition("sip.") for key in self.attributes)
+        return {name: self.attributes[f"sip.{name}"] for before, sip, name in named if sip and not before}
+
 
 class Said:
     """What `say` answers with, so that an async tool may await it; there is nothing to wait for."""
 
     __slots__ = ()
 
-    def __await__(self) -> Generator[None, None, None]:
+    def __await__(self) -> Generator[Any, None, Any]:
         return
         yield
 
@@ -157,13 +163,13 @@ class RunContext:
         """Has the agent speak in the model's words, when what it says now is over. `instructions`: for this answer
         only; `user_input`: words that stand before it as the caller's. Works with and without `await`."""
         options = {"user_input": user_input, "priority": priority, "interruptible": interruptible}
-        return self._ask("generate_reply", {"instructions": instructions or None, **options})
+        return self._act("generate_reply", {"instructions": instructions or None, **options})
 
     def interrupt(self, *, force: bool = False) -> Said:
         """Cuts what the agent is saying and drops what was asked for; `force`: also what may not be interrupted."""
-        return self._ask("interrupt", {"force": force})
+        return self._act("interrupt", {"force": force})
 
-    def _ask(self, act: str, values: dict[str, Any]) -> Said:
+    def _act(self, act: str, values: dict[str, Any]) -> Said:
         return self._send("act", {"act": act, "values": values})
 
     def _send(self, kind: str, told: dict[str, Any]) -> Said:

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+BEFORE_REPLY = "before_reply"
+AT_SHUTDOWN = "shutdown"
+"""What shutdown callbacks are called with, once the call is over."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """`type`: a name of docs/events.md, or before_reply; `at`: unix time; `data`: its fields, read only."""
+    """`type`: a name of docs/events.md, before_reply or shutdown; `at`: unix time; `data`: its fields, read only."""
 
     type: str
     session: str

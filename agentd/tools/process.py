@@ -18,7 +18,8 @@ from typing import Any
 
 from agentd import ipc, logs
 from agentd.errors import ToolCrashed
-from agentd.tools.acts import Act, GenerateReply, InterruptSpeech
+from agentd.tools.acts import Act, ClearUserTurn, CommitUserTurn, GenerateReply, InterruptSpeech
+from agentd.tools.asks import Asks, told
 from agentd.tools.confinement import Limits
 from agentd.tools.family import MARK, Relative, descendants, end_family
 from agentd.tools.spec import Event, ToolContext
@@ -97,8 +98,8 @@ class ToolProcess:
 
     async def run_hook(self, ref: str, event: Event, context: ToolContext) -> PythonResult:
         """The same for a hook."""
-        told = {field.name: getattr(event, field.name) for field in fields(event)}
-        return await self._call({"type": "hook", "ref": ref, "event": told}, context)
+        values = {field.name: getattr(event, field.name) for field in fields(event)}
+        return await self._call({"type": "hook", "ref": ref, "event": values}, context)
 
     async def _call(self, request: Mapping[str, Any], context: ToolContext) -> PythonResult:
         call = next(self._calls)
@@ -132,14 +133,24 @@ class ToolProcess:
         shutil.rmtree(self._home, ignore_errors=True)
 
     async def _result(self, call: int, context: ToolContext) -> PythonResult:
-        for said in itertools.count():
-            message = await self._receive(None, lambda message: message.get("call") == call)
-            if message["type"] == "result":
-                self.worn = str(message.get("worn", ""))
-                return _result(message)
-            if said < _MAX_SAYS:
-                await _take(message, context)
-        raise AssertionError
+        asks = Asks(context.job, lambda answer: self._reply({**answer, "call": call}))
+        said = 0
+        try:
+            while True:
+                message = await self._receive(None, lambda message: message.get("call") == call)
+                if message["type"] == "result":
+                    self.worn = str(message.get("worn", ""))
+                    await asks.settle()
+                    return _result(message)
+                if not asks.take(message) and said < _MAX_SAYS:
+                    said += 1
+                    await _take(message, context)
+        finally:
+            asks.drop()
+
+    async def _reply(self, message: Mapping[str, Any]) -> None:
+        with suppress(ipc.LinkClosed, ipc.FrameTooLarge):
+            await ipc.send_json(self._child.link, message)
 
     async def _receive(self, kind: str | None, wanted: Any) -> dict[str, Any]:
         """The next message of this kind; those of earlier calls are dropped. What is no message ends the link."""
@@ -218,6 +229,7 @@ def _plain(context: ToolContext) -> dict[str, Any]:
         "variables": dict(context.variables),
         "secrets": dict(context.secrets),
         "key": context.key,
+        "job": told(context.job),
         "history": context.history().newest(HISTORY_BYTES).to_dict() if context.history is not None else None,
     }
 
@@ -228,8 +240,8 @@ async def _take(message: Mapping[str, Any], context: ToolContext) -> None:
     match message["type"]:
         case "say" if context.say is not None:
             await context.say(text)
-        case "update" if (told := context.update or context.say) is not None:
-            await told(text)
+        case "update" if (update := context.update or context.say) is not None:
+            await update(text)
         case "hold" if context.hold is not None:
             context.hold()
         case "act" if context.act is not None and (act := _act(message)) is not None:
@@ -241,6 +253,10 @@ def _act(message: Mapping[str, Any]) -> Act | None:
     match message:
         case {"act": "interrupt", "values": {"force": bool(force)}}:
             return InterruptSpeech(force=force)
+        case {"act": "commit_user_turn"}:
+            return CommitUserTurn()
+        case {"act": "clear_user_turn"}:
+            return ClearUserTurn()
         case {
             "act": "generate_reply",
             "values": {

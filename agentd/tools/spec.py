@@ -14,6 +14,12 @@ from agentd.tools.event import Event as Event
 from agentd.tools.event import TurnChange as TurnChange
 from agentd.tools.front_end import FrontEnd as FrontEnd
 from agentd.tools.front_end import NoFrontEnd as NoFrontEnd
+from agentd.tools.job import JobDesk as JobDesk
+from agentd.tools.job import JobView as JobView
+from agentd.tools.job import NoRoomControl as NoRoomControl
+from agentd.tools.job import RoomControl as RoomControl
+from agentd.tools.job import RoomMember as RoomMember
+from agentd.tools.job import RoomView as RoomView
 from agentd.tools.secrets import Secrets
 
 
@@ -61,7 +67,7 @@ class ToolContext:
     for something else; `history`: the conversation as it is. `update` takes a long tool's progress, and `hold` keeps
     the caller from interrupting until the tool has answered; None where there is no reply that waits. `progress` takes
     the same with what is said of it apart; `key` names this call of a tool and no other, the same when it is made
-    again after a fault. `present`: all in the room whom the agent talks with."""
+    again after a fault. `present`: all in the room whom the agent talks with. `job`: what hooks are given besides."""
 
     session_id: str
     agent: str
@@ -83,6 +89,7 @@ class ToolContext:
     key: str = ""
     progress: Callable[[Progress], None] | None = None
     callback: CallbackOffer | None = None
+    job: JobDesk | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -221,8 +221,8 @@ async def test_a_long_history_is_told_by_its_end(run: Any, event: Event, host: T
     ("name", "problem"),
     [
         ("generator", "it is a generator; a hook returns"),
-        ("too_many", "parameter day: a hook gets a RunContext and an Event, and nothing else"),
-        ("hinted", "parameter event: a hook gets a RunContext and an Event, and nothing else"),
+        ("too_many", "parameter day: a hook gets a RunContext or a JobContext, and an Event, and nothing else"),
+        ("hinted", "parameter event: a hook gets a RunContext or a JobContext, and an Event, and nothing else"),
         ("Klass", "it is a class: make an object in the module, and name that (klass = Klass())"),
         ("lok", "there is no lok in tools.hooks (did you mean look?)"),
     ],
