@@ -10,7 +10,7 @@ from typing import Protocol
 from agentd.aio import Channel, now
 from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame, silence
 from agentd.session.room import AgentState, CallerLeft, CallerLinked, RoomEvent, TextReceived
-from agentd.tools.spec import Caller, NoFrontEnd
+from agentd.tools.spec import Caller, NoFrontEnd, NoRoomControl
 
 FRAME_S = 0.032  # the VAD's window
 QUEUE_S = 0.1
@@ -103,6 +103,10 @@ class ConsoleRoom:
     @property
     def front_end(self) -> NoFrontEnd:
         return NoFrontEnd()
+
+    @property
+    def control(self) -> NoRoomControl:
+        return NoRoomControl()
 
     async def set_state(self, state: AgentState) -> None:
         self.state = state

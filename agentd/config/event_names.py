@@ -30,6 +30,7 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "session_started": ("incarnation", "gap"),
     "participant_linked": ("identity", "name", "kind", "returned"),
     "participant_left": ("identity", "reason", "final"),
+    "participant_updated": ("identity", "name", "attributes", "metadata"),
     "participant_muted": ("muted", "identity"),
     "participant_unheard": ("identity", "name", "rule", "value"),
     "transfer_updated": ("destination", "mode", "state", "reason"),

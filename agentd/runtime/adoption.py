@@ -76,6 +76,7 @@ def session_of(held: HeldSession, worker: str) -> Session | None:
         worker=worker,
         started_at=start.started_at,
         participant=start.participant,
+        metadata=start.metadata,
         variables=start.variables,
         registration=start.registration,
         canary_of="" if start.called == start.agent else start.called,

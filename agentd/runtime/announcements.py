@@ -58,10 +58,12 @@ class Announcements:
     # What is told.
 
     def began(self, session: Session) -> None:
-        """A call was taken, or taken up again: its definition's sinks are told of it to its end."""
+        """A call was taken, or taken up again: its definition's sinks are told of it to its end, and those of an agent
+        that it is handed to from then on."""
         sinks = (*_sinks(session.definition), *self._daemon_sinks)
-        if sinks:
-            self._guarded(lambda feed: feed.follow(session.id, session.agent, sinks))
+        others = {other.name: _sinks(other) for other in session.others}
+        if sinks or any(others.values()) or any(map(_sinks, self._serving().values())):
+            self._guarded(lambda feed: feed.follow(session.id, session.agent, sinks, others))
 
     def stir(self) -> None:
         """Something has happened in a call."""
@@ -132,7 +134,7 @@ class Announcements:
             self._guarded(lambda feed: None)
         if self._deliveries is not None:
             self._deliveries.know(known)
-            running = [each for session in self._calls() for each in _sinks(session.definition)]
+            running = [each for session in self._calls() for each in _sinks_of_call(session)]
             self._deliveries.forget_others([*known, *running])
 
     def statuses(self) -> tuple[SinkStatus, ...]:
@@ -180,6 +182,11 @@ class Announcements:
 
 def _sinks(definition: AgentDefinition) -> tuple[tuple[str, EventSink], ...]:
     return tuple((definition.name, sink) for sink in definition.events)
+
+
+def _sinks_of_call(session: Session) -> tuple[tuple[str, EventSink], ...]:
+    """Those that may be told of it."""
+    return tuple(each for agent in (session.definition, *session.others) for each in _sinks(agent))
 
 
 def _named(definition: AgentDefinition) -> dict[str, str]:

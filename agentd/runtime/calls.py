@@ -227,6 +227,7 @@ class Calls:
             worker="",
             started_at=time.time(),
             participant=job.participant_identity,
+            metadata=job.metadata,
             variables={**variables_of(job), **(admission.variables if admission else {})},
             registration="" if taker == agent else agent,
             admission=admission,
@@ -300,15 +301,17 @@ class Calls:
         session = self._current(message.session, message.incarnation)
         if session is not None:
             caller, turns = message.caller or session.caller, max(message.turns, session.turns)
-            latencies = message.latencies or session.latencies
+            latencies, acting = message.latencies or session.latencies, message.acting or session.acting
             self.table.update(
                 session.id,
                 state=message.state,
                 turns=turns,
                 caller=caller,
-                acting=message.acting or session.acting,
+                acting=acting,
                 latencies=latencies,
             )
+            if acting != session.acting:  # it counts for another agent now
+                self._changed()
 
     def ended(self, message: JobEnded) -> None:
         session = self._current(message.session, message.incarnation)
@@ -411,6 +414,7 @@ def start_job(session: Session, token: str, *, prepared: bool) -> StartJob:
         identity=session.identity,
         journal=session.journal,
         participant=session.participant,
+        metadata=session.metadata,
         incarnation=session.incarnation,
         started_at=session.started_at,
         registration=session.registration,

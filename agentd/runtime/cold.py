@@ -55,6 +55,7 @@ def left_behind(
         worker="",
         started_at=found.started.at,
         variables=data.get("variables") or {},
+        metadata=str(data.get("metadata", "")),
         registration="" if asked == definition.name else asked,
         incarnation=found.incarnations + 1,
         own_token=True,

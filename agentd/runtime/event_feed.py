@@ -13,7 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,16 @@ Sinks = Sequence[tuple[str, EventSink]]
 @dataclass(slots=True)
 class _Call:
     """A call that is followed. `sinks` None: those that its agent has now, as nobody knows which it began with.
-    `told`: the place of the last event that is in the outbox."""
+    `others`: of agents that it may be handed to, by name; `taken_over`: to whom it was handed. `told`: the place of the
+    last event that is in the outbox."""
 
     sinks: Sinks | None
+    others: Mapping[str, Sinks]
     tail: JournalTail
     events: ContractEvents
     told: int
     ended: bool = False
+    taken_over: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,18 +88,19 @@ class EventFeed:
         """Takes up the calls that an earlier daemon was telling of. Raises OutboxFailed."""
         for found in self._outbox.followed():
             if journal_path(self._state_dir, found.session).exists():
-                self._open(found.session, found.agent, found.told, None)
+                self._open(found.session, found.agent, found.told, None, {})
             else:
                 self._outbox.forget(found.session)
 
-    def follow(self, session: str, agent: str, sinks: Sinks) -> None:
-        """This call is to be told of, from its beginning. Raises OutboxFailed."""
+    def follow(self, session: str, agent: str, sinks: Sinks, others: Mapping[str, Sinks]) -> None:
+        """This call is to be told of, from its beginning; `others`: to whom as well, should it be handed to that agent.
+        Raises OutboxFailed."""
         if session not in self._calls:
-            self._open(session, agent, self._outbox.follow(session, agent), sinks)
+            self._open(session, agent, self._outbox.follow(session, agent), sinks, others)
 
-    def _open(self, session: str, agent: str, told: int, sinks: Sinks | None) -> None:
+    def _open(self, session: str, agent: str, told: int, sinks: Sinks | None, others: Mapping[str, Sinks]) -> None:
         tail = JournalTail(journal_path(self._state_dir, session))
-        self._calls[session] = _Call(sinks, tail, ContractEvents(session=session, agent=agent), told)
+        self._calls[session] = _Call(sinks, others, tail, ContractEvents(session=session, agent=agent), told)
 
     def stir(self) -> None:
         """Something has happened in a call."""
@@ -142,13 +146,15 @@ class EventFeed:
         try:
             while not call.ended and (records := call.tail.read()):
                 for record in records:
+                    if record.kind == "handoff":
+                        call.taken_over.append(str(record.data.get("to", "")))
                     self._take(session, call, _events(call.events, record))
         except JournalError as error:
             logger.warning("journal cannot be told of", extra={"session": session, "error": str(error)})
             self._outbox.forget(session)
             call.ended = True
         except OutboxFailed:
-            self._open(session, call.events.agent, call.told, call.sinks)
+            self._open(session, call.events.agent, call.told, call.sinks, call.others)
             raise
 
     def _take(self, session: str, call: _Call, events: Sequence[ContractEvent]) -> None:
@@ -162,10 +168,19 @@ class EventFeed:
 
     def _deliveries_of(self, call: _Call, event: ContractEvent) -> Iterable[Delivery]:
         events = call.events
-        sinks = self._sinks_of(events.agent) if call.sinks is None else call.sinks
-        for owner, sink in self._wanting(event.type, sinks):
+        for owner, sink in self._wanting(event.type, self._sinks_of_call(call)):
             told = data_of(events, event, transcript=sink.transcript)
             yield self._delivery(owner, sink, event.type, event.at, told, events.session)
+
+    def _sinks_of_call(self, call: _Call) -> Sinks:
+        """Those of the agent that began with it, which are told its end as they were its beginning; and from a handoff
+        on those of the agent that has it. An address that both name is told once."""
+        found = list(self._sinks_of(call.events.agent) if call.sinks is None else call.sinks)
+        for agent in call.taken_over:
+            known = {sink.url for _, sink in found}
+            later = call.others[agent] if agent in call.others else self._sinks_of(agent)
+            found += [(owner, sink) for owner, sink in later if sink.url not in known]
+        return found
 
     def _take_daemon_event(self, event: _DaemonEvent) -> None:
         wanting = self._wanting(event.type, self._sinks_of(event.agent))

@@ -149,6 +149,7 @@ class Job:
             journal=journal,
             room_name=self.start.room,
             job_id=self.start.job,
+            metadata=self.start.metadata,
             variables=self.start.variables,
             requested=self.start.requested,
             observe=lambda record: self._observe(self.start, record),

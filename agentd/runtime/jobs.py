@@ -47,6 +47,7 @@ class Session:
     started_at: float  # unix time
     others: tuple[AgentDefinition, ...] = ()  # that it may be handed to, of the generation that it began with
     participant: str = ""  # whom the job is about; "": whoever is there
+    metadata: str = ""  # of the dispatch
     variables: Mapping[str, Any] = field(default_factory=dict)
     registration: str = ""
     canary_of: str = ""
@@ -60,6 +61,13 @@ class Session:
     latencies: Mapping[str, float] = field(default_factory=dict)
     rescues: tuple[float, ...] = ()  # when, on the loop's clock
     lost_at: float | None = None  # on the loop's clock; None while it is heard
+
+    @property
+    def counts_for(self) -> tuple[str, ...]:
+        """The agents of whose calls it is one."""
+        if self.acting and self.acting != self.agent:
+            return (self.acting,)
+        return (self.agent, self.canary_of)
 
     @property
     def called(self) -> str:
@@ -144,10 +152,13 @@ class JobTable:
         return len(self._sessions)
 
     def load_of_agent(self, agent: str) -> int:
-        """Sessions and promised places: those that it was called for, its canaries' too, and those that it takes as
-        somebody's canary."""
-        promised = sum(agent in (kept.agent, kept.canary_of) for kept in self._reservations.values())
-        return promised + sum(agent in (each.agent, each.canary_of) for each in self._sessions.values())
+        """Sessions and promised places: those that it has, by a handoff or from the beginning, its canaries' too, and
+        those that it takes as somebody's canary. What an agent may have at once protects what it works with, and a call
+        that it has handed over does not use that any more."""
+        return self._promised_to(agent) + sum(agent in each.counts_for for each in self._sessions.values())
+
+    def _promised_to(self, agent: str) -> int:
+        return sum(agent in (kept.agent, kept.canary_of) for kept in self._reservations.values())
 
     def calls_by_revision(self, agent: str) -> Mapping[str, int]:
         return Counter(each.definition.digest for each in self._sessions.values() if each.definition.name == agent)
@@ -157,8 +168,9 @@ class JobTable:
         return sum(session.called == agent for session in self._sessions.values())
 
     def of_registration(self, agent: str) -> int:
-        """Sessions whose jobs LiveKit knows under this agent's name, and what the agent has itself."""
-        return self.load_of_agent(agent) + sum(session.registration == agent for session in self)
+        """Sessions whose jobs LiveKit knows under this agent's name, and those that the agent began itself."""
+        began = sum(agent in (each.agent, each.canary_of, each.registration) for each in self)
+        return self._promised_to(agent) + began
 
     def load_of_worker(self, worker: str) -> int:
         """Sessions and promised places."""

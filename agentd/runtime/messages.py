@@ -116,6 +116,7 @@ class StartJob:
     identity: str
     journal: Path
     participant: str = ""  # whom the job is about; "": whoever is there
+    metadata: str = ""  # of the dispatch
     incarnation: int = 1
     started_at: float = 0.0  # unix time; of the call
     registration: str = ""  # under whose name LiveKit knows the job, where that is another agent

@@ -37,7 +37,7 @@ from agentd.session.muting import Muting
 from agentd.session.open_calls import OpenCalls
 from agentd.session.people import People
 from agentd.session.permission import objection
-from agentd.session.room import CallerLeft, CallerLinked, CallerMuted, CallerUnheard
+from agentd.session.room import CallerChanged, CallerLeft, CallerLinked, CallerMuted, CallerUnheard
 from agentd.session.session_tools import SessionTools
 from agentd.session.setup import Equipment, Providers, SessionSetup
 from agentd.session.tool_gates import Duplicates, Gates, RateLimits
@@ -183,6 +183,7 @@ class Conversation:
                 places=dict(setup.definition.places),
                 room=setup.room_name,
                 job_id=setup.job_id,
+                metadata=setup.metadata,
                 variables=dict(self.variables),
             )
             if setup.requested is not None:
@@ -210,9 +211,14 @@ class Conversation:
             **({"label": people.labels[caller.identity], "present": list(people.present)} if people.several else {}),
         )
 
-    def note(self, event: CallerUnheard | CallerMuted) -> None:
-        """What is on record, and changes nothing here."""
-        if isinstance(event, CallerMuted):
+    def note(self, event: CallerUnheard | CallerMuted | CallerChanged) -> None:
+        """What is on record, and changes nothing of how the call goes."""
+        if isinstance(event, CallerChanged):
+            caller, attributes = event.caller, self.people.change(event.caller)
+            if attributes is not None:
+                told = {"identity": caller.identity, "name": caller.name, "metadata": caller.metadata}
+                self.record("caller.changed", **told, attributes=attributes)
+        elif isinstance(event, CallerMuted):
             identity = event.identity or self.caller.identity
             self.record("caller.muted", muted=event.muted, identity=identity)
         else:

@@ -126,6 +126,14 @@ EVENT_TYPES: Mapping[str, EventType] = {
             ("identity",),
         ),
         EventType(
+            "participant_updated",
+            "Somebody whom the agent talks with has another name, other metadata, or other `attributes`: those that "
+            "are different.",
+            ("caller.changed",),
+            ("identity", "name", "attributes", "metadata"),
+            ("identity", "name", "attributes", "metadata"),
+        ),
+        EventType(
             "participant_muted", "The caller's microphone.", ("caller.muted",), ("muted", "identity"), ("identity",)
         ),
         EventType(

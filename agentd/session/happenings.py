@@ -22,6 +22,7 @@ JOURNAL_ONLY = frozenset(
         *("echo", "speech.started", "speech.ended", "turn.judged", "interruption.judged", "voice.unheard"),
         *("reply.started", "reply.written", "segment.started", "segment.heard", "turn.corrected"),
         *("turn.held", "hook.entered", "hook.completed", "session.requested", "tool.callback"),
+        *("shutdown.added", "agent.attributes"),
     }
 )
 """Kinds that make no event: the sound of a call in detail, for its recovery and its explanation."""
@@ -252,6 +253,7 @@ _HANDLERS: Mapping[str, Callable[[Happenings, Mapping[str, Any]], _Told]] = {
     "session.ended": _closed,
     "caller.linked": _same("participant_linked"),
     "caller.left": _same("participant_left"),
+    "caller.changed": _same("participant_updated"),
     "caller.muted": _same("participant_muted"),
     "caller.unheard": _same("participant_unheard"),
     "state": Happenings.agent_state,

@@ -15,7 +15,10 @@ from agentd.config.hooks import HandoffAction
 from agentd.providers.llm import ToolCall
 from agentd.session.causes import Causes, caused_by
 from agentd.session.conversation import Conversation
+from agentd.session.hook_runs import record_run
+from agentd.session.job_desk import JobDesk
 from agentd.session.numbered_hooks import NumberedHook
+from agentd.session.shutdown import ShutdownCallbacks
 from agentd.session.tool_actions import carry_out
 from agentd.tools.acts import (
     Act,
@@ -37,11 +40,12 @@ _BEGINS_TEMPLATE = re.compile(r"\{(?=[{%#])")
 
 
 class HookActions:
-    """`do` puts an act before the session."""
+    """`do` puts an act before the session; `callbacks`: what hooks want called at its end."""
 
-    def __init__(self, conversation: Conversation, do: Callable[[Act], object]) -> None:
+    def __init__(self, conversation: Conversation, do: Callable[[Act], object], callbacks: ShutdownCallbacks) -> None:
         self._conversation = conversation
         self._do = do
+        self._callbacks = callbacks
 
     async def run(self, hook: NumberedHook, event: Event, causes: Causes) -> HookOutcome:
         """All that the hook is to do about the event, in order, up to what fails; the outcome is recorded."""
@@ -111,7 +115,7 @@ class HookActions:
 
     async def _code(self, hook: NumberedHook, ref: str, event: Event, timeout_s: float) -> HookOutcome:
         """A Python function, or a webhook."""
-        outcome = await hook.tools.run_hook(ref, event, self._context(), timeout_s)
+        outcome = await hook.tools.run_hook(ref, event, self._context(hook), timeout_s)
         self._carry_out(hook, outcome.actions)
         return outcome
 
@@ -124,7 +128,7 @@ class HookActions:
         audit("tool.hooked", {"name": name, "id": call.id, "arguments": given, "rule": event.type})
         try:
             async with asyncio.timeout(timeout_s):
-                ran = await hook.tools.run(call, self._context())
+                ran = await hook.tools.run(call, self._context(hook))
         except TimeoutError:
             return HookOutcome(outcome="timeout", message=f"{name}: no answer within {timeout_s:g} s")
         self._carry_out(hook, ran.actions)
@@ -135,11 +139,12 @@ class HookActions:
             action = replace(asked, rule="hook", value=hook.setting) if isinstance(asked, HandOff) else asked
             carry_out(action, self._conversation, self._do)
 
-    def _context(self) -> ToolContext:
+    def _context(self, hook: NumberedHook) -> ToolContext:
         async def say(text: str) -> None:
             self._do(SayText(text=text))
 
-        return self._conversation.tool_context(say)
+        desk = JobDesk(self._conversation, self._do, lambda ref: self._callbacks.add(ref, hook))
+        return replace(self._conversation.tool_context(say), job=desk)
 
     def _filled(self, value: Any, event: Event) -> Any:
         """Templates in the text of free JSON."""
@@ -153,18 +158,16 @@ class HookActions:
         return self._conversation.render(template, event=dict(event.data)).strip() if template else ""
 
     def _record(self, hook: NumberedHook, event: Event, outcome: HookOutcome, duration_s: float) -> None:
-        self._conversation.record(
-            "hook.completed",
+        record_run(
+            self._conversation,
+            outcome,
             hook=hook.number,
             on=hook.hook.on,
-            place=hook.place,
             event=event.type,
-            outcome=outcome.outcome,
-            message=outcome.message,
-            duration_s=round(duration_s, 4),
+            place=hook.place,
+            where=f"hook {hook.place}",
+            duration_s=duration_s,
         )
-        if outcome.outcome not in ("ok", "cancelled"):
-            self._conversation.record("error", where=f"hook {hook.place}", message=outcome.message or outcome.outcome)
 
 
 def literal(text: str) -> str:

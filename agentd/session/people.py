@@ -65,6 +65,19 @@ class People:
         if self.several and identity == self.caller.identity and self.here:
             self.caller = next(each for name, each in self.known.items() if name in self.here)
 
+    def change(self, caller: Caller) -> dict[str, str] | None:
+        """They are known by other particulars now: the attributes that are others than before (one that has gone is
+        ""); None where they are not here, or nothing is different."""
+        before = self.known.get(caller.identity)
+        if before is None or before == caller:
+            return None
+        self.known[caller.identity] = caller
+        if self.caller.identity == caller.identity:
+            self.caller = caller
+        names = {**before.attributes, **caller.attributes}
+        now = {name: caller.attributes.get(name, "") for name in names}
+        return {name: value for name, value in now.items() if before.attributes.get(name, "") != value}
+
     def may_return(self, now: float, within_s: float) -> bool:
         """Whether somebody is away only because their connection failed."""
         return any(now - since < within_s for since in self.lost.values())

@@ -4,7 +4,7 @@ The journal's records are the only memory of a call that outlives its process: `
 rebuilds a conversation from them. Kinds and the fields of their `data`:
 
 session.started    agent, revision, source, places (file:line of each setting that is written and may be behind a
-                   decision), room, job_id, caller (identity, name, kind), variables
+                   decision), room, job_id, metadata (of the dispatch), variables
 session.requested  asked (the agent whose call it was), outcome (accepted, timeout, unreachable, error), accept, agent
                    (who was named to take it), variables (that were given, and are in session.started),
                    instructions_append (to the agent's), duration_s, message: the question before the call
@@ -14,6 +14,7 @@ caller.linked      identity, name, kind, returned; where the agent talks with se
                    reads of them), present (the labels of all who are here)
 caller.left        identity, reason, final; present
 caller.unheard     identity, name, rule, value (the limit): in the room, and beyond the number of people that are heard
+caller.changed     identity, name, metadata, attributes (those that are different; "" for one that has gone)
 caller.muted       muted, identity
 voice.unheard      seconds (the way to the caller broke: so much of what was played was not heard, nor what was queued)
 state              state (what front ends see: initializing, listening, thinking, speaking)
@@ -109,6 +110,8 @@ provider           kind, provider, outcome (ok, timeout, unavailable, refused, e
 hook.entered       hook (its key), event (session_started, participant_linked): the hook is given it, once in a call
 hook.completed     hook (its number), on, place (file:line), event, outcome (ok, error, timeout, crashed,
                    cancelled ...), message, duration_s
+shutdown.added     ref (of a function to call when the call is over), hook (the number of the one that wants it)
+agent.attributes   attributes (that a hook gave the agent's participant; "" for one that goes)
 hook.dropped       events (how many), types (how many of each): they came too fast for the hooks
 error              where, message
 """

@@ -94,6 +94,8 @@ class _Restoring:
     first_hook: int = 0
     adjustments: Adjustments = field(default_factory=Adjustments)
     handoff: HandOff | None = None
+    callbacks: dict[str, int] = field(default_factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict)
     task: Mapping[str, Any] | None = None
     tasks: int = 0
     held: list[Mapping[str, Any]] = field(default_factory=list)  # turns of the caller that hooks had not let pass yet
@@ -371,6 +373,12 @@ class _Restoring:
     def on_hook_entered(self, data: Mapping[str, Any]) -> None:
         self.entered.add((data["hook"], data["event"]))
 
+    def on_shutdown_added(self, data: Mapping[str, Any]) -> None:
+        self.callbacks[data["ref"]] = data["hook"]
+
+    def on_agent_attributes(self, data: Mapping[str, Any]) -> None:
+        self.attributes.update(data["attributes"])
+
     # The agent that has the call.
 
     def on_handoff_asked(self, data: Mapping[str, Any]) -> None:
@@ -449,6 +457,8 @@ class _Restoring:
             first_hook=self.first_hook,
             adjustments=self.adjustments,
             handoff=self.handoff,
+            callbacks=self.callbacks,
+            attributes=self.attributes,
             task=self.task,
             tasks=self.tasks,
         )

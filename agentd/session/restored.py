@@ -47,6 +47,8 @@ class Restored:
     call that waits for consent, or (`granted`) has it and was not made.
     `calls`: of tools, as far as they matter to later ones; those without an outcome were under way. `result_owed`: the
     agent was to speak of a result that came late.
+    `callbacks`: functions to call at the end, by reference, with the number of the hook that wants it. `attributes`:
+    that hooks have given the agent's participant.
     `task`: the state of the task that runs (agentd.session.task_state), `tasks`: how many there were.
     `labels`: of several people, by identity. `speaker`: whose turn was answered last. `unanswered`: turns that waited
     for the floor.
@@ -88,5 +90,7 @@ class Restored:
     instructions_append: str = ""  # of whoever was asked about the call
     question: Question | None = None
     granted: bool = False
+    callbacks: Mapping[str, int] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
     task: Mapping[str, Any] | None = None
     tasks: int = 0

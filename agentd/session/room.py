@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from agentd.audio import AudioFrame
-from agentd.tools.spec import Caller, FrontEnd
+from agentd.tools.spec import Caller, FrontEnd, RoomControl
 
 HandAction = Literal["begin", "end", "cancel"]
 AgentState = Literal["initializing", "idle", "listening", "thinking", "speaking"]
@@ -33,6 +33,13 @@ class CallerLeft:
     identity: str
     reason: str
     final: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerChanged:
+    """Somebody whom the agent talks with has another name, other attributes or other metadata: as they are now."""
+
+    caller: Caller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +103,7 @@ class VoiceUnheard:
 RoomEvent = (
     CallerLinked
     | CallerLeft
+    | CallerChanged
     | CallerUnheard
     | CallerMuted
     | TextReceived
@@ -197,12 +205,18 @@ class Room(Protocol):
         ...
 
     def offer(self, methods: Sequence[str], answer: Callable[[str, str, str], str]) -> None:
-        """Lets front ends call these: `answer` gets identity, method and payload, and may raise RpcRefused."""
+        """Lets front ends call these, and no others from now on: `answer` gets identity, method and payload, and may
+        raise RpcRefused."""
         ...
 
     @property
     def front_end(self) -> FrontEnd:
         """The programs of those who are here, for tools that they offer."""
+        ...
+
+    @property
+    def control(self) -> RoomControl:
+        """The room and everybody in it, for hooks."""
         ...
 
     async def set_state(self, state: AgentState) -> None: ...

@@ -32,8 +32,13 @@ class RpcMethods:
         self._calls: dict[str, deque[float]] = {}
 
     def offer(self) -> None:
-        if self._methods:
-            self._conversation.setup.room.offer(tuple(self._methods), self.answer)
+        self._conversation.setup.room.offer(tuple(self._methods), self.answer)
+
+    def follow_agent(self) -> None:
+        """Another agent has the call: front ends may call its methods and no others, as a method's answer is its
+        agent's doing. How often somebody has called goes on counting."""
+        self._methods = {each.method: each for each in self._conversation.definition.rpc}
+        self.offer()
 
     def answer(self, identity: str, method: str, text: str) -> str:
         """What the front end is told. Raises RpcRefused."""

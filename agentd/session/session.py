@@ -68,6 +68,7 @@ from agentd.session.inbox import (
     Speak,
     with_causes,
 )
+from agentd.session.job_desk import show_again
 from agentd.session.late_calls import LateCalls
 from agentd.session.listening import Listening
 from agentd.session.permission_gate import PermissionGate
@@ -77,6 +78,7 @@ from agentd.session.reply import Reply
 from agentd.session.restore import Restored
 from agentd.session.room import (
     AgentState,
+    CallerChanged,
     CallerLeft,
     CallerLinked,
     CallerMuted,
@@ -91,6 +93,7 @@ from agentd.session.room import (
 from agentd.session.room_writer import RoomWriter
 from agentd.session.rpc_methods import RpcMethods
 from agentd.session.setup import Equipment, SessionSetup
+from agentd.session.shutdown import ShutdownCallbacks
 from agentd.session.speaking import Speaking
 from agentd.session.speech import AGAIN, HIGH
 from agentd.session.speeches import Speeches
@@ -143,7 +146,9 @@ class Session(Controls):
         self._conversation.act = self.do
         self._conversation.announce = lambda: self._put(Speak(result_came()))
         self._conversation.is_silent = self._silent
-        actions = HookActions(self._conversation, self.do)
+        self._rpc = RpcMethods(self._conversation)
+        self._shutdown = ShutdownCallbacks(self._conversation, self.do)
+        actions = HookActions(self._conversation, self.do, self._shutdown)
         self._hooks = Hooks(self._conversation, actions)
         self._turn_hooks = turn_hooks = TurnHooks(self._conversation, actions, self._inbox.force)
         added = self._realtime.added if self._realtime else None
@@ -194,7 +199,7 @@ class Session(Controls):
         async with asyncio.TaskGroup() as hooks:
             self._hooks.start(hooks)
             self._conversation.record_start()
-            RpcMethods(self._conversation).offer()
+            self._rpc.offer()
             reason = "cancelled"
             try:
                 reason = await self._run_tasks()
@@ -205,6 +210,7 @@ class Session(Controls):
                 self._speeches.close()
                 self._conversation.record("session.ended", reason=reason, duration_s=round(now() - self._began, 3))
             await self._hooks.finish()
+            await self._shutdown.run(reason)
         return reason
 
     async def _run_tasks(self) -> str:
@@ -228,6 +234,7 @@ class Session(Controls):
                 self._hands = Hands(self._conversation, self._listening, self._inbox.force)
                 if self._realtime is not None:
                     group.create_task(self._realtime.run())
+                group.create_task(show_again(self._conversation))
                 group.create_task(self._writer.run())
                 group.create_task(self._watch_room())
                 group.create_task(self._converse())
@@ -419,7 +426,7 @@ class Session(Controls):
                 self._caller_linked(event)
             case CallerLeft():
                 await self._caller_left(event)
-            case CallerUnheard() | CallerMuted():
+            case CallerUnheard() | CallerMuted() | CallerChanged():
                 self._conversation.note(event)
             case TextReceived(text=text, identity=identity) if people.may_speak(identity):
                 if self._conversation.definition.room.text_input and text.strip():
@@ -549,7 +556,7 @@ class Session(Controls):
         self._collected.abandon("handed_over")
         self._consents.withdraw("handed_over")
         self._conversation.become(equipment)
-        for part in (self._hooks, self._turn_hooks, self._early, self._speeches, self._time):
+        for part in (self._hooks, self._turn_hooks, self._rpc, self._early, self._speeches, self._time):
             part.follow_agent()
         self._machine.streaming = self._conversation.providers.stt[0].provider.capabilities.streaming
         self._machine.turn = self._conversation.turn_settings

@@ -112,6 +112,7 @@ class SessionSetup:
     journal: Journal
     room_name: str = ""
     job_id: str = ""
+    metadata: str = ""  # of the dispatch
     variables: Mapping[str, Any] = field(default_factory=dict)  # over the definition's
     requested: Mapping[str, Any] | None = None
     observe: Callable[[Record], None] = _ignore

@@ -24,10 +24,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from agentd import ipc
+from agentd.config.event_names import BEFORE_REPLY
 from agentd.providers.chat import ChatContext
 from agentd.tools.confinement import Limits, begin_call, confine, worn
 from agentd.tools.context import Participant, RunContext, Session, ToolChanges
-from agentd.tools.event import AT_SHUTDOWN, BEFORE_REPLY
+from agentd.tools.event import AT_SHUTDOWN
 from agentd.tools.hook_signature import HookFunction, change_of, describe_hook, event_of
 from agentd.tools.job_context import JobContext, StopResponse
 from agentd.tools.loading import allowed_by, function_at, reference_to, tools_at

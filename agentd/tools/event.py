@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-BEFORE_REPLY = "before_reply"
 AT_SHUTDOWN = "shutdown"
 """What shutdown callbacks are called with, once the call is over."""
 

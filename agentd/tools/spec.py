@@ -10,16 +10,24 @@ from agentd.config.tools import ToolOptions
 from agentd.providers.chat import ChatContext
 from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
 from agentd.tools.acts import Act, BeginTask, HandOff, LetBeQuiet, PressKeys, SetTools, TransferCall, UpdateInstructions
+from agentd.tools.event import AT_SHUTDOWN as AT_SHUTDOWN
 from agentd.tools.event import Event as Event
 from agentd.tools.event import TurnChange as TurnChange
 from agentd.tools.front_end import FrontEnd as FrontEnd
 from agentd.tools.front_end import NoFrontEnd as NoFrontEnd
+from agentd.tools.job import AddShutdownCallback as AddShutdownCallback
 from agentd.tools.job import JobDesk as JobDesk
+from agentd.tools.job import JobRequest as JobRequest
 from agentd.tools.job import JobView as JobView
 from agentd.tools.job import NoRoomControl as NoRoomControl
+from agentd.tools.job import PerformRpc as PerformRpc
+from agentd.tools.job import PublishData as PublishData
 from agentd.tools.job import RoomControl as RoomControl
 from agentd.tools.job import RoomMember as RoomMember
 from agentd.tools.job import RoomView as RoomView
+from agentd.tools.job import SendText as SendText
+from agentd.tools.job import SetAttributes as SetAttributes
+from agentd.tools.job import SetMetadata as SetMetadata
 from agentd.tools.secrets import Secrets
 
 

@@ -151,7 +151,7 @@ class LinkedCaller:
 
     def _link(self, who: rtc.RemoteParticipant) -> None:
         returned, self.identity, self._present = bool(self.identity), who.identity, True
-        self._events.force(CallerLinked(caller=_caller(who), returned=returned, outbound=_was_called(who)))
+        self._events.force(CallerLinked(caller=caller_of(who), returned=returned, outbound=_was_called(who)))
         self._take_microphone(who)
 
     def _went(self, reason: str) -> None:
@@ -200,15 +200,20 @@ def in_order_of_joining(people: Mapping[str, rtc.RemoteParticipant]) -> dict[str
     return {who.identity: who for who in sorted(people.values(), key=joined)}
 
 
+def kind_of(who: rtc.Participant) -> str:
+    """In a word: standard, sip, agent ..."""
+    return _KIND_NAMES.get(who.kind, "")
+
+
 def person_of(who: rtc.RemoteParticipant) -> Person:
-    return Person(identity=who.identity, kind=_KIND_NAMES.get(who.kind, ""))
+    return Person(identity=who.identity, kind=kind_of(who))
 
 
-def _caller(who: rtc.RemoteParticipant) -> Caller:
+def caller_of(who: rtc.RemoteParticipant) -> Caller:
     return Caller(
         identity=who.identity,
         name=who.name,
-        kind=_KIND_NAMES.get(who.kind, ""),
+        kind=kind_of(who),
         attributes=who.attributes,
         metadata=who.metadata,
     )
@@ -216,7 +221,7 @@ def _caller(who: rtc.RemoteParticipant) -> Caller:
 
 def _was_called(who: rtc.RemoteParticipant) -> bool:
     """A telephone that rang for the agent: only one that called came in by a dispatch rule."""
-    return _KIND_NAMES.get(who.kind) == "sip" and not who.attributes.get("sip.ruleID")
+    return kind_of(who) == "sip" and not who.attributes.get("sip.ruleID")
 
 
 def _is_microphone(publication: rtc.RemoteTrackPublication) -> bool:

@@ -34,10 +34,13 @@ class FrontEndCalls:
         self._offered: dict[str, Callable[[str, str, str], str]] = {}
 
     def offer(self, methods: Sequence[str], answer: Callable[[str, str, str], str]) -> None:
-        """Lets front ends call these, over this connection and those that follow it."""
-        self._offered.update(dict.fromkeys(methods, answer))
+        """Lets front ends call these and no others, over this connection and those that follow it."""
+        gone = [method for method in self._offered if method not in methods]
+        self._offered = dict.fromkeys(methods, answer)
         participant = self._participant()
         if participant is not None:
+            for method in gone:
+                participant.unregister_rpc_method(method)
             self.listen(participant)
 
     def listen(self, participant: rtc.LocalParticipant) -> None:

@@ -22,11 +22,11 @@ from livekit.rtc.participant import PublishTrackError
 from agentd import aio
 from agentd.audio import AudioFrame
 from agentd.errors import RoomLost
-from agentd.session.room import AgentState, KeyPressed, RoomClosed, RoomEvent, TextReceived, VoiceUnheard
+from agentd.session.room import AgentState, CallerChanged, KeyPressed, RoomClosed, RoomEvent, TextReceived, VoiceUnheard
 from agentd.transport import chat, dtmf, linking, preconnect
 from agentd.transport.audio_in import RtcAudioIn
 from agentd.transport.audio_out import RtcAudioOut
-from agentd.transport.caller import LinkedCaller, in_order_of_joining
+from agentd.transport.caller import LinkedCaller, caller_of, in_order_of_joining
 from agentd.transport.front_end_calls import FrontEndCalls
 from agentd.transport.frontend import AgentCaption, FrontEnd, Link
 from agentd.transport.linking import CallerKind, Wanted
@@ -34,6 +34,7 @@ from agentd.transport.people import People
 from agentd.transport.phone import LiveKitPhone
 from agentd.transport.protocol import backoff_s
 from agentd.transport.push_to_talk import PushToTalk
+from agentd.transport.room_control import LiveKitRoomControl
 from agentd.transport.talk_floor import TalkFloor
 from agentd.transport.tokens import LiveKitCredentials, agent_token, deletion_token
 
@@ -92,6 +93,7 @@ class LiveKitRoom:
         self._caller = self._callers(options)
         self.phone = LiveKitPhone(lambda: self._rtc, options.credentials, self._start)
         self._calls = FrontEndCalls(lambda: self._rtc.local_participant if self._rtc else None)
+        self.control = LiveKitRoomControl(lambda: self._rtc, options.credentials, self._caller.admits)
 
     @classmethod
     @asynccontextmanager
@@ -202,6 +204,7 @@ class LiveKitRoom:
         self._calls.listen(connection.local_participant)
         self._connected.set()
         self._start(self._publish(connection))
+        self._start(self.control.learn_sid(connection))
         self._caller.look_around(in_order_of_joining(connection.remote_participants))
 
     async def _publish(self, connection: rtc.Room) -> None:
@@ -311,6 +314,7 @@ class LiveKitRoom:
         await self._close("left")
 
     async def _disconnect(self) -> None:
+        self.control.view()  # which is kept
         connection, self._rtc = self._rtc, None
         if connection is None:
             return
@@ -358,6 +362,9 @@ class LiveKitRoom:
         connection.on("track_unsubscribed", heard(lambda track, publication, who: caller.track_gone(publication)))
         connection.on("track_muted", heard(lambda who, publication: caller.mute_changed(publication, True)))
         connection.on("track_unmuted", heard(lambda who, publication: caller.mute_changed(publication, False)))
+        connection.on("participant_attributes_changed", heard(lambda changed, who: self._changed(who)))
+        connection.on("participant_metadata_changed", heard(lambda who, old, new: self._changed(who)))
+        connection.on("participant_name_changed", heard(lambda who, old, new: self._changed(who)))
         connection.on("sip_dtmf_received", heard(self.phone.key_pressed))
         connection.on("participant_disconnected", heard(self.phone.participant_went))
         connection.on("track_published", heard(self.phone.track_published))
@@ -377,6 +384,10 @@ class LiveKitRoom:
         key = dtmf.key_of(pressed)
         if key and self._caller.admits(identity):
             self._events.force(KeyPressed(key=key, identity=identity))
+
+    def _changed(self, who: rtc.Participant) -> None:
+        if isinstance(who, rtc.RemoteParticipant) and self._caller.admits(who.identity):
+            self._events.force(CallerChanged(caller=caller_of(who)))
 
     def _breaks(self) -> None:
         self._connected.clear()

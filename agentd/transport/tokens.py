@@ -60,6 +60,11 @@ def deletion_token(credentials: LiveKitCredentials) -> str:
     return _signed(_token(credentials, 60.0).with_grants(VideoGrants(room_create=True)))
 
 
+def room_admin_token(credentials: LiveKitCredentials, room: str) -> str:
+    """Lets its holder change who is in this room, for a minute."""
+    return _signed(_token(credentials, 60.0).with_grants(VideoGrants(room_admin=True, room=room)))
+
+
 def phone_token(credentials: LiveKitCredentials, room: str) -> str:
     """Lets its holder ring somebody into this room, and say who hears whom there, for two minutes."""
     grants = VideoGrants(room_admin=True, room=room)

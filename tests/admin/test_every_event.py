@@ -28,9 +28,9 @@ from agentd.session.event_types import EVENT_TYPES
 from agentd.session.happenings import Happenings
 from agentd.session.journal import read_journal
 from agentd.session.records import Record
-from agentd.session.room import CallerMuted, CallerUnheard
+from agentd.session.room import CallerChanged, CallerMuted, CallerUnheard
 from agentd.tools.acts import BeginTask, HandOff, MuteCall, PressKeys, TransferCall
-from agentd.tools.spec import ChangeTools, Event, SetLanguage, ToolContext, ToolOutcome
+from agentd.tools.spec import Caller, ChangeTools, Event, SetLanguage, ToolContext, ToolOutcome
 from tests.admin.conftest import Serve
 from tests.admin.test_events import TOKEN, told
 from tests.fakes.call import FakeAgents, FakeTools, calling, equipment
@@ -110,6 +110,7 @@ async def _hold() -> Told:
         call.session.do(TransferCall(destination="desk"))
         await call.room.silent(5)
         call.room._events.force(CallerMuted(muted=True))
+        call.room.tell(CallerChanged(caller=Caller(identity="caller", attributes={"tier": "gold"})))
         call.room._events.force(CallerUnheard(identity="ninth", name="Nina", limit=8))
         call.room.offered["choose"]("caller", "choose", '{"seat": "12A"}')
         call.room.leave(final=False)

@@ -237,6 +237,7 @@ async def calling(
     realtime: Realtime | None = None,
     attributes: Mapping[str, str] | None = None,
     room: FakeRoom | None = None,
+    metadata: str = "",
     observe: Callable[[Record], None] = lambda record: None,
     audit: Audit = unaudited,
 ) -> AsyncIterator[Call]:
@@ -272,6 +273,8 @@ async def calling(
             ),
             tools=tools,
             room=room,
+            metadata=metadata,
+            job_id="AJ_1",
             journal=journal,
             publish=events.append,
             observe=seen,

@@ -22,7 +22,7 @@ from agentd.session.room import (
     TurnByHand,
     VoiceUnheard,
 )
-from agentd.tools.spec import Caller
+from agentd.tools.spec import Caller, RoomView
 
 FRAME_SAMPLES = 512
 QUEUE_S = 0.1
@@ -133,6 +133,32 @@ class FakeFrontEnd:
         self.sent.append((data, topic, tuple(identities)))
 
 
+@dataclass
+class FakeRoomControl:
+    """Keeps what hooks did to whom; `refuses`: why nothing can be done. `seen`: what they see."""
+
+    seen: RoomView = field(default_factory=lambda: RoomView(name="room-1"))
+    done: list[tuple[str, object, object]] = field(default_factory=list)
+    refuses: str = ""
+
+    def view(self) -> RoomView:
+        return self.seen
+
+    async def set_attributes(self, attributes: Mapping[str, str], identity: str) -> None:
+        self._do("attributes", dict(attributes), identity)
+
+    async def set_metadata(self, metadata: str, identity: str) -> None:
+        self._do("metadata", metadata, identity)
+
+    async def send_text(self, text: str, topic: str, identities: Sequence[str]) -> None:
+        self._do(f"text {topic}", text, tuple(identities))
+
+    def _do(self, what: str, value: object, whom: object) -> None:
+        if self.refuses:
+            raise ToolError(self.refuses)
+        self.done.append((what, value, whom))
+
+
 class FakeRoom:
     def __init__(self) -> None:
         self.phone: FakePhone | None = None
@@ -143,6 +169,7 @@ class FakeRoom:
         self.captioned: list[tuple[str, str, bool]] = []  # whose, text, final
         self.ended: str | None = None
         self.callers_program = FakeFrontEnd()
+        self.control = FakeRoomControl()
         self.offered: dict[str, Callable[[str, str, str], str]] = {}
         self.pressed: list[str] = []
         self._frames: dict[str, Channel[AudioFrame]] = {}
@@ -157,7 +184,7 @@ class FakeRoom:
         return aiter(self._events)
 
     def offer(self, methods: Sequence[str], answer: Callable[[str, str, str], str]) -> None:
-        self.offered.update(dict.fromkeys(methods, answer))
+        self.offered = dict.fromkeys(methods, answer)
 
     @property
     def front_end(self) -> FakeFrontEnd:

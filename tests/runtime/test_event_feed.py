@@ -20,6 +20,7 @@ from tests.runtime.parts import Counted
 ALL = EventSink(url="https://x.example/all", transcript=True)
 SOME = EventSink(url="https://x.example/some", types=("session.*",))
 DAEMON = EventSink(url="https://x.example/daemon")
+LATER = EventSink(url="https://x.example/later", transcript=True)
 STARTED = {"agent": "desk", "revision": "r1", "room": "room", "job_id": "AJ", "variables": {}}
 
 
@@ -29,17 +30,22 @@ class Desk:
     def __init__(self, state: Path) -> None:
         self.state = state
         self.sinks = [("desk", ALL), ("desk", SOME), ("", DAEMON)]
+        self.serving = {"desk": self.sinks}
         self.measures = Counted()
         self.restart()
 
     def restart(self) -> None:
         self.outbox = Outbox(self.state / "outbox.db")
         self.deliveries = Deliveries(self.outbox, WebhookClient(), self.measures)
-        self.feed = EventFeed(self.outbox, self.deliveries, self.state, lambda agent: self.sinks)
+
+        def serving(agent: str) -> list[tuple[str, EventSink]]:
+            return self.serving.get(agent, [("", DAEMON)])
+
+        self.feed = EventFeed(self.outbox, self.deliveries, self.state, serving)
         self.feed.resume()
 
     def follow(self, session: str = "s-1") -> Journal:
-        self.feed.follow(session, "desk", self.sinks)
+        self.feed.follow(session, "desk", self.sinks, {"billing": [("billing", LATER), ("billing", ALL)]})
         return Journal.create(journal_path(self.state, session))
 
     def waiting(self, sink: EventSink = ALL, owner: str = "desk") -> list[Delivery]:
@@ -79,6 +85,37 @@ async def test_each_sink_gets_what_it_wants(desk: Desk) -> None:
     assert ended["data"]["session"]["started_at"].endswith("Z")
     assert len({each.id for sink in (ALL, SOME) for each in desk.waiting(sink)}) == 8
     assert len({each.trace[:35] for each in desk.waiting()}) == 1
+
+
+def handed_over(journal: Journal, to: str) -> None:
+    told = {"revision": "r2", "history": "full", "rule": "model", "value": "", "place": "", "first": True}
+    journal.append("handoff", {"from": "desk", "to": to, **told})
+
+
+async def test_a_handoff_brings_the_sinks_of_the_agent_that_has_the_call(desk: Desk) -> None:
+    """What was told the beginning of a call is told its end; what the other's file names is told what it does."""
+    journal = desk.follow()
+    journal.append("session.started", STARTED)
+    handed_over(journal, "billing")
+    handed_over(journal, "nobody-serves")
+    journal.append("session.ended", {"reason": "caller_left", "duration_s": 2.0})
+    await desk.feed.look()
+    assert desk.types(LATER, "billing") == ["handoff", "handoff", "session.usage", "session.ended"]
+    assert desk.told(LATER, "billing")[0]["data"]["seq"] == 2
+    assert desk.types() == ["session.started", *desk.types(LATER, "billing")]
+    assert desk.types(ALL, "billing") == []  # it was told as the first agent's
+
+
+async def test_after_a_kill_the_sinks_of_the_agent_that_was_handed_the_call_are_those_that_serve(desk: Desk) -> None:
+    journal = desk.follow()
+    journal.append("session.started", STARTED)
+    handed_over(journal, "billing")
+    await desk.feed.look()
+    desk.serving["billing"] = [("billing", LATER)]
+    desk.restart()
+    journal.append("session.ended", {"reason": "caller_left", "duration_s": 2.0})
+    await desk.feed.look()
+    assert desk.types(LATER, "billing") == ["handoff", "session.usage", "session.ended"]
 
 
 async def test_after_a_kill_a_call_is_told_from_where_it_was(desk: Desk) -> None:
@@ -126,7 +163,7 @@ async def test_a_journal_that_cannot_be_read_and_a_record_of_another_version_har
     odd.append("turn.user", {})
     linked(odd)
     journal_path(desk.state, "s-none").write_bytes(b"something else altogether")
-    desk.feed.follow("s-none", "desk", desk.sinks)
+    desk.feed.follow("s-none", "desk", desk.sinks, {})
     good.append("session.started", STARTED)
     await desk.feed.look()
     await desk.feed.look()
@@ -176,7 +213,7 @@ async def test_the_daemons_own_events_count_over_restarts(desk: Desk) -> None:
 
 
 async def test_a_call_without_a_journal_is_forgotten_at_the_next_start(desk: Desk) -> None:
-    desk.feed.follow("s-1", "desk", desk.sinks)
+    desk.feed.follow("s-1", "desk", desk.sinks, {})
     desk.restart()
     assert desk.outbox.followed() == ()
 

@@ -63,7 +63,7 @@ def test_rescues_long_ago_do_not_count() -> None:
 async def test_calls_of_a_dead_worker_go_on_in_the_other_with_what_was_said(tmp_path: Path) -> None:
     files = Files({"desk": definition("desk")})
     async with running(tmp_path, files) as daemon:
-        calls = [await daemon.call("desk") for _ in range(4)]
+        calls = [await daemon.call("desk", metadata="ticket 7") for _ in range(4)]
         for call in calls:
             await daemon.supervisor.control(call, SayText(text=f"my name is {call}"))
         await until(lambda: all(each.turns == 1 for each in daemon.supervisor.sessions()))
@@ -74,6 +74,7 @@ async def test_calls_of_a_dead_worker_go_on_in_the_other_with_what_was_said(tmp_
         for call in stranded:
             restored = FakeSession.running[call].setup.restored
             assert restored is not None
+            assert FakeSession.running[call].setup.metadata == "ticket 7"
             assert [item.text for item in restored.items] == [f"my name is {call}"]  # type: ignore[union-attr]
             assert daemon.session(call).incarnation == 2  # type: ignore[union-attr]
             assert "session.resumed" in {record.kind for record in read_journal(daemon.session(call).journal)}  # type: ignore[union-attr]
@@ -119,7 +120,8 @@ async def test_a_termination_of_the_dead_incarnation_is_ignored(tmp_path: Path) 
 async def test_calls_that_an_earlier_daemon_left_are_taken_up_where_their_room_stands(tmp_path: Path) -> None:
     for name, room in (("s-stands", "stands"), ("s-gone", "gone")):
         journal = Journal.create(tmp_path / "state" / "sessions" / f"{name}.journal")
-        journal.append("session.started", {"agent": "desk", "room": room, "job_id": f"J-{room}", "variables": {}})
+        started = {"agent": "desk", "room": room, "job_id": f"J-{room}", "metadata": "ticket 7", "variables": {}}
+        journal.append("session.started", started)
         journal.append("turn.user", {"turn": 1, "text": "hello"})
         journal.close()
 
@@ -132,6 +134,7 @@ async def test_calls_that_an_earlier_daemon_left_are_taken_up_where_their_room_s
         found = daemon.session("s-stands")
         assert found is not None
         assert (found.incarnation, found.identity) == (2, "agent-J-stands")
+        assert FakeSession.running["s-stands"].setup.metadata == "ticket 7"
         assert daemon.session("s-gone") is None
     assert read_journal(tmp_path / "state" / "sessions" / "s-gone.journal")[-1].data["reason"] == "daemon_lost"
 

@@ -14,6 +14,8 @@ from agentd.transport.protocol import Accept, Decline
 from tests.runtime.daemon import running, until
 from tests.runtime.parts import FakeSession, FakeSettings, Files, definition, labels_alive
 
+ENTERED = {"revision": "1", "first": True, "enters": "wait", "language": "en", "variables": {}, "first_hook": 0}
+
 
 async def test_a_call_is_accepted_held_and_ended(tmp_path: Path) -> None:
     files = Files({"desk": definition("desk")})
@@ -21,7 +23,8 @@ async def test_a_call_is_accepted_held_and_ended(tmp_path: Path) -> None:
         session_id = await daemon.call("desk", metadata='{"variables": {"name": "Ann"}}')
         [status] = daemon.supervisor.sessions()
         assert (status.agent, status.state, status.caller, status.incarnation) == ("desk", "listening", "Ann", 1)
-        assert FakeSession.running[session_id].setup.variables == {"name": "Ann"}
+        setup = FakeSession.running[session_id].setup
+        assert (setup.variables, setup.metadata) == ({"name": "Ann"}, '{"variables": {"name": "Ann"}}')
         assert daemon.registrations["desk"].running == [status.job_id]
         await daemon.hang_up(session_id)
         assert daemon.registrations["desk"].ended == {status.job_id: ""}
@@ -53,6 +56,37 @@ async def test_concurrency_counts_jobs_that_are_promised_and_not_yet_assigned(tm
         assert not daemon.registrations["shop"].load().full
         link.assign(promised)
         await until(lambda: len(daemon.supervisor.sessions()) == 2)
+
+
+async def test_a_call_that_was_handed_over_counts_for_the_agent_that_has_it(tmp_path: Path) -> None:
+    """Its limit protects what it works with; a handoff itself is never refused for it, as the caller is on the line."""
+    files = Files({"desk": definition("desk", concurrency=1), "billing": definition("billing", concurrency=1)})
+    async with running(tmp_path, files) as daemon:
+        desk, billing = daemon.registrations["desk"], daemon.registrations["billing"]
+        first = await daemon.call("desk")
+        assert (desk.load().full, billing.load().full) == (True, False)
+        FakeSession.running[first].record("agent.entered", **ENTERED, agent="billing", previous="desk")
+        await until(lambda: billing.load().full)
+        assert not desk.load().full
+        assert isinstance(await billing.offer(billing.job()), Decline)
+        second = await daemon.call("desk")
+        await daemon.hang_up(first)
+        assert (desk.load().full, billing.load().full) == (True, False)
+        FakeSession.running[second].record("agent.entered", **ENTERED, agent="billing", previous="desk")
+        await until(lambda: billing.load().full)
+        FakeSession.running[second].record("agent.entered", **ENTERED, agent="desk", previous="billing")
+        await until(lambda: desk.load().full)
+        assert not billing.load().full
+
+
+async def test_an_agents_registration_stays_while_a_call_that_it_began_goes_on_elsewhere(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk"), "billing": definition("billing")})
+    async with running(tmp_path, files) as daemon:
+        call = await daemon.call("desk")
+        FakeSession.running[call].record("agent.entered", **ENTERED, agent="billing", previous="desk")
+        await until(lambda: daemon.session(call).acting == "billing")  # type: ignore[union-attr]
+        table = daemon.supervisor.calls.table
+        assert (table.load_of_agent("desk"), table.of_registration("desk")) == (0, 1)
 
 
 async def test_a_session_that_crashes_harms_no_other(tmp_path: Path) -> None:

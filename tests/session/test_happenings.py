@@ -135,6 +135,7 @@ def test_a_call_in_which_all_of_it_happens_tells_nearly_all_of_it(eventful: Call
         "agent_handoff",
         "participant_left",
         "participant_muted",
+        "participant_updated",
         "participant_unheard",
         "transfer_updated",
         "language_changed",

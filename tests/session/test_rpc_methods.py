@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,9 @@ from agentd.config.definition import RoomOptions
 from agentd.config.rpc import RpcMethod
 from agentd.errors import RpcRefused
 from agentd.session.rpc_methods import MOST_CALLS, PERIOD_S
-from tests.fakes.call import Call, calling, definition
+from agentd.tools.acts import HandOff
+from tests.fakes.call import Call, FakeAgents, calling, definition, equipment
+from tests.fakes.providers import FakeLLM, FakeSTT, says
 from tests.session.test_hooks import hook
 from tests.session.test_session import story
 
@@ -95,3 +98,18 @@ async def test_an_agent_without_methods_offers_none() -> None:
     async with calling() as call:
         await asyncio.sleep(1)
         assert call.room.offered == {}
+
+
+@story
+async def test_after_a_handoff_front_ends_may_call_the_methods_of_the_agent_that_has_the_call() -> None:
+    pay = RpcMethod(method="pay", set=("amount",), parameters={"type": "object"})
+    other = replace(definition(rpc=(pay,)), name="billing")
+    agents = FakeAgents({"billing": equipment(other, FakeLLM(says("Yes.")), stt=FakeSTT())})
+    async with calling(agent=definition(rpc=(CHOOSE,)), agents=agents) as call:
+        await asyncio.sleep(1)
+        assert list(call.room.offered) == ["choose"]
+        call.session.do(HandOff(agent="billing", enter="wait"))
+        await asyncio.sleep(1)
+        assert list(call.room.offered) == ["pay"]
+        assert answer(call, "pay")("caller", '{"amount": 3}') == "ok"
+        assert call.of("variables") == [{"values": {"amount": 3}}]
