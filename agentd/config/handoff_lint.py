@@ -10,9 +10,13 @@ from agentd.config.definition import AgentDefinition
 from agentd.config.event_names import EVENT_FIELDS, names_for
 from agentd.config.expressions import expression_fault
 from agentd.config.handoffs import Handoff, tool_name
+from agentd.config.named_agents import NamedAgent, named_agents
 from agentd.config.places import mark_at
 from agentd.config.source import ListNode, MappingNode, Mark, Node, Scalar, pointer_to
 from agentd.errors import Problem
+
+Places = Mapping[str, str]
+"""By setting its file:line."""
 
 TemplateProblems = Callable[[Mark, str, str, int, Collection[str]], Iterator[Problem]]
 
@@ -92,26 +96,31 @@ def _template(
 # Between agents.
 
 
-def refused_between(agents: Mapping[str, AgentDefinition]) -> Iterator[tuple[AgentDefinition, Problem]]:
-    """Handoffs that can never be made, with the agent whose file says them: errors."""
-    for agent, number, handoff in _all(agents):
-        target = agents.get(handoff.agent)
+def refused_between(
+    agents: Mapping[str, AgentDefinition], places: Mapping[str, Places]
+) -> Iterator[tuple[AgentDefinition, Problem]]:
+    """Handoffs that can never be made, whatever asks for them, with the agent whose file says them: errors. `places`:
+    by agent, of all that is written."""
+    for agent, named in _all(agents):
+        target = agents.get(named.agent)
         reason = why_not(agent, target) if target is not None else None
         if reason is not None:
-            yield agent, _problem(agent, number, "handoff-impossible", reason)
+            yield agent, _problem(agent, named, places, "handoff-impossible", reason)
 
 
-def doubtful_between(agents: Mapping[str, AgentDefinition]) -> Iterator[tuple[AgentDefinition, Problem]]:
+def doubtful_between(
+    agents: Mapping[str, AgentDefinition], places: Mapping[str, Places]
+) -> Iterator[tuple[AgentDefinition, Problem]]:
     """What works, and hardly as it is meant: warnings."""
-    for agent, number, handoff in _all(agents):
-        target = agents.get(handoff.agent)
+    for agent, named in _all(agents):
+        target = agents.get(named.agent)
         if target is not None and target.room.participant_kinds != agent.room.participant_kinds:
             message = f'"{target.name}" asks for other "room.participant_kinds", which are the first agent\'s in a call'
-            yield agent, _problem(agent, number, "handoff-room", message, warning=True)
-    for agent, number, path in _rounds(agents):
+            yield agent, _problem(agent, named, places, "handoff-room", message, warning=True)
+    for agent, named, path in _rounds(agents):
         message = f"{' -> '.join(path)} go round without a word of the caller's"
         hint = "the second round is refused while the call runs; give one of them an `if`"
-        yield agent, _problem(agent, number, "handoff-cycle", message, hint, warning=True)
+        yield agent, _problem(agent, named, places, "handoff-cycle", message, hint, warning=True)
 
 
 def why_not(agent: AgentDefinition, target: AgentDefinition) -> str | None:
@@ -129,13 +138,13 @@ def why_not(agent: AgentDefinition, target: AgentDefinition) -> str | None:
     return None
 
 
-def _all(agents: Mapping[str, AgentDefinition]) -> Iterator[tuple[AgentDefinition, int, Handoff]]:
+def _all(agents: Mapping[str, AgentDefinition]) -> Iterator[tuple[AgentDefinition, NamedAgent]]:
     for agent in agents.values():
-        for number, handoff in enumerate(agent.handoffs):
-            yield agent, number, handoff
+        for named in named_agents(agent):
+            yield agent, named
 
 
-def _rounds(agents: Mapping[str, AgentDefinition]) -> Iterator[tuple[AgentDefinition, int, list[str]]]:
+def _rounds(agents: Mapping[str, AgentDefinition]) -> Iterator[tuple[AgentDefinition, NamedAgent, list[str]]]:
     """Each cycle of handoffs that need neither the caller nor the model, once, at its first agent by name."""
     for start in agents.values():
         for number, handoff in enumerate(start.handoffs):
@@ -144,7 +153,7 @@ def _rounds(agents: Mapping[str, AgentDefinition]) -> Iterator[tuple[AgentDefini
                 path.append(here.agent)
                 here = next((each for each in agents[here.agent].handoffs if _by_itself(each)), None)
             if here is not None and here.agent == start.name == min(path) and len(path) > 1:
-                yield start, number, [*path, start.name]
+                yield start, NamedAgent(handoff.agent, f"handoffs[{number}]"), [*path, start.name]
 
 
 def _by_itself(handoff: Handoff) -> bool:
@@ -154,7 +163,15 @@ def _by_itself(handoff: Handoff) -> bool:
 
 
 def _problem(
-    agent: AgentDefinition, number: int, code: str, message: str, hint: str = "", *, warning: bool = False
+    agent: AgentDefinition,
+    named: NamedAgent,
+    places: Mapping[str, Places],
+    code: str,
+    message: str,
+    hint: str = "",
+    *,
+    warning: bool = False,
 ) -> Problem:
-    mark = mark_at(agent.places.get(f"handoffs[{number}].agent", "")) or Mark(agent.source, 1, 1)
-    return mark.problem(f"/handoffs/{number}", code, message, hint, warning=warning)
+    written = places.get(agent.name, agent.places).get(f"{named.setting}.agent", "")
+    mark = mark_at(written) or Mark(agent.source, 1, 1)
+    return mark.problem(named.pointer, code, message, hint, warning=warning)

@@ -13,6 +13,7 @@ from agentd.config.daemon import DaemonConfig
 from agentd.config.definition import AgentDefinition
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.handoff_lint import doubtful_between, refused_between
+from agentd.config.named_agents import NamedAgent, named_agents
 from agentd.config.places import mark_at
 from agentd.config.rollout_lint import rollout_findings
 from agentd.config.source import Mark, parse
@@ -129,11 +130,12 @@ def _collect(built: list[Built], prices: Mapping[str, Price]) -> Loaded:
         if one.definition is None:
             broken[one.source] = (*broken.get(one.source, ()), *([one.name] if one.name else []))
     agents = {one.definition.name: one.definition for one in built if one.definition is not None}
-    for agent, problem in list(refused_between(agents)):
+    places = {one.definition.name: one.places for one in built if one.definition is not None}
+    for agent, problem in list(refused_between(agents, places)):
         by_source[agent.source].append(problem)
         broken[agent.source] = tuple(dict.fromkeys((*broken.get(agent.source, ()), agent.name)))
         agents.pop(agent.name, None)
-    for agent, problem in doubtful_between(agents):
+    for agent, problem in doubtful_between(agents, places):
         by_source[agent.source].append(problem)
     for source, problem in _without_prices(built, prices):
         by_source[source].append(problem)
@@ -146,7 +148,7 @@ def _collect(built: list[Built], prices: Mapping[str, Price]) -> Loaded:
         problems=tuple(sorted(problems, key=lambda p: (p.file, p.line, p.column, p.code, p.message))),
         broken=broken,
         problems_by_source={source: tuple(dict.fromkeys(found)) for source, found in by_source.items() if found},
-        places={one.definition.name: one.places for one in built if one.definition is not None},
+        places=places,
     )
 
 
@@ -164,18 +166,15 @@ def _unknown_agents(built: list[Built], known: set[str]) -> list[tuple[str, Prob
         definition = one.definition
         if definition is None:
             continue
-        named = {handoff.agent: f"handoffs[{number}].agent" for number, handoff in enumerate(definition.handoffs)}
-        for number, hook in enumerate(definition.hooks):
-            if hook.do.handoff is not None:
-                named.setdefault(hook.do.handoff.agent, f"hooks[{number}].do.handoff.agent")
+        named = {each.agent: each for each in reversed([*named_agents(definition)])}  # each once, where it comes first
         if definition.rollout:
-            named.setdefault(definition.rollout.of, "")
-        for name, setting in named.items():
+            named.setdefault(definition.rollout.of, NamedAgent(definition.rollout.of, "rollout"))
+        for name, each in named.items():
             if name not in known or name == definition.name:
                 message = f'"{name}" is this agent itself' if name in known else f'there is no agent "{name}"'
                 near = "" if name in known else _near(name, known)
-                mark = mark_at(definition.places.get(setting, "")) or one.mark
-                found.append((one.source, mark.problem("", "unknown-agent", message, near, warning=True)))
+                mark = mark_at(one.places.get(f"{each.setting}.agent", "")) or one.mark
+                found.append((one.source, mark.problem(each.pointer, "unknown-agent", message, near, warning=True)))
     return found
 
 

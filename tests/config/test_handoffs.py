@@ -49,6 +49,58 @@ def test_one_that_is_nowhere_is_told_at_its_line_with_the_nearest_name(tmp_path:
     assert {each.severity for each in problems} == {"warning"}
 
 
+ELSEWHERE = """\
+tasks:
+  - name: contact
+    at_start: true
+    fields:
+      - {type: name, name: caller}
+      - type: phone
+        name: number
+        then: handoff
+        handoff: {agent: %s}
+tools:
+  - {type: builtin, name: end_call}
+  - type: builtin
+    name: transfer
+    destinations:
+      - {name: desk, to: "tel:+49", when: asked}
+      - name: accounts
+        when: an invoice
+        agent: %s
+"""
+
+
+def test_one_that_a_task_or_a_transfer_names_and_that_is_nowhere_is_told_at_its_line(tmp_path: Path) -> None:
+    write(tmp_path, {"a.yaml": PROVIDERS + ELSEWHERE % ("bilings", "biling"), "billing.yaml": PROVIDERS})
+    problems = [each for each in loaded(tmp_path).problems if each.code == "unknown-agent"]
+    assert [(each.line - PROVIDERS.count("\n"), each.pointer, each.message, each.hint) for each in problems] == [
+        (9, "/tasks/0/fields/1/handoff", 'there is no agent "bilings"', 'did you mean "billing"?'),
+        (18, "/tools/1/destinations/1", 'there is no agent "biling"', 'did you mean "billing"?'),
+    ]
+    assert {each.severity for each in problems} == {"warning"}
+
+
+def test_one_that_a_task_a_transfer_or_a_hook_names_and_that_cannot_take_the_call_is_an_error(tmp_path: Path) -> None:
+    hook = "hooks: [{on: close, do: {handoff: {agent: c}}}]\n"
+    write(
+        tmp_path,
+        {
+            "a.yaml": PROVIDERS + hook + ELSEWHERE % ("b", "b"),
+            "b.yaml": f"{PROVIDERS}room: {{participants: everyone}}\n",
+            "c.yaml": f"{PROVIDERS}room: {{participant_kinds: [sip]}}\n",
+        },
+    )
+    result = loaded(tmp_path)
+    found = [(each.line - PROVIDERS.count("\n"), each.code) for each in result.problems]
+    assert found == [(10, "handoff-impossible"), (19, "handoff-impossible")]
+    assert set(result.agents) == {"b", "c"}
+    write(tmp_path, {"b.yaml": PROVIDERS})
+    assert [(each.line - PROVIDERS.count("\n"), each.code) for each in loaded(tmp_path).problems] == [
+        (1, "handoff-room")
+    ]
+
+
 def test_agents_with_other_rooms_cannot_take_a_call_over(tmp_path: Path) -> None:
     write(
         tmp_path,
