@@ -1,8 +1,9 @@
 """Every example in README, docs/, agents.d/ and examples/ works, and what pages name is there.
 
-The Python and JSON of python-tools.md, webhooks.md and events.md run in tests/tools/test_docs.py, requests and figures
-of http.md in tests/admin/test_documents.py; exit codes and signals of operations.md in tests/cli/test_serve.py and
-tests/system/test_daemon.py, its promises in tests/reload/; examples/ are read in tests/plugins/test_cloud_plugins.py.
+The Python and JSON of python-tools.md, webhooks.md, events.md and job-context.md run in tests/tools/test_docs.py,
+requests and figures of http.md in tests/admin/test_documents.py; exit codes and signals of operations.md in
+tests/cli/test_serve.py and tests/system/test_daemon.py, its promises in tests/reload/; examples/ are read in
+tests/plugins/test_cloud_plugins.py.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from agentd.registry import installed
 from tests.documents import ROOT, Block, all_blocks, blocks, code_words, name_of, pages, prose, shell_lines
 
 LOCAL = {"stt": "{provider: whisper}", "llm": '{provider: scripted, replies: ["Yes."]}', "tts": "{provider: hibari}"}
+PYTHON_PAGES = ("docs/python-tools.md", "docs/events.md", "docs/job-context.md")
 YAML = [block for block in all_blocks() if block.language == "yaml"]
 SHIPPED = sorted((ROOT / "agents.d").glob("*.yaml"))
 COMMANDS = sorted(
@@ -56,7 +58,7 @@ def problems_of(text: str, folder: Path) -> list[Problem]:
     if keys <= {field.key for field in fields_of(DaemonConfig)}:
         (folder / "agentd.yaml").write_text(text)
         return list(load_daemon(folder / "agentd.yaml", environment).problems)
-    for block in (block for page in ("docs/python-tools.md", "docs/events.md") for block in blocks(page, "python")):
+    for block in (block for page in PYTHON_PAGES for block in blocks(page, "python")):
         path = folder / block.splitlines()[0].removeprefix("# ")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block)
@@ -64,8 +66,8 @@ def problems_of(text: str, folder: Path) -> list[Problem]:
     missing = "".join(f"{key}: {value}\n" for key, value in local.items() if key not in keys)
     (folder / "agents.d").mkdir(exist_ok=True)
     (folder / "agents.d" / "example.yaml").write_text(text + missing)
-    for handoff in yaml.safe_load(text).get("handoffs", []):
-        (folder / "agents.d" / f"{handoff['agent']}.yaml").write_text(missing)
+    for named in set(re.findall(r"\bagent: ([a-z-]+)", text)):
+        (folder / "agents.d" / f"{named}.yaml").write_text(missing)
     if rollout := yaml.safe_load(text).get("rollout"):
         other = "".join(f"{key}: {value}\n" for key, value in LOCAL.items())
         (folder / "agents.d" / f"{rollout['of']}.yaml").write_text(other)
@@ -188,7 +190,7 @@ def test_each_other_command_names_what_is_there(page: str, words: list[str]) -> 
 def test_each_block_is_in_a_language_that_is_checked() -> None:
     elsewhere = {
         ("docs/python-tools.md", "python"), ("docs/webhooks.md", "python"), ("docs/webhooks.md", "json"),
-        ("docs/http.md", "json"), ("docs/events.md", "python"),
+        ("docs/http.md", "json"), ("docs/events.md", "python"), ("docs/job-context.md", "python"),
     }  # fmt: skip
     checked = {"yaml", "sh", "console", "text", "ini"}  # text: drawings, and lines that a program prints
     unchecked = {(block.page, block.language) for block in all_blocks() if block.language not in checked} - elsewhere

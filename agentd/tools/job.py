@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agentd.errors import ToolError
 from agentd.tools.acts import GenerateReply, SayText
 
 RESERVED_ATTRIBUTES = "lk."
@@ -62,22 +61,6 @@ class RoomControl(Protocol):
     async def send_text(self, text: str, topic: str, identities: Sequence[str]) -> None:
         """A text stream; to everybody where nobody is named."""
         ...
-
-
-class NoRoomControl:
-    """Where there is no room of LiveKit's: the console."""
-
-    def view(self) -> RoomView:
-        return RoomView()
-
-    async def set_attributes(self, attributes: Mapping[str, str], identity: str) -> None:
-        raise ToolError("there are no participants here")
-
-    async def set_metadata(self, metadata: str, identity: str) -> None:
-        raise ToolError("there are no participants here")
-
-    async def send_text(self, text: str, topic: str, identities: Sequence[str]) -> None:
-        raise ToolError("there is nobody here who could take it")
 
 
 # What hooks ask for.

@@ -19,7 +19,6 @@ from agentd.tools.job import AddShutdownCallback as AddShutdownCallback
 from agentd.tools.job import JobDesk as JobDesk
 from agentd.tools.job import JobRequest as JobRequest
 from agentd.tools.job import JobView as JobView
-from agentd.tools.job import NoRoomControl as NoRoomControl
 from agentd.tools.job import PerformRpc as PerformRpc
 from agentd.tools.job import PublishData as PublishData
 from agentd.tools.job import RoomControl as RoomControl

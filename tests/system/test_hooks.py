@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from livekit import rtc
 
 from agentd.providers.llm import Message
 from agentd.session.restore import restore
@@ -117,3 +119,78 @@ async def test_hooks_that_hang_or_crash_harm_nothing_and_all_go_on_when_a_worker
     errors = [record.data for record in records if record.kind == "error"]
     assert all(re.match(r"hook .*visitors\.yaml:\d+$", error["where"]) for error in errors)
     assert any("it ended with exit code 3" in error["message"] for error in errors)
+
+
+JOB_HOOKS = """
+hooks:
+  - {on: participant_linked, timeout: 30s, do: {python: "tools.support:on_join"}}
+  - {on: participant_linked, do: {python: "tools.marks:mark"}}
+  - {on: participant_updated, if: {attributes.tier: gold}, do: {python: "tools.support:on_gold"}}
+"""
+MARKS = """\
+from agentd.tools import Event, JobContext
+
+async def mark(ctx: JobContext, event: Event) -> None:
+    await ctx.room.set_attributes({"vip": "yes"}, identity=event.data["identity"])
+    ctx.variables["sid"] = (await ctx.room.look()).sid
+"""
+
+
+async def test_a_hook_has_the_job_and_the_room_and_what_it_wants_at_the_end_is_done_after_a_fault_too(
+    server: Server, tmp_path: Path
+) -> None:
+    """The dispatch's metadata are seen, attributes reach the caller, their program is asked, and the shutdown callback
+    runs once, in another process than the one that added it."""
+    files = {
+        "support.yaml": zero_cost_agent("support", ["Thank you."], character="5ms", extra=JOB_HOOKS),
+        "tools/__init__.py": "",
+        "tools/support.py": (ROOT / "agents.d" / "tools" / "support.py").read_text(),
+        "tools/marks.py": MARKS,
+    }
+    environment = {"AGENTD_STORE": str(tmp_path)}
+    packets: list[tuple[str | None, bytes]] = []
+    async with running_daemon(server, files, workers=2, environment=environment) as daemon:
+        async with Caller.join(server) as caller:
+            assert caller.rtc is not None
+            caller.rtc.on("data_received", lambda packet: packets.append((packet.topic, packet.data)))
+            caller.rtc.local_participant.register_rpc_method("current_page", _current_page)
+            await caller.dispatch("support", '{"ticket": "4711"}')
+            agent = await caller.agent(20)
+            await caller.until(lambda: agent.attributes.get("stage") == "talking", 20)
+            assert agent.attributes["ticket"] == "4711"
+            await caller.until(lambda: caller.rtc and caller.rtc.local_participant.attributes.get("vip") == "yes", 10)
+            (session,) = await daemon.sessions()
+            (worker,) = [each for each in await daemon.workers() if each["id"] == session["worker"]]
+            await caller.agent_state("listening", 15)
+            killed = time.monotonic()
+            os.kill(int(worker["pid"]), signal.SIGKILL)
+            await spoken(caller, killed)  # that there was a fault
+            await caller.until(lambda: _shown(caller, "ticket") == "4711" and _shown(caller, "stage") == "talking", 15)
+            await caller.rtc.local_participant.set_attributes({"tier": "gold"})
+            await caller.until(lambda: ("badge", b"gold") in packets, 15)
+            await caller.leave()
+        records = await ended_journal(tmp_path, caller.room)
+        async with asyncio.timeout(20):
+            while "ticket 4711 of" not in daemon.log.read_text():
+                await asyncio.sleep(0.05)
+        log = daemon.log.read_text()
+    assert f"ticket 4711 of {caller.room}: caller_left" in log
+    assert log.count("ticket 4711 of") == 1
+    told = [each.data for each in records if each.kind == "agent.adjusted"]
+    assert [each["text"] for each in told] == ["The caller is looking at the page /invoices."]
+    variables = [each.data["values"] for each in records if each.kind == "variables"]
+    assert any(each.get("sid", "").startswith("RM_") for each in variables)
+    updated = [each.data for each in records if each.kind == "caller.changed"]
+    assert {"tier": "gold"} in [each["attributes"] for each in updated]
+    errors = [each.data for each in records if each.kind == "error" and each.data["where"].startswith("hook")]
+    assert errors == []
+
+
+async def _current_page(call: rtc.RpcInvocationData) -> str:
+    return "/invoices"
+
+
+def _shown(caller: Caller, name: str) -> str | None:
+    """An attribute of the agent that is there now."""
+    agents = caller._agents()
+    return agents[0].attributes.get(name) if agents else None

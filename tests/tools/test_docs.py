@@ -1,5 +1,5 @@
-"""Every example in docs/tools.md, docs/python-tools.md and docs/webhooks.md, and the sample agents' tools, work as they
-stand."""
+"""Every example in docs/tools.md, docs/python-tools.md and docs/webhooks.md, and the sample agents' tools and
+hooks, work as they stand."""
 
 import base64
 import json
@@ -17,9 +17,10 @@ from agentd.providers.llm import Message, ToolCall
 from agentd.registry import installed
 from agentd.session.session_tools import SessionTools
 from agentd.tools import replies
-from agentd.tools.acts import HandOff, SetTools, UpdateInstructions
+from agentd.tools.acts import Act, HandOff, SayText, SetTools, UpdateInstructions
 from agentd.tools.host import ToolHost
 from agentd.tools.http import Answer, WebhookClient
+from agentd.tools.job import AddShutdownCallback, PerformRpc, PublishData, SetAttributes
 from agentd.tools.runner import open_tools
 from agentd.tools.spec import (
     ChangeTools,
@@ -37,6 +38,7 @@ from agentd.tools.webhook import Webhook
 from tests.documents import ROOT, blocks
 from tests.fakes.plugins import fake_registry
 from tests.fakes.webhook_server import webhook_server
+from tests.tools.test_job_context import FakeDesk
 
 VARIABLES = ("TOOLS_WHSEC", "EVENTS_WHSEC")
 SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
@@ -70,6 +72,8 @@ async def test_the_agent_files_are_valid_and_their_tools_open(
     for name in VARIABLES:
         monkeypatch.setenv(name, SECRET)
     (documented / "example.yaml").write_text(HEAD + block)
+    if "agent: billing" in block:
+        (documented / "billing.yaml").write_text(HEAD.replace("example", "billing"))
     loaded = load(documented, DaemonConfig(), fake_registry(), dict.fromkeys(VARIABLES, SECRET))
     assert [str(problem) for problem in loaded.problems] == []
     runner = await open_tools(loaded.agents["example"], host=host)
@@ -174,6 +178,51 @@ async def test_the_sample_agents_hooks_greet_hide_card_numbers_and_drop_a_turn(
     assert dropped.change == TurnChange(drop=True)
     assert end.outcome == "ok"
     assert "nobody said 1 things and left: caller_left" in caplog.text
+
+
+def test_the_hooks_of_the_page_on_jobs_are_those_of_its_sample_agent() -> None:
+    (page,) = blocks("docs/job-context.md", "python")
+    assert page == (ROOT / "agents.d" / "tools" / "support.py").read_text()
+    (shown,) = blocks("docs/job-context.md", "yaml")
+    written = (ROOT / "agents.d" / "support.yaml").read_text()
+    assert written.endswith(shown[shown.index("hooks:") :])
+
+
+async def test_the_sample_agents_hooks_greet_about_the_ticket_and_close_it_when_the_call_is_over(
+    context: ToolContext, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk, acts = FakeDesk(), list[Act]()
+    context = replace(context, job=desk, act=acts.append, variables={"ticket": "none"})
+    host = ToolHost(ROOT / "agents.d", scratch_dir=tmp_path)
+    agent = load(ROOT / "agents.d", DaemonConfig(), installed(), {}).agents["support"]
+    runner = await open_tools(agent, host=host)
+
+    async def give(name: str, type: str, /, **data: Any) -> HookOutcome:
+        event = Event(type=type, session="s1", agent="support", at=1.5, data=data)
+        return await runner.run_hook(f"tools.support:{name}", event, context, 5)
+
+    with caplog.at_level("INFO"):
+        joined = await give("on_join", "participant_linked", name="Ann")
+        gold = await give("on_gold", "participant_updated", identity="phone", attributes={"tier": "gold"})
+        dropped = await give("on_user_turn_completed", "before_reply", text="Not you, sorry.")
+        answered = await give("on_user_turn_completed", "before_reply", text="Hello.")
+        over = await give("close_ticket", "shutdown", reason="caller_left")
+        await runner.aclose()
+        await host.aclose()
+    assert joined.actions == (
+        SetVariables(values={"ticket": "7"}),
+        UpdateInstructions(text="The caller is looking at the page here."),
+    )
+    assert desk.said[0] == SayText(text="Hello Ann, this is about ticket 7.")
+    assert [each for each in desk.done if not isinstance(each, PerformRpc)] == [
+        AddShutdownCallback(ref="tools.support:close_ticket"),
+        SetAttributes(attributes={"ticket": "7", "stage": "greeting"}),
+        SetAttributes(attributes={"stage": "talking"}),
+        PublishData(data=b"gold", topic="badge", identities=("phone",)),
+    ]
+    assert (gold.outcome, dropped.change, answered.change) == ("ok", TurnChange(drop=True), None)
+    assert over.outcome == "ok"
+    assert "ticket none of room-1: caller_left" in caplog.text
 
 
 async def test_the_sample_agents_tool_books_a_table(context: ToolContext, tmp_path: Path) -> None:
