@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 import aiohttp
 from livekit import rtc
@@ -18,6 +18,7 @@ MOST_SHOWN = 200
 """Participants of one room that hooks are told of: those who were there first, and whom the agent talks with."""
 
 ANSWER_TIMEOUT_S = 5.0
+LOOK_EVERY_S = 0.05
 
 
 class LiveKitRoomControl:
@@ -50,15 +51,20 @@ class LiveKitRoomControl:
 
     async def set_attributes(self, attributes: Mapping[str, str], identity: str) -> None:
         room = self._room()
-        if identity in ("", room.local_participant.identity):
-            await _answered(room.local_participant.set_attributes(dict(attributes)))
+        own, wanted = room.local_participant, dict(attributes)
+        if identity in ("", own.identity):
+            await _done(
+                own.set_attributes(wanted),
+                lambda: all(own.attributes.get(name, "") == value for name, value in wanted.items()),
+            )
         else:
             await self._update(UpdateParticipantRequest(room=room.name, identity=identity, attributes=dict(attributes)))
 
     async def set_metadata(self, metadata: str, identity: str) -> None:
         room = self._room()
-        if identity in ("", room.local_participant.identity):
-            await _answered(room.local_participant.set_metadata(metadata))
+        own = room.local_participant
+        if identity in ("", own.identity):
+            await _done(own.set_metadata(metadata), lambda: own.metadata == metadata)
         else:
             await self._update(UpdateParticipantRequest(room=room.name, identity=identity, metadata=metadata))
 
@@ -66,7 +72,7 @@ class LiveKitRoomControl:
         sending = self._room().local_participant.send_text(
             text, topic=topic, destination_identities=list(identities) or None
         )
-        await _answered(sending)
+        await _done(sending, lambda: False)
 
     def _room(self) -> rtc.Room:
         """Raises ToolError."""
@@ -115,12 +121,21 @@ class LiveKitRoomControl:
         )
 
 
-async def _answered(work: Awaitable[object]) -> None:
-    """Raises ToolError."""
+async def _done(work: Coroutine[object, object, object], is_seen: Callable[[], bool]) -> None:
+    """The SDK waits in vain for an answer of the server's that comes before it waits; that the room shows what was to
+    be done (`is_seen`) is an answer as well. Raises ToolError."""
+    sending = asyncio.create_task(work)
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            await work
+            while True:
+                await asyncio.wait([sending], timeout=LOOK_EVERY_S)
+                if sending.done():
+                    sending.result()
+                if sending.done() or is_seen():
+                    return
     except (rtc.StreamError, RuntimeError) as error:
         raise ToolError(f"it could not be sent: {error}") from error
     except TimeoutError as error:
         raise ToolError(f"no answer within {ANSWER_TIMEOUT_S:g} s") from error
+    finally:
+        sending.cancel()

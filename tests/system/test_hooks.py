@@ -131,8 +131,8 @@ MARKS = """\
 from agentd.tools import Event, JobContext
 
 async def mark(ctx: JobContext, event: Event) -> None:
+    await ctx.room.set_metadata((await ctx.room.look()).sid)
     await ctx.room.set_attributes({"vip": "yes"}, identity=event.data["identity"])
-    ctx.variables["sid"] = (await ctx.room.look()).sid
 """
 
 
@@ -159,6 +159,7 @@ async def test_a_hook_has_the_job_and_the_room_and_what_it_wants_at_the_end_is_d
             await caller.until(lambda: agent.attributes.get("stage") == "talking", 20)
             assert agent.attributes["ticket"] == "4711"
             await caller.until(lambda: caller.rtc and caller.rtc.local_participant.attributes.get("vip") == "yes", 10)
+            await caller.until(lambda: agent.metadata.startswith("RM_"), 10)
             (session,) = await daemon.sessions()
             (worker,) = [each for each in await daemon.workers() if each["id"] == session["worker"]]
             await caller.agent_state("listening", 15)
@@ -178,8 +179,6 @@ async def test_a_hook_has_the_job_and_the_room_and_what_it_wants_at_the_end_is_d
     assert log.count("ticket 4711 of") == 1
     told = [each.data for each in records if each.kind == "agent.adjusted"]
     assert [each["text"] for each in told] == ["The caller is looking at the page /invoices."]
-    variables = [each.data["values"] for each in records if each.kind == "variables"]
-    assert any(each.get("sid", "").startswith("RM_") for each in variables)
     updated = [each.data for each in records if each.kind == "caller.changed"]
     assert {"tier": "gold"} in [each["attributes"] for each in updated]
     errors = [each.data for each in records if each.kind == "error" and each.data["where"].startswith("hook")]
