@@ -12,7 +12,7 @@ from livekit import rtc
 from agentd.runtime.audit_chain import verify
 from agentd.transport.tokens import LiveKitCredentials
 from bench.caller import Caller
-from bench.daemon import running_daemon
+from bench.daemon import running_daemon, zero_cost_agent
 from tests.system.caller import ended_journal, server_of
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
@@ -122,3 +122,38 @@ async def test_a_front_end_calls_what_the_file_offers_and_nothing_else(
         await anna.leave()
         records = await ended_journal(tmp_path, anna.room)
     assert [r.data["values"] for r in records if r.kind == "variables"] == [{"seat": "12A"}]
+
+
+async def test_after_a_handoff_front_ends_reach_the_methods_of_the_agent_that_has_the_call(
+    credentials: LiveKitCredentials, tmp_path: Path
+) -> None:
+    server = server_of(credentials)
+    files = {
+        "desk.yaml": zero_cost_agent("desk", extra="rpc: [{method: choose}]"),
+        "billing.yaml": zero_cost_agent("billing", extra="rpc: [{method: pay}]"),
+    }
+    async with (
+        running_daemon(server, files, environment={"AGENTD_STORE": str(tmp_path)}, workers=1) as daemon,
+        Caller.join(server, agent="desk") as caller,
+    ):
+        await caller.agent_state("listening", 30)
+        agent = (await caller.agent()).identity
+
+        async def call(method: str) -> str:
+            assert caller.rtc is not None
+            return await caller.rtc.local_participant.perform_rpc(
+                destination_identity=agent, method=method, payload="{}", response_timeout=10
+            )
+
+        async def is_handed_over() -> bool:
+            return (await daemon.sessions())[0]["acting"] == "billing"
+
+        assert await call("choose") == "ok"
+        (session,) = await daemon.sessions()
+        await daemon.post(f"/v1/sessions/{session['id']}/handoff", {"agent": "billing", "enter": "wait"})
+        await daemon.until(is_handed_over)
+        assert await call("pay") == "ok"
+        with pytest.raises(rtc.RpcError) as refused:
+            await call("choose")
+        await caller.leave()
+    assert refused.value.code == rtc.RpcError.ErrorCode.UNSUPPORTED_METHOD
