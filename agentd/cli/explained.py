@@ -89,6 +89,7 @@ def _handoff(handoff: HandoffExplained) -> list[str]:
     return [
         f"handoff, {handoff.at_s:.1f} s",
         *_told("agent", f"the call {what}: {handoff.agent} -> {handoff.to}{knows}"),
+        *(_told("model", f"its connection was {handoff.connection}") if handoff.connection else ()),
         *_told("by", _caused(handoff.cause)),
     ]
 

@@ -117,19 +117,23 @@ def doubtful_between(
         if target is not None and target.room.participant_kinds != agent.room.participant_kinds:
             message = f'"{target.name}" asks for other "room.participant_kinds", which are the first agent\'s in a call'
             yield agent, _problem(agent, named, places, "handoff-room", message, warning=True)
+        if target is not None and named.history == "summary" and not (_writes(agent) or _writes(target)):
+            message = f'neither "{agent.name}" nor "{target.name}" has a model that writes summaries: all goes along'
+            hint = "give one context.llm"
+            yield agent, _problem(agent, named, places, "handoff-summary", message, hint, warning=True)
     for agent, named, path in _rounds(agents):
         message = f"{' -> '.join(path)} go round without a word of the caller's"
         hint = "the second round is refused while the call runs; give one of them an `if`"
         yield agent, _problem(agent, named, places, "handoff-cycle", message, hint, warning=True)
 
 
+def _writes(agent: AgentDefinition) -> bool:
+    """Whether it has a model that writes: a realtime model is none."""
+    return agent.llm is not None or agent.context.llm is not None
+
+
 def why_not(agent: AgentDefinition, target: AgentDefinition) -> str | None:
     """Why a call of the one cannot go on as the other; None when it can. Pure."""
-    if (agent.realtime is None) is not (target.realtime is None):
-        which = target.name if target.realtime is not None else agent.name
-        return f'"{which}" has a realtime model, and the other has none: a call stays with the kind that it began with'
-    if target.realtime is not None:
-        return f'"{target.name}" has a realtime model, whose session cannot be handed over'
     if agent.room.participants != target.room.participants:
         return (
             f'"{target.name}" talks with "participants: {target.room.participants}", and "{agent.name}" with '

@@ -11,10 +11,11 @@ from agentd.config.definition import AgentDefinition
 
 @dataclass(frozen=True, slots=True)
 class NamedAgent:
-    """`setting`: what names it ("tasks[0].fields[1].handoff")."""
+    """`setting`: what names it ("tasks[0].fields[1].handoff"). `history`: what of the conversation goes along."""
 
     agent: str
     setting: str
+    history: str = "full"
 
     @property
     def pointer(self) -> str:
@@ -24,14 +25,16 @@ class NamedAgent:
 def named_agents(agent: AgentDefinition) -> Iterator[NamedAgent]:
     """By its handoffs, hooks, tasks and transfers."""
     for number, handoff in enumerate(agent.handoffs):
-        yield NamedAgent(handoff.agent, f"handoffs[{number}]")
+        yield NamedAgent(handoff.agent, f"handoffs[{number}]", handoff.history)
     for number, hook in enumerate(agent.hooks):
         if hook.do.handoff is not None:
-            yield NamedAgent(hook.do.handoff.agent, f"hooks[{number}].do.handoff")
+            passed = hook.do.handoff
+            yield NamedAgent(passed.agent, f"hooks[{number}].do.handoff", passed.history)
     for number, task in enumerate(agent.tasks):
         for place, field in enumerate(task.fields):
             if field.handoff is not None:
-                yield NamedAgent(field.handoff.agent, f"tasks[{number}].fields[{place}].handoff")
+                passed = field.handoff
+                yield NamedAgent(passed.agent, f"tasks[{number}].fields[{place}].handoff", passed.history)
     for number, tool in enumerate(agent.tools):
         for place, each in enumerate(tool.destinations if isinstance(tool, TransferTool) else ()):
             if each.agent is not None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from agentd.session.records import Record
 
+_MODELS = ("llm", "realtime")
+"""Kinds whose tokens are counted: whichever answered last."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
@@ -35,6 +38,12 @@ class _Open:
     amounts: list[Amount] = field(default_factory=list)
     told: bool = True
 
+    def answered(self, kind: str, provider: str) -> None:
+        """A call that is handed over may have a realtime model first, and a language model then, or both in turn."""
+        for other in _MODELS if kind in _MODELS else ():
+            self.answering.pop(other, None)
+        self.answering[kind] = provider
+
 
 class UsageMeter:
     """For all calls of a worker. A usage record does not name its provider: the record of the request that was
@@ -47,7 +56,7 @@ class UsageMeter:
         data = record.data
         match record.kind:
             case "provider" if data["outcome"] == "ok" and data["kind"] in ("llm", "tts", "realtime"):
-                self._of(session).answering[data["kind"]] = str(data["provider"])
+                self._of(session).answered(data["kind"], str(data["provider"]))
             case "caller.linked" if not self._of(session).caller:
                 self._of(session).caller, self._of(session).told = str(data["identity"]), False
             case "usage":
@@ -72,7 +81,7 @@ class UsageMeter:
 def amount(record: Record, answering: dict[str, str]) -> Amount:
     """Of a usage record."""
     data = record.data
-    kinds = ("tts",) if data.get("characters") else ("llm", "realtime")
+    kinds = ("tts",) if data.get("characters") else _MODELS
     return Amount(
         provider=next((answering[kind] for kind in kinds if kind in answering), ""),
         input_tokens=int(data.get("prompt_tokens") or 0),

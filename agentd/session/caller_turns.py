@@ -20,10 +20,6 @@ from agentd.session.turn_hooks import HeldTurn, TurnChecked, TurnHooks
 from agentd.tools.spec import TurnChange
 
 
-def _nobody(turn: CommitTurn, number: int, text: str | None) -> None:
-    """Nobody is told."""
-
-
 class CallerTurns:
     """One session's. For its own task. `added` is told what became of each turn: its number and its text, or None when
     it was dropped."""
@@ -35,9 +31,9 @@ class CallerTurns:
         hooks: TurnHooks,
         consents: Consents,
         tasks: Tasks,
-        added: Callable[[CommitTurn, int, str | None], None] | None = None,
+        added: Callable[[CommitTurn, int, str | None], None],
     ) -> None:
-        self._told = added or _nobody
+        self._told = added
         self._tasks = tasks
         self._conversation = conversation
         self._speeches = speeches

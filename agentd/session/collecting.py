@@ -23,11 +23,17 @@ class Collecting(Protocol):
         """A caller's words as they may be kept and shown: without a secret that they are being asked for."""
         ...
 
+    @property
+    def hides(self) -> bool:
+        """Whether the caller is being asked for a secret, or whether it is right."""
+        ...
+
 
 class NoTask:
     """A conversation without tasks."""
 
     instructions = ""
+    hides = False
 
     def offered(self, tools: tuple[ToolSchema, ...]) -> tuple[ToolSchema, ...]:
         return tools

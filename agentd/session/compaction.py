@@ -15,10 +15,11 @@ from agentd.aio import now
 from agentd.config.definition import Context
 from agentd.errors import ProviderError
 from agentd.providers.chat import is_pinned
-from agentd.providers.llm import ChatItem, ChatRequest, Message, TextDelta, ToolCall, ToolResult, Usage
+from agentd.providers.llm import LLM, ChatItem, ChatRequest, Message, TextDelta, ToolCall, ToolResult, Usage
 from agentd.session import resilience
 from agentd.session.budget import estimate_tokens, total_tokens
 from agentd.session.conversation import Conversation
+from agentd.session.setup import Candidate, Providers
 
 WHOLE_S = 60.0  # for one summary
 AGAIN_AFTER_S = 60.0  # after one that failed
@@ -117,9 +118,16 @@ class Compaction:
 
 
 async def summary_of(
-    conversation: Conversation, items: Sequence[ChatItem], budget_tokens: int = PASSED_ON_TOKENS
+    conversation: Conversation,
+    items: Sequence[ChatItem],
+    budget_tokens: int = PASSED_ON_TOKENS,
+    other: Providers | None = None,
 ) -> str:
-    """A model's summary of these, for a history of this budget. Raises ProviderError, NoSummary."""
+    """A model's summary of these, for a history of this budget. `other`: whose models are asked where the
+    conversation's own write none. Raises ProviderError, NoSummary."""
+    models = _writers(conversation.providers) or (_writers(other) if other is not None else ())
+    if not models:
+        raise NoSummary("a realtime model writes no summaries, and there is no other model")
     instruction = conversation.definition.context.instruction or INSTRUCTION
     words = round(budget_tokens * LONGEST_SHARE / 2)
     request = ChatRequest(
@@ -131,7 +139,6 @@ async def summary_of(
         session_id=conversation.setup.id,
         language=conversation.language,
     )
-    models = conversation.providers.summary or conversation.providers.llm
     text = ""
     async with aclosing(resilience.chat(models, request, conversation.record)) as deltas:
         async for delta in deltas:
@@ -143,6 +150,10 @@ async def summary_of(
     text = text.strip()
     _refuse_long(text, items, budget_tokens)
     return text
+
+
+def _writers(providers: Providers) -> tuple[Candidate[LLM], ...]:
+    return providers.summary or providers.llm
 
 
 class NoSummary(Exception):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
+from agentd.audio import AudioFrame
 from agentd.session.conversation import Conversation
 from agentd.session.echo import EchoWatch
 from agentd.session.events import THE_CALLER, TurnEvent, Voice
@@ -14,11 +16,25 @@ from agentd.session.listening import Listening
 from agentd.session.realtime_listening import ModelListening
 from agentd.session.room import Room
 
+Ear = Listening | ModelListening
+
+
+class Maker(Protocol):
+    """Whose ears they are."""
+
+    def listening(self, conversation: Conversation, emit: Callable[[TurnEvent], None], **more: Any) -> Ear:
+        """One of the kind that the session has now, as `Listening(conversation, emit, **more)`."""
+        ...
+
+    def suits(self, ear: Ear) -> bool:
+        """Whether it is of that kind."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Ear:
     voice: Voice
-    listening: Listening | ModelListening
+    listening: Ear
     task: asyncio.Task[None]
     echo: EchoWatch | None
 
@@ -33,10 +49,9 @@ class Ears:
         room: Room,
         tasks: asyncio.TaskGroup,
         post: Callable[[InboxEvent], None],
-        make: Callable[..., Listening | ModelListening] = Listening,
+        maker: Maker,
     ) -> None:
-        """`make`: an ear of the kind that the session has, from what a Listening is made of."""
-        self._make = make
+        self._maker = maker
         self._conversation = conversation
         self._room = room
         self._tasks = tasks
@@ -66,8 +81,17 @@ class Ears:
 
     def follow_agent(self) -> None:
         """The conversation goes on as another agent: it is listened to as that one's file says."""
-        for ear in self._open.values():
-            ear.listening.follow_agent()
+        for identity, ear in list(self._open.items()):
+            if self._maker.suits(ear.listening):
+                ear.listening.follow_agent()
+            else:
+                self._replace(identity, ear)
+
+    def _replace(self, identity: str, ear: _Ear) -> None:
+        """Another one hears the same sound, and what this one had heard before speech that nobody noticed yet."""
+        ear.task.cancel()
+        echo = ear.echo if ear.echo is not None else self._conversation.echo
+        self._listen(identity, ear.voice, echo, ear.listening.recent())
 
     def follow_language(self) -> None:
         for ear in self._open.values():
@@ -86,17 +110,25 @@ class Ears:
         if ear := self._open.get(voice.identity):
             ear.listening.turn_ended()
 
-    def _listen(self, identity: str, voice: Voice, echo: EchoWatch) -> None:
+    def _listen(self, identity: str, voice: Voice, echo: EchoWatch, before: Sequence[AudioFrame] = ()) -> None:
         other = Voice(identity, other=True)
-        listening = self._make(
+        listening = self._maker.listening(
             self._conversation,
             self._post if voice == THE_CALLER else self._posting(voice),
             voice=voice,
             echo=echo,
             emit_other=self._posting(other),
         )
-        task = self._tasks.create_task(listening.run(self._conversation.muting.heard(self._room.audio_in(identity))))
+        sound = _after(before, self._conversation.muting.heard(self._room.audio_in(identity)))
+        task = self._tasks.create_task(listening.run(sound))
         self._open[identity] = _Ear(voice, listening, task, None if voice == THE_CALLER else echo)
 
     def _posting(self, voice: Voice) -> Callable[[TurnEvent], None]:
         return lambda event: self._post(FromVoice(voice, event))
+
+
+async def _after(before: Sequence[AudioFrame], frames: AsyncIterator[AudioFrame]) -> AsyncIterator[AudioFrame]:
+    for frame in before:
+        yield frame
+    async for frame in frames:
+        yield frame

@@ -147,7 +147,8 @@ class Rescue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandoffExplained:
-    """`turn`: the caller's last; None before the first. `made` False: it was asked for and refused."""
+    """`turn`: the caller's last; None before the first. `connection`: what became of realtime models' (kept, opened,
+    closed). `made` False: it was asked for and refused."""
 
     at_s: float
     agent: str
@@ -155,6 +156,7 @@ class HandoffExplained:
     cause: Cause
     turn: int | None = None
     history: str = ""
+    connection: str = ""
     made: bool = True
 
 

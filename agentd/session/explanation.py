@@ -96,7 +96,7 @@ class _Explaining:
         self.places, self.agent = data.get("places"), call.agent
 
     def on_handoff(self, data: Mapping[str, Any]) -> None:
-        self._handed(data["to"], data, history=data["history"])
+        self._handed(data["to"], data, history=data["history"], connection=data.get("connection", ""))
 
     def on_agent_entered(self, data: Mapping[str, Any]) -> None:
         self.places, self.agent = data.get("places"), data["agent"]

@@ -23,7 +23,8 @@ from agentd.session.history_edit import edit_history
 from agentd.session.hook_actions import literal
 from agentd.session.inbox import HandoverReady
 from agentd.session.plan import Plan
-from agentd.session.setup import Equipment
+from agentd.session.setup import Equipment, Providers
+from agentd.session.sides import Sides
 from agentd.session.speech import HIGH
 from agentd.session.speeches import Speeches
 from agentd.tools.acts import EditHistory, HandOff
@@ -50,7 +51,8 @@ class _Pending:
 
 
 class Handover:
-    """One session's, for its own task. `post` puts an event before it; `become` makes all parts the other agent's."""
+    """One session's, for its own task. `post` puts an event before it; `become` makes all parts the other agent's.
+    `sides`: which connects a realtime model before it has the call."""
 
     def __init__(
         self,
@@ -58,12 +60,14 @@ class Handover:
         speeches: Speeches,
         post: Callable[[HandOff | HandoverReady], None],
         become: Callable[[Equipment], None],
+        sides: Sides,
     ) -> None:
         self._conversation = conversation
         self._speeches = speeches
         self.tasks: asyncio.TaskGroup | None = None  # in which others are made ready, once the session has it
         self._post = post
         self._become = become
+        self._sides = sides
         restored = conversation.setup.restored
         before = conversation.variables if restored is not None else None
         self._edges = Edges.of(conversation.definition.handoffs, now(), before)
@@ -147,23 +151,25 @@ class Handover:
                 equipment = await conversation.setup.agents.equip(act.agent)
                 if reason := why_not(conversation.definition, equipment.definition):
                     pending.failed = ("handoff_impossible", reason)
-                elif act.history == "summary":
-                    await self._summarize(pending)
+                else:
+                    if act.history == "summary":
+                        await self._summarize(pending, equipment.providers)
+                    await self._sides.make_ready(equipment)
             pending.equipment = equipment if pending.failed is None else None
         except (AgentdError, TimeoutError) as error:
             pending.failed = ("handoff_impossible", str(error) or f"{act.agent} was not ready within {READY_S:g} s")
         self._post(HandoverReady())
 
-    async def _summarize(self, pending: _Pending) -> None:
-        """Of all before the caller's last turn. Without one the other agent knows all: that costs tokens, and loses
-        nothing."""
+    async def _summarize(self, pending: _Pending, other: Providers) -> None:
+        """Of all before the caller's last turn, where the agent that has the call has no model that writes one, by the
+        other's. Without one the other agent knows all: that costs tokens, and loses nothing."""
         history = self._conversation.history
         items = before_last_turn(history.items()[: history.settled()])
         count, forgotten = sum(1 for item in items if not is_pinned(item)), history.forgotten
         if not count:
             return
         try:
-            pending.summary = await summary_of(self._conversation, items)
+            pending.summary = await summary_of(self._conversation, items, other=other)
             pending.summarized = max(0, count - (history.forgotten - forgotten))  # some were left out meanwhile
         except (ProviderError, NoSummary) as error:
             self._conversation.record("error", where="summary", message=str(error) or "no summary")
@@ -185,6 +191,7 @@ class Handover:
             value=act.value,
             place=before.places.get(act.value.partition("=")[0], ""),
             first=first,
+            **({"connection": way} if (way := self._sides.way_to(equipment)) else {}),
         )
         answers = self._speeches.answers
         self._pass_history(pending, answers=answers)

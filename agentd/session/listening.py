@@ -107,6 +107,10 @@ class Listening:
         if conversation.providers.stt != self._recognisers or conversation.language != self._language:
             self.follow_language()
 
+    def recent(self) -> list[AudioFrame]:
+        """What was heard last, for another ear to begin with."""
+        return list(self._recent)
+
     def follow_language(self) -> None:
         """The conversation goes on in another language: from the next utterance on it is listened for."""
         self._language_due = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Protocol
 
 from agentd.aio import Channel, now
@@ -24,6 +25,7 @@ from agentd.providers.realtime import (
     Configuration,
     Configure,
     ItemBegun,
+    Realtime,
     RealtimeConnection,
     RealtimeEvent,
     RemoveItem,
@@ -75,17 +77,26 @@ class Early(Protocol):
     def take(self, question: Question) -> Answer | None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A connection to this model, and what it was told so far."""
+
+    model: Realtime
+    connection: RealtimeConnection
+    configuration: Configuration
+
+
 class RealtimeLink:
     """`ears` and `early` are set before `run`."""
 
     ears: Ears
     early: Early
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, opened: Opened | None = None) -> None:
+        """`opened`: the first connection, which knows of nothing but its configuration."""
         self._conversation = conversation
         self._candidates = conversation.setup.providers.realtime
-        self._detects_turns = conversation.definition.turn.detection == "realtime"
-        self._speaks = conversation.definition.tts is None
+        self._opened = opened
         self._mirror = Mirror()
         self._outbox: Channel[AudioFrame | Command] = Channel(OUTBOX)
         self._connected = asyncio.Event()
@@ -103,6 +114,14 @@ class RealtimeLink:
     @property
     def sample_rate_hz(self) -> int:
         return self._candidates[0].provider.sample_rate_hz
+
+    def is_to(self, model: Realtime) -> bool:
+        return self._candidates[0].provider is model
+
+    def follow_agent(self) -> None:
+        """The conversation goes on as another agent of the same model: what it hears next it hears as that one's file
+        says."""
+        self._configure()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -171,10 +190,10 @@ class RealtimeLink:
         free = self._last is None or self._last.ended.is_set()
         return self._put(question) if free and self._connected.is_set() else None
 
-    def knows_all_but(self, entry: str) -> bool:
-        """Whether the model would be told nothing before another answer, were it not for this one."""
+    def knows_all_but(self, question: Question) -> bool:
+        """Whether the model would be told nothing before another answer, were it not for that to this question."""
         entries = self._conversation.history.context().entries
-        return self._wanted() == self._configured and self._mirror.in_step(entries, but=entry)
+        return self._wanted() == self._configured and self._mirror.in_step(entries, but=question.holds)
 
     def discard(self, answer: Answer) -> None:
         """It is no part of the conversation."""
@@ -237,25 +256,34 @@ class RealtimeLink:
     def _bring_up_to_date(self) -> None:
         """What the model is to know before it answers."""
         conversation = self._conversation
+        self._configure()
+        fitted(conversation.history, (), conversation.definition.limits.history_tokens, conversation.record)
+        self.send(*self._mirror.sync(conversation.history.context().entries))
+
+    def _configure(self) -> None:
         wanted = self._wanted()
         if wanted != self._configured:
             self._configured = wanted
             self.send(Configure(wanted))
-        fitted(conversation.history, (), conversation.definition.limits.history_tokens, conversation.record)
-        self.send(*self._mirror.sync(conversation.history.context().entries))
 
     def _wanted(self) -> Configuration:
+        conversation = self._conversation
         return Configuration(
-            instructions=self._conversation.system_prompt(),
-            tools=self._conversation.offered(THE_CALLER),
-            language=self._conversation.language,
-            detects_turns=self._detects_turns,
-            speaks=self._speaks,
+            instructions=conversation.system_prompt(),
+            tools=conversation.collecting.offered(conversation.offered(THE_CALLER)),
+            language=conversation.language,
+            detects_turns=conversation.definition.turn.detection == "realtime",
+            speaks=conversation.definition.tts is None,
         )
 
     # The connection.
 
     async def _connect(self) -> RealtimeConnection:
+        if self._opened is not None:
+            opened, self._opened = self._opened, None
+            self._configured = opened.configuration
+            self._configure()
+            return opened.connection
         wanted = self._wanted()
         record = self._conversation.record
         connection = await resilience.request("realtime", self._candidates, lambda m: m.connect(wanted), record)

@@ -33,6 +33,10 @@ class Question:
     tool_choice: ToolChoice = "auto"
     say: str = ""
 
+    def holds(self, entry: str) -> bool:
+        """Whether the answer is this entry of the history, or one of its calls is."""
+        return entry == self.entry or entry.startswith(f"{self.tool_round}_")
+
 
 class Answer:
     """Read by one task."""

@@ -20,16 +20,24 @@ class RealtimeEarly:
     """One session's: at most one answer is begun early. Where the model does not end turns, none is."""
 
     def __init__(self, conversation: Conversation, link: RealtimeLink) -> None:
-        turn = conversation.definition.turn
         self._conversation = conversation
         self._link = link
-        self._settings = turn.preemptive
-        self._on = turn.detection == "realtime" and turn.preemptive.llm
+        self._set_up()
         self._answer: Answer | None = None
         self._began = 0.0
         self._committed = False
         self._attempts = 0  # of this turn
         self._number = 0  # of the one under way
+
+    def _set_up(self) -> None:
+        turn = self._conversation.definition.turn
+        self._settings = turn.preemptive
+        self._on = turn.detection == "realtime" and turn.preemptive.llm
+
+    def follow_agent(self) -> None:
+        """Another agent has the call, and begins early as its file says."""
+        self.drop("handoff")
+        self._set_up()
 
     def follow(self, machine: Floor) -> None:
         """To be called after each step of the machine."""
@@ -57,7 +65,7 @@ class RealtimeEarly:
         if answer is None:
             return None
         same = self._committed and question == answer.question and not answer.failed
-        if not same or not self._link.knows_all_but(question.entry):
+        if not same or not self._link.knows_all_but(question):
             self.drop("context_changed" if self._committed else "other_answer")
             return None
         self._record("used", answer, reply=self._conversation.replies)

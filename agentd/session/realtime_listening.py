@@ -34,6 +34,7 @@ from agentd.session.realtime_utterances import TRANSCRIPT_S, Utterances
 
 TAIL_S = 15.0  # of sound that another connection would have to hear again, at the most
 PADDING_S = 0.5  # before speech, as a recogniser gets it
+ROUGHLY_S = 0.1  # by which a model may err when it tells where speech ended
 
 PIECE_SAMPLES = INPUT_HZ // 10
 WATCH_S = 0.1
@@ -144,6 +145,7 @@ class ModelListening:
         self._utterances = utterances
         self._emit = emit
         self._since: float | None = None  # the caller speaks
+        self._silent_since = now()
         self._ended: list[Sound] = []  # utterances that the model has not named yet
         self._open: dict[str, _Utterance] = {}  # that have no words yet, by item
         self._last_frame = now()
@@ -171,8 +173,23 @@ class ModelListening:
         while self._tail_s > to_s:
             self._tail_s -= self._tail.popleft().duration_s
 
+    def is_of(self, link: RealtimeLink) -> bool:
+        """Whether it is this model that hears."""
+        return self._link is link
+
+    def recent(self) -> list[AudioFrame]:
+        """What was heard last, and after the last speech that the model told of: another ear begins with it."""
+        left_s = min(PADDING_S, now() - self._silent_since - ROUGHLY_S)
+        frames: deque[AudioFrame] = deque()
+        for frame in reversed(self._tail):
+            left_s -= frame.duration_s
+            if left_s < 0:
+                break
+            frames.appendleft(frame)
+        return list(frames)
+
     def follow_agent(self) -> None:
-        """A call with a realtime model is not handed over (`agentd.config.handoff_lint.why_not`)."""
+        """The link tells the model."""
 
     def follow_language(self) -> None:
         """The link tells the model, before its next answer."""
@@ -211,7 +228,8 @@ class ModelListening:
             case UtteranceKept(item):  # silence, after an utterance that was ended by hand
                 self._link.forget(item)
             case UtteranceWords(item=item, text=text, final=False) if item in self._open and text:
-                self._note("transcript", text=text.strip(), final=False, language=None, stt_s=None)
+                shown = self._conversation.collecting.masked(text.strip())
+                self._note("transcript", text=shown, final=False, language=None, stt_s=None)
                 self._emit(Interim(text.strip()))
             case UtteranceWords(item=item, text=text, final=True):
                 self._written(item, text)
@@ -243,7 +261,7 @@ class ModelListening:
     def _stopped(self, until: float) -> None:
         assert self._since is not None
         since, self._since = self._since, None
-        until = max(since, until)
+        self._silent_since = until = max(since, until)
         self._ended.append(Sound(since=since, until=until, speech_s=until - since))
         self._note("speech.ended", duration_s=round(until - since, 3))
         self._emit(SpeechEnded(until, until - since, recognizing=True))
@@ -264,7 +282,8 @@ class ModelListening:
             self._note("speech.wordless")
             return
         waited_s = round(now() - utterance.sound.until, 4)
-        self._note("transcript", text=text, final=True, language=None, stt_s=waited_s)
+        shown = self._conversation.collecting.masked(text)
+        self._note("transcript", text=shown, final=True, language=None, stt_s=waited_s)
 
 
 def silenced(frame: AudioFrame, parts: list[bool]) -> AudioFrame:

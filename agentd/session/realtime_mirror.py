@@ -7,7 +7,7 @@ itself (the caller's utterances, its own answers) are taken for the entries that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agentd.providers.chat import Entry
@@ -56,10 +56,11 @@ class Mirror:
         """It could not be added: the next `sync` tries again."""
         self._forget(item)
 
-    def in_step(self, entries: Sequence[Entry], *, but: str) -> bool:
-        """Whether `sync` would change nothing, if the entry `but` is left out of account."""
+    def in_step(self, entries: Sequence[Entry], *, but: Callable[[str], bool]) -> bool:
+        """Whether `sync` would change nothing, if what the model made for entries of these ids is left out of
+        account."""
         wanted = {entry.id: entry.item for entry in entries}
-        held = {name: each for name, each in self.held.items() if each.items and name != but}
+        held = {name: each for name, each in self.held.items() if each.items and not but(name)}
         return held.keys() == wanted.keys() and all(
             each.given is None or each.given == wanted[name] for name, each in held.items()
         )

@@ -40,11 +40,15 @@ class Utterances:
         elif item in self._wordless and text and text != NOT_TRANSCRIBED:
             self._correct(self._wordless.pop(item), text)
 
-    def ended(self, turn: CommitTurn) -> None:
-        """This turn is made of the utterances whose words are in it; the others were none."""
-        mine = {item: text for item, text in self._loose.items() if text and text in turn.text}
+    def ended(self, turn: CommitTurn, heard: str) -> None:
+        """This turn is made of the utterances whose words are in what was `heard`; the others were none. Where not all
+        of it may be kept, or something secret is asked for, the model keeps none of the sound: it reads the turn."""
+        mine = {item: text for item, text in self._loose.items() if text and text in heard}
         self._forget(item for item, text in self._loose.items() if text and item not in mine)
         self._loose = {item: text for item, text in self._loose.items() if not text}  # their words are still to come
+        if turn.text != heard or self._conversation.collecting.hides:
+            self._forget(mine)
+            mine = {}
         self._ended.append((turn, mine))
 
     def added(self, turn: CommitTurn, number: int, text: str | None) -> None:
@@ -72,6 +76,9 @@ class Utterances:
 
     def _correct(self, number: int, words: str) -> None:
         before = self._conversation.history.user_text(user_id(number))
+        words, said = self._conversation.collecting.masked(words), words
+        if words != said:
+            self._link.reword(user_id(number))
         if before is not None:
             text = before.replace(NOT_TRANSCRIBED, words, 1)
             self._conversation.history.correct_user(user_id(number), text)

@@ -70,10 +70,8 @@ from agentd.session.inbox import (
 )
 from agentd.session.job_desk import show_again
 from agentd.session.late_calls import LateCalls
-from agentd.session.listening import Listening
 from agentd.session.permission_gate import PermissionGate
 from agentd.session.plan import Plan, bridge, result_came
-from agentd.session.realtime_side import RealtimeSide
 from agentd.session.reply import Reply
 from agentd.session.restore import Restored
 from agentd.session.room import (
@@ -94,6 +92,7 @@ from agentd.session.room_writer import RoomWriter
 from agentd.session.rpc_methods import RpcMethods
 from agentd.session.setup import Equipment, SessionSetup
 from agentd.session.shutdown import ShutdownCallbacks
+from agentd.session.sides import Sides
 from agentd.session.speaking import Speaking
 from agentd.session.speech import AGAIN, HIGH
 from agentd.session.speeches import Speeches
@@ -138,7 +137,7 @@ class Session(Controls):
         self._room = setup.room
         started_at = setup.restored.started_at if setup.restored else 0.0
         self._conversation = Conversation(setup, started_at or time.time())
-        self._realtime = RealtimeSide(self._conversation) if setup.definition.realtime else None
+        self._sides = Sides(self._conversation)
         self._compaction = Compaction(self._conversation)
         self._writer = RoomWriter(self._conversation, setup.room)
         self._inbox: Channel[InboxEvent] = Channel(INBOX_CAPACITY)
@@ -151,7 +150,6 @@ class Session(Controls):
         actions = HookActions(self._conversation, self.do, self._shutdown)
         self._hooks = Hooks(self._conversation, actions)
         self._turn_hooks = turn_hooks = TurnHooks(self._conversation, actions, self._inbox.force)
-        added = self._realtime.added if self._realtime else None
         self._consents = Consents(self._conversation, self._speeches)
         self._collected = Tasks(self._conversation, self._put)
         duplicates, limits = self._conversation.gates
@@ -159,7 +157,7 @@ class Session(Controls):
         gates = (offered, permission, self._collected, duplicates, self._consents, limits)  # a call counts once made
         self._conversation.gates = Gates(gates)
         self._turns = CallerTurns(
-            self._conversation, self._speeches, turn_hooks, self._consents, self._collected, added
+            self._conversation, self._speeches, turn_hooks, self._consents, self._collected, self._sides.added
         )
         self._conversation.follow = self._follow
         self._speech_ended: float | None = None
@@ -195,7 +193,7 @@ class Session(Controls):
         self._conversation.language_changed = self._language_changed
         self._time = CallTime(self._conversation, self._speeches)
         self._attendance = Attendance()
-        self._handover = Handover(self._conversation, self._speeches, self._put, self._become)
+        self._handover = Handover(self._conversation, self._speeches, self._put, self._become, self._sides)
         async with asyncio.TaskGroup() as hooks:
             self._hooks.start(hooks)
             self._conversation.record_start()
@@ -209,6 +207,7 @@ class Session(Controls):
                 self._turns.end()
                 self._speeches.close()
                 self._conversation.record("session.ended", reason=reason, duration_s=round(now() - self._began, 3))
+                await self._sides.end()
             await self._hooks.finish()
             await self._shutdown.run(reason)
         return reason
@@ -224,16 +223,13 @@ class Session(Controls):
                     self._late_calls.resume(self._setup.restored.calls)
                 self._collected.start(group)
                 self._early = EarlyAnswers(self._conversation, group)
-                reply = self._realtime.reply if self._realtime else Reply
                 self._speaking = Speaking(
-                    self._conversation, self._room, self._speeches, self._writer, group, self._put, reply
+                    self._conversation, self._room, self._speeches, self._writer, group, self._put, self._sides.reply
                 )
                 self._transfers = Transfers(self._conversation, self, group)
-                ear = self._realtime.listening if self._realtime else Listening
-                self._listening = Ears(self._conversation, self._room, group, self._inbox.force, ear)
+                self._listening = Ears(self._conversation, self._room, group, self._inbox.force, self._sides)
                 self._hands = Hands(self._conversation, self._listening, self._inbox.force)
-                if self._realtime is not None:
-                    group.create_task(self._realtime.run())
+                self._sides.start(group)
                 group.create_task(show_again(self._conversation))
                 group.create_task(self._writer.run())
                 group.create_task(self._watch_room())
@@ -308,7 +304,7 @@ class Session(Controls):
             await self._carry_out(decision)
         behind = self._conversation.people.take_turns and len(self._speeches)  # the answer would follow another's
         if not behind and not self._collected.reads_turns:
-            (self._realtime or self._early).follow(self._machine)
+            (self._sides.realtime or self._early).follow(self._machine)
         if self._presses and voice != THE_CALLER and self._machine.is_done(voice):
             self._listening.close(voice.identity)
         self._listening.overhear(self._machine.overlaps)
@@ -339,10 +335,9 @@ class Session(Controls):
     def _commit(self, turn: CommitTurn) -> None:
         self._time.spoke()
         self._handover.caller_spoke()
-        if self._realtime is not None:
-            self._realtime.ended(turn)
         early = self._early.committed(turn.text)
-        turn = self._collected.committed(turn)
+        turn, heard = self._collected.committed(turn), turn.text
+        self._sides.ended(turn, heard)
         self._listening.turn_ended(turn.voice)
         self._turns.commit(turn, self._speech_ended, early, self._tasks)
         if self._reply is None and self._attendance.met:
@@ -556,6 +551,7 @@ class Session(Controls):
         self._collected.abandon("handed_over")
         self._consents.withdraw("handed_over")
         self._conversation.become(equipment)
+        self._sides.follow_agent()
         for part in (self._hooks, self._turn_hooks, self._rpc, self._early, self._speeches, self._time):
             part.follow_agent()
         self._machine.streaming = self._conversation.providers.stt[0].provider.capabilities.streaming

@@ -33,7 +33,7 @@ class Speaking:
         writer: RoomWriter,
         tasks: asyncio.TaskGroup,
         post: Callable[[InboxEvent], None],
-        make: Callable[..., Reply] = Reply,
+        make: Callable[..., Reply],
     ) -> None:
         """`make`: a reply of the kind that the session has, from what a Reply is made of."""
         self._make = make

@@ -22,7 +22,7 @@ from agentd.providers.llm import ToolCall, ToolResult, ToolSchema
 from agentd.session import task_machine, task_tools
 from agentd.session.affirmation import affirmation
 from agentd.session.conversation import Conversation
-from agentd.session.events import CommitTurn
+from agentd.session.events import NOT_TRANSCRIBED, CommitTurn
 from agentd.session.inbox import InboxEvent, Speak
 from agentd.session.keypad import Keypad
 from agentd.session.masking import has_card_number, without_digits
@@ -99,11 +99,16 @@ class Tasks:
         return self._asking.question(self._state) if self._state is not None else ""
 
     @property
+    def _model_hears(self) -> bool:
+        """A realtime model has heard the caller themselves; rules would read what was written down of it."""
+        return self._conversation.definition.realtime is not None
+
+    @property
     def _asking(self) -> Asking:
         assert self._state is not None
         assert self._task is not None
         conversation, task = self._conversation, self._task
-        if task.understanding == "auto" and lexicon(conversation.language) is None:
+        if task.understanding == "auto" and (self._model_hears or lexicon(conversation.language) is None):
             task = replace(task, understanding="model")
         so_far = shown(task, self._state)
         return Asking(
@@ -172,7 +177,8 @@ class Tasks:
             return THE_MODEL
         if turn.voice.other:  # somebody else, at their microphone, answers nothing
             return Answer(text=self.question) if asking.task.understanding == "rules" else THE_MODEL
-        step = task_machine.hear(asking, self._state, text)
+        wordless = NOT_TRANSCRIBED in text
+        step = task_machine.wait(asking, self._state) if wordless else task_machine.hear(asking, self._state, text)
         if not step.understood and asking.task.understanding != "rules":
             return THE_MODEL
         return self._taken(step)
@@ -180,7 +186,7 @@ class Tasks:
     def press(self, event: KeyPressed) -> bool:
         """A key; whether a task waits for keys."""
         conversation = self._conversation
-        hidden = self._state is not None and self._hides()
+        hidden = self.hides
         conversation.record("dtmf.received", key="•" if hidden else event.key, identity=event.identity)
         if self._state is None:
             return False
@@ -254,13 +260,15 @@ class Tasks:
         if self._state is None:
             return text
         words = or_english(self._conversation.language)
-        if self._hides() or (self._has_secret and has_card_number(text, words)):
+        if self.hides or (self._has_secret and has_card_number(text, words)):
             return without_digits(text, words)
         return text
 
-    def _hides(self) -> bool:
+    @property
+    def hides(self) -> bool:
         """Whether the caller is being asked for a secret, or whether it is right."""
-        assert self._state is not None
+        if self._state is None:
+            return False
         _, wanted = self._asking.stage(self._state)
         return wanted is not None and is_secret(self._asking.task, wanted.name)
 

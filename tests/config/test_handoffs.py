@@ -11,7 +11,7 @@ from agentd.config.handoffs import tool_name
 from agentd.config.reachable import reachable
 from tests.config.files import PROVIDERS, agent, codes, loaded, write
 
-REALTIME = "realtime: {provider: heron}\n"
+REALTIME = "realtime: {provider: starling}\n"
 
 
 def test_a_handoff_says_what_goes_along(tmp_path: Path) -> None:
@@ -117,6 +117,19 @@ def test_agents_with_other_rooms_cannot_take_a_call_over(tmp_path: Path) -> None
     ]
     assert set(result.agents) == {"b", "c"}
     assert "a" in next(names for source, names in result.broken.items() if source.endswith("a.yaml"))
+
+
+def test_a_realtime_model_may_be_on_either_side_but_writes_no_summary(tmp_path: Path) -> None:
+    files = {
+        "a.yaml": f"{PROVIDERS}handoffs: [{{agent: b, when: asked, history: summary}}]\n",
+        "b.yaml": f"{REALTIME}handoffs: [{{agent: a, when: asked, history: summary}}, {{agent: c, when: asked}}]\n",
+        "c.yaml": REALTIME,
+    }
+    write(tmp_path, files)
+    assert codes(loaded(tmp_path)) == []
+    write(tmp_path, {"b.yaml": f"{REALTIME}handoffs: [{{agent: c, when: asked, history: summary}}]\n"})
+    (problem,) = loaded(tmp_path).problems
+    assert (problem.code, problem.severity, problem.line) == ("handoff-summary", "warning", 2)
 
 
 def test_handoffs_that_need_nobody_must_not_go_round(tmp_path: Path) -> None:

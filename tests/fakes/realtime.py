@@ -55,6 +55,7 @@ class FakeRealtime:
     texts: dict[int, str | None] = field(default_factory=dict)  # by sample value; None: no transcript
     words_s: float = 0.1
     first_s: float = 0.1
+    onset_s: float = 0.0  # how late it tells that speech has begun
     refusals: list[ProviderError] = field(default_factory=list)  # of connections
     refuses: list[type[Any]] = field(default_factory=list)  # each one command of this kind
     connections: list[FakeConnection] = field(default_factory=list)
@@ -137,13 +138,20 @@ class FakeConnection:
     def _detect(self, value: int, seconds: float) -> None:
         if value and not self._speaking:
             self._speaking = True
-            self._events.force(SpeechBegan(self._heard_s))
+            if self.model.onset_s:
+                self._start(self._tell_onset(self._heard_s))
+            else:
+                self._events.force(SpeechBegan(self._heard_s))
         if value:
             self._last_s = self._heard_s + seconds
         elif self._speaking and self._heard_s + seconds - self._last_s >= SILENCE_S:
             self._speaking = False
             self._events.force(SpeechStopped(self._last_s))
             self._keep()
+
+    async def _tell_onset(self, at_s: float) -> None:
+        await asyncio.sleep(self.model.onset_s)
+        self._events.force(SpeechBegan(at_s))
 
     def _keep(self) -> None:
         text = " ".join(self.model.texts.get(value) or "" for value in self._values).strip()

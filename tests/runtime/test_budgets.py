@@ -202,6 +202,11 @@ def test_the_meter_names_the_provider_that_answered_last() -> None:
         Amount(provider="voice", characters=30),
     )
     assert list(meter.drain()) == []
+    for kind, provider in (("realtime", "ears"), ("llm", "second"), ("realtime", "ears")):  # handed over, and back
+        record("provider", kind=kind, provider=provider, outcome="ok")
+        record("usage", **usage)
+    (told,) = meter.drain()
+    assert [each.provider for each in told.amounts] == ["ears", "second", "ears"]
 
 
 async def test_a_daemon_counts_refuses_says_so_and_ends_the_call_of_a_caller(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def check(chaos: Chaos, call: Call) -> None:
     history = told_by(entry.item for entry in entries)
     assert history == told_by(restore(call.records).items), "the history and the journal"
     assert history[-2:] == [("user", "Goodbye."), ("assistant", "Fine.")], "the last answer"
-    side = call.session._realtime
+    side = call.session._sides.realtime
     assert side is not None
     held = side._link._mirror.held
     assert {name for name, each in held.items() if each.items} == {entry.id for entry in entries}, "entries"
