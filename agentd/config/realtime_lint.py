@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agentd.config.definition import Context, ProviderChoice, RoomOptions
-from agentd.config.source import ListNode, MappingNode, Node, Scalar, pointer_to
+from agentd.config.source import MappingNode, Node, Scalar, pointer_to
 from agentd.config.turns import Turn
 from agentd.errors import Problem
 
@@ -38,7 +38,6 @@ def realtime_problems(root: MappingNode, values: Mapping[str, Any]) -> Iterator[
     if isinstance(room, RoomOptions) and room.participants != "linked":
         message = f'"participants: {room.participants}" needs "stt": a realtime model hears one caller'
         yield _problem(root, ("room", "participants"), "conflict", message)
-    yield from _digits(root)
     yield from _languages(root)
     yield from _summaries(root, values)
     if detection != "realtime":
@@ -46,18 +45,6 @@ def realtime_problems(root: MappingNode, values: Mapping[str, Any]) -> Iterator[
     elif values.get("interruption_detector") is not None:
         message = '"interruption_detector" has no place beside "detection: realtime": it hears with agentd\'s own'
         yield _problem(root, ("interruption_detector",), "conflict", message)
-
-
-def _digits(root: MappingNode) -> Iterator[Problem]:
-    """`collect_digits` is a task, and tasks hear what the recogniser writes."""
-    tools = root.get("tools")
-    for number, tool in enumerate(tools.items if isinstance(tools, ListNode) else ()):
-        name, kind = (tool.get("name"), tool.get("type")) if isinstance(tool, MappingNode) else (None, None)
-        builtin = isinstance(kind, Scalar) and kind.text == "builtin"
-        if builtin and isinstance(name, Scalar) and name.text == "collect_digits":
-            message = '"collect_digits" needs "stt" and "llm" in this version'
-            hint = "keys that the caller presses are the event dtmf_received, for a hook"
-            yield name.mark.problem(f"/tools/{number}/name", "conflict", message, hint)
 
 
 def _languages(root: MappingNode) -> Iterator[Problem]:

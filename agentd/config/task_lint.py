@@ -25,8 +25,6 @@ def task_problems(
     tasks = [item for item in written.items if isinstance(item, MappingNode)] if isinstance(written, ListNode) else []
     names = [name.text for task in tasks if isinstance(name := task.get("name"), Scalar)]
     yield from _hooks(root, names)
-    if tasks and values.get("realtime") is not None:
-        yield root.mark_of("tasks").problem("/tasks", "conflict", '"tasks" need "stt" and "llm" in this version')
     variables = values.get("variables", {})
     known = {*(variables if isinstance(variables, Mapping) else ()), *_fields(tasks)}
     yield from _names(tasks, tool_names or ())

@@ -100,10 +100,12 @@ def bridge(restored: Restored, language: str, task: Task) -> Plan:
     if task.reads_turns:
         asked = restored.unsaid or (task.question,)
         return Plan(purpose="bridge", opening=phrase("bridge", language), unsaid=asked, priority=FIRST)
+    owes = restored.reply_owed or restored.end_call
+    question = (task.question,) if task.question and not owes else ()
     return Plan(
         purpose="bridge",
         opening=phrase("bridge", language),
-        unsaid=restored.unsaid,
+        unsaid=restored.unsaid or question,
         generate=restored.reply_owed and not restored.end_call,
         end_call=restored.end_call or None,
         instruction=GO_ON if restored.reply_begun else None,

@@ -17,11 +17,13 @@ from tests.documents import blocks
 from tests.fakes.plugins import fake_registry
 
 HEAD = "stt: {provider: owl}\nllm: {provider: parrot, model: m}\ntts: {provider: wren}\n"
+REALTIME = "realtime: {provider: starling}\n"
 
 
+@pytest.mark.parametrize("head", [HEAD, REALTIME])
 @pytest.mark.parametrize("block", blocks("docs/tasks.md", "yaml"))
-def test_the_page_s_agent_files_are_valid(block: str, tmp_path: Path) -> None:
-    (tmp_path / "example.yaml").write_text(HEAD + block)
+def test_the_page_s_agent_files_are_valid_with_either_kind_of_model(block: str, head: str, tmp_path: Path) -> None:
+    (tmp_path / "example.yaml").write_text(head + block)
     loaded = load(tmp_path, DaemonConfig(), fake_registry(), {})
     assert [str(problem) for problem in loaded.problems] == []
     assert loaded.agents["example"].tasks or loaded.agents["example"].tools
