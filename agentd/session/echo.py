@@ -162,6 +162,11 @@ class DoubleTalk:
         self._louder = 0  # windows in a row
         self._left = 0
 
+    @property
+    def heard(self) -> bool:
+        """Whether they do now."""
+        return self._left > 0
+
     def without_echo(self, probabilities: Sequence[float], echoes: Sequence[bool], activation: float) -> list[float]:
         """The windows' probabilities of speech, 0 for what is an echo alone. `echoes` covers the same time."""
         return [

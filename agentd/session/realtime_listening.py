@@ -14,9 +14,10 @@ from agentd.audio import BYTES_PER_SAMPLE, INPUT_HZ, AudioFrame, Rechunker, sile
 from agentd.errors import ProviderError, ProviderRefused, ProviderUnavailable
 from agentd.providers.realtime import CommitSound, SpeechBegan, SpeechStopped, UtteranceKept, UtteranceWords
 from agentd.providers.stt import STTCapabilities, STTStream, Transcript
+from agentd.providers.vad import VADSettings, VADStream
 from agentd.session import resilience
 from agentd.session.conversation import Conversation
-from agentd.session.echo import watched
+from agentd.session.echo import DoubleTalk, watched
 from agentd.session.events import (
     NOT_TRANSCRIBED,
     THE_CALLER,
@@ -151,6 +152,8 @@ class ModelListening:
         self._last_frame = now()
         self._tail: deque[AudioFrame] = deque()  # the sound since the last words that are known
         self._tail_s = 0.0
+        self._detector: VADStream | None = None
+        self._double_talk = DoubleTalk()
 
     async def run(self, frames: AsyncIterator[AudioFrame]) -> None:
         """Until the frames end."""
@@ -159,8 +162,21 @@ class ModelListening:
             async for frame in frames:
                 self._last_frame = now()
                 echoes = watched(self._conversation.echo, frame, self._last_frame, self._note)
-                self._hear(silenced(frame, echoes) if any(echoes) else frame)
+                self._hear(await self._without_echo(frame, echoes))
             watchdog.cancel()
+
+    async def _without_echo(self, frame: AudioFrame, echoes: list[bool]) -> AudioFrame:
+        """The model hears silence for the agent's own echo, and everything while the caller speaks over it: which
+        takes a detector of our own, from when there is an echo."""
+        if self._conversation.echo.path is None:
+            self._detector = None
+            return frame
+        if self._detector is None:
+            self._detector, self._double_talk = self._conversation.providers.vad.stream(), DoubleTalk()
+        settings = self._conversation.definition.vad.settings
+        activation = settings.activation if isinstance(settings, VADSettings) else VADSettings().activation
+        self._double_talk.without_echo(await self._detector.push(frame), echoes, activation)
+        return frame if self._double_talk.heard or not any(echoes) else silenced(frame, echoes)
 
     def _hear(self, frame: AudioFrame) -> None:
         self._link.hear(frame)
@@ -189,7 +205,8 @@ class ModelListening:
         return list(frames)
 
     def follow_agent(self) -> None:
-        """The link tells the model."""
+        """The link tells the model; what may be another one's is the detector that knows speech from an echo."""
+        self._detector = None
 
     def follow_language(self) -> None:
         """The link tells the model, before its next answer."""

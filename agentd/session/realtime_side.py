@@ -8,7 +8,7 @@ from typing import Any
 
 from agentd.providers.stt import STT
 from agentd.session.conversation import Conversation
-from agentd.session.events import CommitTurn, TurnEvent
+from agentd.session.events import CommitTurn, Ignore, TurnEvent
 from agentd.session.floor import Floor
 from agentd.session.listening import Listening
 from agentd.session.realtime import Opened, RealtimeLink
@@ -77,6 +77,11 @@ class RealtimeSide:
         """As `Reply(*arguments)`."""
         kind = SpokenReply if self._conversation.definition.tts is None else WrittenReply
         return kind(self._link, *arguments)
+
+    def ignored(self, decision: Ignore) -> None:
+        """Words that are no turn. An acknowledgement may still become the beginning of one."""
+        if decision.rule != "acknowledgement":
+            self._utterances.ignored(decision.text)
 
     def ended(self, turn: CommitTurn, heard: str) -> None:
         """The caller's turn is over; hooks may still look at it. `heard`: what was said, where not all may be kept."""

@@ -40,6 +40,13 @@ class Utterances:
         elif item in self._wordless and text and text != NOT_TRANSCRIBED:
             self._correct(self._wordless.pop(item), text)
 
+    def ignored(self, text: str) -> None:
+        """These words were none of the caller's, or none to be heard: the agent's own echo, say."""
+        gone = [item for item, words in self._loose.items() if words and words in text]
+        for item in gone:
+            del self._loose[item]
+        self._forget(gone)
+
     def ended(self, turn: CommitTurn, heard: str) -> None:
         """This turn is made of the utterances whose words are in what was `heard`; the others were none. Where not all
         of it may be kept, or something secret is asked for, the model keeps none of the sound: it reads the turn."""

@@ -330,6 +330,7 @@ class Session(Controls):
                 text = self._conversation.render(text)
                 self._speeches.add(Plan(purpose="say", text=text, interruptible=False, priority=HIGH))
             case Ignore(text=text):
+                self._sides.ignored(decision)
                 log.info("speech_ignored", extra={"rule": decision.rule, "characters": len(text)})
 
     def _commit(self, turn: CommitTurn) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from agentd.providers.realtime import Configuration
 from agentd.session import resilience
 from agentd.session.conversation import Conversation
-from agentd.session.events import CommitTurn, TurnEvent
+from agentd.session.events import CommitTurn, Ignore, TurnEvent
 from agentd.session.listening import Listening
 from agentd.session.realtime import Opened
 from agentd.session.realtime_listening import ModelListening
@@ -69,6 +69,11 @@ class Sides:
         return self.realtime.reply(*arguments) if self.realtime is not None else Reply(*arguments)
 
     # The caller's turns, of which a realtime model has heard the sound.
+
+    def ignored(self, decision: Ignore) -> None:
+        """Words that are no turn."""
+        if self.realtime is not None:
+            self.realtime.ignored(decision)
 
     def ended(self, turn: CommitTurn, heard: str) -> None:
         """The caller's turn is over; hooks may still look at it. `heard`: what was said, where not all may be kept."""
