@@ -258,7 +258,7 @@ class Session(Controls):
         while True:
             await self._take(await self._next_event())
             await self._check_time()
-            self._handover.step(self._time.last_heard, boundary=self._at_boundary(), silent=self._silent())
+            self._step_handover()
             await self._start_next_reply()
 
     async def _take(self, event: InboxEvent) -> None:
@@ -559,6 +559,12 @@ class Session(Controls):
         self._machine.turn = self._conversation.turn_settings
         self._inbox.force(LanguageSet(self._conversation.language))
         self._listening.follow_agent()
+
+    def _step_handover(self) -> None:
+        under_way = self._handover.under_way
+        self._handover.step(self._time.last_heard, boundary=self._at_boundary(), silent=self._silent())
+        if under_way and not self._handover.under_way and not len(self._speeches):
+            self._writer.set_state("listening")  # it is over, and whoever has the call waits for the caller
 
     def _at_boundary(self) -> bool:
         """Nobody has the turn or is about to have it by what was said."""

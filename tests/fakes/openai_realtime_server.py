@@ -20,7 +20,9 @@ from aiohttp import WSMsgType, web
 
 KEY = "sk-test-key"
 MODELS = {"gpt-realtime-2.1", "gpt-realtime"}
-VOICES = {"marin", "cedar", "alloy"}
+TONE_HZ = 440
+VOICES = {"marin": TONE_HZ, "cedar": 620, "alloy": 300}
+"""Each voice's one tone."""
 SESSION_MEMBERS = {
     "type", "output_modalities", "instructions", "audio", "tools", "tool_choice", "max_output_tokens", "model",
     "include", "prompt", "tracing", "truncation", "parallel_tool_calls", "reasoning",
@@ -33,7 +35,6 @@ RATE = 24_000
 BYTES_PER_S = 2 * RATE
 LETTERS_PER_S = 15
 LOUD = 300  # of 32,767: from this level on it is speech
-TONE_HZ = 440
 
 
 class Refusal(Exception):
@@ -187,6 +188,7 @@ class _Speaker:
         self._ears = _Ears()
         self._active: dict[str, asyncio.Task[None]] = {}  # responses by id
         self._default: str | None = None  # the one in the conversation
+        self._spoken = ""  # the voice that it has spoken with
         self.tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -220,6 +222,9 @@ class _Speaker:
         match event.get("type"):
             case "session.update":
                 check_session(event["session"])
+                if self._spoken and voice_of(event["session"]) != self._spoken:
+                    message = "Cannot update a conversation's voice if assistant audio is present."
+                    raise Refusal(message, "cannot_update_voice")
                 self._session.settings |= event["session"]
                 await self._send("session.updated", session=self._session.settings)
             case "input_audio_buffer.append":
@@ -429,7 +434,8 @@ class _Speaker:
                 raise ConnectionResetError
             if number == answer.hang_after:
                 await asyncio.sleep(3600)
-            data = tone(len(word) / LETTERS_PER_S)
+            self._spoken = voice_of(self._session.settings)
+            data = tone(len(word) / LETTERS_PER_S, VOICES[self._spoken])
             item.sound_s += len(data) / BYTES_PER_S
             await self._send("response.output_audio.delta", **told, delta=base64.b64encode(data).decode())
             await asyncio.sleep(answer.gap_s)
@@ -499,10 +505,14 @@ def words_of(text: str) -> Iterator[str]:
         yield word if number == 0 else f" {word}"
 
 
-def tone(seconds: float) -> bytes:
+def tone(seconds: float, hertz: float = TONE_HZ) -> bytes:
     samples = round(seconds * RATE)
-    sound = (round(8_000 * math.sin(2 * math.pi * TONE_HZ * n / RATE)) for n in range(samples))
+    sound = (round(8_000 * math.sin(2 * math.pi * hertz * n / RATE)) for n in range(samples))
     return b"".join(value.to_bytes(2, "little", signed=True) for value in sound)
+
+
+def voice_of(session: dict[str, Any]) -> str:
+    return str(session.get("audio", {}).get("output", {}).get("voice", "marin"))
 
 
 def check_session(session: dict[str, Any]) -> None:
@@ -516,7 +526,7 @@ def check_session(session: dict[str, Any]) -> None:
     for side in audio.values():
         if side.get("format") not in (None, {"type": "audio/pcm", "rate": RATE}):
             raise Refusal("Invalid value for 'session.audio.format'.", "invalid_value")
-    if audio.get("output", {}).get("voice", "marin") not in VOICES:
+    if voice_of(session) not in VOICES:
         raise Refusal("Invalid value for 'session.audio.output.voice'.", "invalid_value")
     language = (audio.get("input", {}).get("transcription") or {}).get("language", "en")
     if len(language) not in (2, 3):

@@ -175,6 +175,18 @@ async def test_an_agent_that_gets_the_call_back_replies_and_does_not_greet_again
 
 
 @story
+async def test_an_agent_that_waits_listens() -> None:
+    async with at_the_desk(replace(INVOICE, enter="wait"), script=hands_over) as desk:
+        await desk.call.say("My invoice.")
+        await desk.call.room.silent(3)
+        assert desk.handoffs()
+        assert desk.call.room.states[-1][1] == "listening"
+        desk.call.session.do(HandOff(agent="nobody", rule="operator"))
+        await desk.call.room.silent(2)
+        assert desk.call.room.states[-1][1] == "listening"
+
+
+@story
 async def test_a_caller_who_speaks_into_the_last_words_is_answered_by_the_other_agent() -> None:
     async with at_the_desk(INVOICE, script=hands_over, takes_s=1.0) as desk:
         await desk.call.room.speak(desk.call.learn("My invoice."), 1.0)

@@ -20,6 +20,7 @@ from tests.fakes.openai_realtime_server import (
     KEY,
     LETTERS_PER_S,
     TONE_HZ,
+    VOICES,
     Answer,
     RealtimeServer,
     realtime_server,
@@ -183,3 +184,85 @@ async def test_a_killed_workers_call_goes_on_with_another_session_that_knows_wha
         ("assistant", lost), ("user", "and then"), ("assistant", "Then you are there."),
     ]  # fmt: skip
     assert model.session.errors == []
+
+
+OFFICE_HZ, PIPELINE_HZ = VOICES["cedar"], 900
+HANDED_ROUND = {
+    "desk": """\
+greeting: {{say: "The desk, hello."}}
+realtime: {{provider: openai, voice: marin, base_url: "{url}", api_key: "${{MODEL_KEY:?}}"}}
+turn: {{detection: realtime}}
+handoffs: [{{agent: office, when: the caller asks for the office}}]
+""",
+    "office": """\
+greeting: {{say: "The office, good day."}}
+realtime: {{provider: openai, voice: cedar, base_url: "{url}", api_key: "${{MODEL_KEY:?}}"}}
+handoffs: [{{agent: accounts, when: the caller asks about money}}]
+""",
+    "accounts": f"""\
+greeting: {{{{say: "Accounts, good day to you."}}}}
+stt: {{{{provider: scripted}}}}
+tts: {{{{provider: scripted, frequency_hz: {PIPELINE_HZ}, character: 30ms}}}}
+llm:
+  provider: scripted
+  dialogue:
+    start: ask
+    states:
+      ask:
+        expect: [{{{{match: ["* desk *"], goto: back}}}}]
+      back:
+        tool: {{{{name: handoff_to_desk, goto: ask}}}}
+handoffs: [{{{{agent: desk, when: the caller wants the desk, enter: wait}}}}]
+""",
+}
+
+
+async def test_a_call_goes_between_two_models_voices_and_a_pipeline_on_one_track(
+    server: Server, model: RealtimeServer, tmp_path: Path
+) -> None:
+    sound, transcript = human("go-forward")
+    model.transcripts.extend([transcript, "and what does it cost", "and then"])
+    model.answers.extend([
+        Answer(calls=(("handoff_to_office", "{}", "call_1"),)),
+        Answer(calls=(("handoff_to_accounts", "{}", "call_2"),)),
+        Answer(text="Then you are there."),
+    ])  # fmt: skip
+    files = {f"{name}.yaml": "version: 1\n" + text.format(url=model.url) for name, text in HANDED_ROUND.items()}
+    state = {"AGENTD_STORE": str(tmp_path), "MODEL_KEY": KEY}
+    async with running_daemon(server, files, workers=1, environment=state):
+        async with Caller.join(server, agent="desk") as caller:
+
+            async def said(since: float, words: str) -> float:
+                """The pitch of these words, once they were said."""
+                await caller.until(lambda: any(c.text.strip() == words for c in caller.agent_captions()), 30)
+                await spoken(caller, since)
+                return pitch(caller.heard.samples(since))
+
+            assert await said(0, "The desk, hello.") == pytest.approx(TONE_HZ, abs=10)
+            _, ended = await speak(caller, sound)
+            assert await said(ended, "The office, good day.") == pytest.approx(OFFICE_HZ, abs=10)
+            assert model.sessions[0].ended.is_set()
+            _, ended = await speak(caller, sound)
+            assert await said(ended, "Accounts, good day to you.") == pytest.approx(PIPELINE_HZ, abs=10)
+            assert model.sessions[1].ended.is_set()
+            await caller.chat("the desk please")
+            await caller.until(lambda: len(model.sessions) == 3, 20)
+            await caller.agent_state("listening", 20)
+            await asyncio.sleep(0.5)
+            _, ended = await speak(caller, sound)
+            assert await said(ended, "Then you are there.") == pytest.approx(TONE_HZ, abs=10)
+            tracks = [each for each in caller.happened if each.what == "track"]
+            await caller.leave()
+        records = await ended_journal(tmp_path, caller.room)
+    assert len(tracks) == 1
+    ways = [(r.data["from"], r.data["to"], r.data["connection"]) for r in records if r.kind == "handoff"]
+    assert ways == [("desk", "office", "opened"), ("office", "accounts", "closed"), ("accounts", "desk", "opened")]
+    assert [each.settings["audio"]["output"]["voice"] for each in model.sessions] == ["marin", "cedar", "marin"]
+    messages = [each for each in model.session.told if each[0] in ("user", "assistant")]
+    assert messages == [
+        ("assistant", "The desk, hello."), ("user", transcript), ("assistant", "The office, good day."),
+        ("user", "and what does it cost"), ("assistant", "Accounts, good day to you."), ("user", "the desk please"),
+        ("user", "and then"), ("assistant", "Then you are there."),
+    ]  # fmt: skip
+    assert [each for session in model.sessions for each in session.errors] == []
+    assert [r.data for r in records if r.kind == "error"] == []
