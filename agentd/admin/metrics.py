@@ -57,6 +57,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Requests to the admin API that came too often.",
         ("reason",),
     ),
+    "worker_scalings_total": ("Workers that were added or let go because of the load.", ("direction",)),
     "worker_restarts_total": ("Workers that died or hung and were replaced.", ()),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {

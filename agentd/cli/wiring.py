@@ -81,6 +81,7 @@ def credentials_of(setting: Setting) -> LiveKitCredentials:
 def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings:
     config, credentials = setting.config, credentials_of(setting)
     cores = usable_cores()
+    fewest, most = config.workers.bounds(cores)
     return SupervisorSettings(
         state_dir=state_dir.absolute(),
         worker=WorkerSettings(
@@ -103,7 +104,9 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
             audit=_audit_settings(config.audit, state_dir.absolute()),
             door=_door_settings(config, state_dir.absolute()),
         ),
-        workers=cores if config.workers is None else config.workers,
+        workers=fewest,
+        workers_most=most,
+        quiet_s=config.workers.quiet,
         cores=cores,
         sessions_per_worker=config.sessions_per_worker,
         load_threshold=config.load_threshold,
@@ -149,12 +152,12 @@ def _audit_settings(section: AuditSection, state_dir: Path) -> AuditSettings | N
 
 def config_allows_upgrade(config: DaemonConfig) -> bool:
     """Calls can only be left to workers that are processes, and that wait for the next supervisor."""
-    return config.workers != 0 and config.alone_timeout > 0
+    return config.workers.max != 0 and config.alone_timeout > 0
 
 
 def _recycle_limits(config: DaemonConfig) -> RecycleLimits:
     """A worker inside the daemon's process has nothing of its own to give back."""
-    if config.workers == 0:
+    if config.workers.max == 0:
         return RecycleLimits()
     return RecycleLimits(after_s=config.recycle.after, memory_bytes=config.recycle.memory_mib << 20)
 

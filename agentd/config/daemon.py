@@ -18,6 +18,7 @@ from agentd.config.patterns import URL_PATTERN
 from agentd.config.places import places_of
 from agentd.config.shapes import Choice, Field, Leaf, Record, fields_of
 from agentd.config.source import Entry, MappingNode, Mark, Scalar, parse
+from agentd.config.workers import WorkersSection
 from agentd.errors import Problem
 from agentd.providers.fields import Duration, JsonObject, Secret, env_secret, setting
 from agentd.registry import Registry
@@ -277,11 +278,11 @@ class DaemonConfig:
     """What agentd.yaml says. `defaults_node` is `defaults` with its places, as the agents are read from it."""
 
     livekit: LiveKitSettings = setting("The LiveKit server.", default_factory=LiveKitSettings, reload="restart")
-    workers: int | None = setting(
-        "Session workers; one a core by default, 0 runs the sessions in the daemon's own process.",
-        default=None,
-        minimum=0,
-        maximum=256,
+    workers: WorkersSection = setting(
+        "Session workers: so many, or as many as the calls need, between `min` and `max`. One a core by default; 0 "
+        "runs the sessions in the daemon's own process.",
+        default_factory=WorkersSection,
+        short="max",
         reload="restart",
     )
     sessions_per_worker: int = setting(
@@ -479,7 +480,10 @@ def _environment_record(cls: type[Any], prefix: str, environment: Mapping[str, s
     entries = []
     for one in fields_of(cls):
         variable = "LIVEKIT" if one.key == "livekit" else f"{prefix}_{one.key.upper()}"
-        if isinstance(one.shape, Record):
+        if isinstance(one.shape, Record) and one.setting.short is not None and environment.get(variable):
+            word = Scalar(Mark(f"environment {variable}", 1, 1), environment[variable].replace("$", "$$"))
+            entries.append(Entry(one.key, word.mark, word))
+        elif isinstance(one.shape, Record):
             inner = _environment_record(one.shape.cls, variable, environment)
             if inner.entries:
                 entries.append(Entry(one.key, inner.mark, inner))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from agentd.config import task_rules, tool_rules
+from agentd.config import task_rules, tool_rules, workers
 from agentd.config.budget import Budget
 from agentd.config.builtins import SetLanguageTool
 from agentd.config.definition import (
@@ -21,6 +21,7 @@ from agentd.config.handoffs import HISTORY_PATTERN, Handoff, Passing
 from agentd.config.hooks import HookActions, InstructionsAction, ToolsAction
 from agentd.config.turns import Endpointing, EndpointingRule
 from agentd.config.values import format_duration
+from agentd.config.workers import WorkersSection
 from agentd.providers.vad import VADSettings
 
 _LOOKS_LIKE_SECRET = re.compile(
@@ -222,6 +223,7 @@ _RULES: dict[type[Any], Callable[[Any], Iterable[Finding]]] = {
     InstructionsAction: _instructions_action,
     ToolsAction: _tools_action,
     VADSettings: _vad,
+    WorkersSection: workers.findings,
     **tool_rules.RULES,
     **task_rules.RULES,
 }

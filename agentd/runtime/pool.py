@@ -87,6 +87,7 @@ class WorkerHandle:
         self._answers: dict[int, asyncio.Future[Prepared]] = {}
         self.ready_at: float | None = None
         self.successor = ""  # the worker that replaces it
+        self.leaving = False  # it is not replaced when it ends
         self.retiring = False  # its calls are over and it was told to end
         self._heard_at = 0.0
         self._beats = 0
@@ -214,7 +215,7 @@ class Listener(Protocol):
 
 
 class Pool:
-    """`run` keeps `count` workers alive until `stop`."""
+    """`run` keeps `count` workers alive until `stop`, and what is added to them and taken from them meanwhile."""
 
     def __init__(
         self,
@@ -283,6 +284,31 @@ class Pool:
         logger.info("worker is replaced", extra=extra)
         self._group.create_task(self._slot(successor), name=successor)
 
+    @property
+    def staying(self) -> int:
+        """Workers that take calls or will, of each pair of a worker and its successor one."""
+        return sum(worker.state != "draining" and not worker.successor for worker in self.workers.values())
+
+    def add(self) -> str:
+        """Starts one more worker; its name. `run` must have begun."""
+        assert self._group is not None, "the pool runs"
+        self._named += 1
+        name = f"worker-{self._named}"
+        self.workers[name] = WorkerHandle(name, self._capacity, 0)  # counted from now on
+        self._group.create_task(self._slot(name), name=name)
+        return name
+
+    def let_go(self, name: str) -> bool:
+        """Has a ready worker take no more calls, and end after its last. False: it is about to be replaced."""
+        worker = self.workers[name]
+        if worker.state != "ready" or worker.successor or self._is_successor(name):
+            return False
+        worker.state, worker.leaving = "draining", True
+        return True
+
+    def _is_successor(self, name: str) -> bool:
+        return any(worker.successor == name for worker in self.workers.values())
+
     def retire(self) -> None:
         """Lets workers whose successors are ready take no more calls; ends those that have none left."""
         for worker in self.workers.values():
@@ -309,7 +335,7 @@ class Pool:
             self._ended(worker, reason)
             if self._stopping:
                 return
-            if worker.successor:
+            if worker.successor or worker.leaving:
                 del self.workers[name]
                 return
             failures = 0 if now() - began > STEADY_S else failures + 1

@@ -66,6 +66,7 @@ from agentd.runtime.recycling import RecycleLimits
 from agentd.runtime.registrations import LiveKitUnreachable, Register, Registrations
 from agentd.runtime.revisions import Rebuild, Revisions
 from agentd.runtime.rollout import Rollout
+from agentd.runtime.scaling import Bounds, Scaling
 from agentd.runtime.status import (
     AgentStatus,
     BetweenWorkers,
@@ -110,11 +111,13 @@ class NoValidAgent(AgentdError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorSettings:
-    """`workers` 0: one inside this process. `worker`: what all workers are told; the name is filled in."""
+    """`workers` 0: one inside this process; else the fewest. `worker`: what all are told; the name is filled in."""
 
     state_dir: Path
     worker: WorkerSettings
     workers: int = 2
+    workers_most: int | None = None  # None: as many as `workers`
+    quiet_s: float = 300.0  # how long fewer workers must have sufficed before one is let go
     cores: int = 1
     sessions_per_worker: int = 10
     load_threshold: float = 0.7
@@ -128,6 +131,10 @@ class SupervisorSettings:
     events: tuple[EventSink, ...] = ()  # the daemon's own; http.allow is the workers'
     agents_shown: str = ""  # the agents' directory as it was given
     require_livekit_s: float | None = None  # how long to wait for a registration before giving up; None: for ever
+
+    def bounds(self) -> Bounds:
+        fewest = max(1, self.workers)
+        return Bounds(fewest=fewest, most=max(fewest, self.workers_most or 0), quiet_s=self.quiet_s)
 
 
 class Supervisor:
@@ -226,6 +233,13 @@ class Supervisor:
             ended=self._call_ended,
             probed=lambda agent, job: self._probes.offered(agent, job) if self._probes else None,
             refusal=self._budgets.refusal,
+        )
+        self._scaling = Scaling(
+            self.pool,
+            settings.bounds(),
+            places=self.calls.places,
+            waiting=lambda: 0,
+            measures=measures,
         )
         self._drain = Drain(self.calls, self._registrations, self._stirred, self._drain_began)
         self._upgrade = Upgrade(
@@ -338,6 +352,8 @@ class Supervisor:
             with suppress(BetweenWorkers):  # at the next tick, then
                 self.calls.control(ending.session, EndSession(reason=REASON, goodbye=ending.goodbye))
         self.pool.recycle(self._settings.recycle)
+        if not self._drain.asked and not self._upgrade.under_way:
+            self._scaling.tick()
         self.pool.retire()
         self._calls_changed()
 

@@ -104,6 +104,7 @@ def test_no_label_holds_an_id() -> None:
         "where",
         "of",
         "state",
+        "direction",
     }  # and "budget", of a gauge that is read at each scrape
 
 

@@ -27,7 +27,7 @@ def test_an_edit_of_agentd_yaml_is_told_with_its_place(tmp_path: Path) -> None:
     assert outside.changes() == ()
     file.write_text("# more\nworkers: 3\nadmin: {token: second}\n")
     workers, token = outside.changes()
-    assert (workers.path, workers.old, workers.new, workers.reload) == ("workers", 2, 3, "restart")
+    assert (workers.path, workers.old, workers.new, workers.reload) == ("workers.max", 2, 3, "restart")
     assert (workers.place, workers.origin) == (f"{file}:2", "daemon")
     assert (token.path, token.old, token.new) == ("admin.token", "***", "*** (another)")
     file.write_text("workers: [")

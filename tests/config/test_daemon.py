@@ -27,7 +27,7 @@ def test_everything_has_a_default() -> None:
 
 def test_an_empty_file_is_a_good_one(tmp_path: Path) -> None:
     for text in ("", "# nothing\n", "---\n"):
-        assert daemon(tmp_path, text).workers is None
+        assert daemon(tmp_path, text).workers.bounds(cores=3) == (3, 3)
 
 
 def test_the_file_is_read(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ token_endpoint: {enabled: true, origins: ["https://x.example"], ttl: 1m}
     config = daemon(tmp_path, text, {"K": "k", "T": "t"})
     assert config.livekit.api_key == Secret("env", "K")
     assert config.livekit.api_secret.reveal({}) == "s"
-    assert (config.workers, float(config.drain_timeout), config.admin.addr) == (0, 300, "[::1]:0")
+    assert (config.workers.max, float(config.drain_timeout), config.admin.addr) == (0, 300, "[::1]:0")
     assert float(config.token_endpoint.ttl) == 60
 
 
@@ -59,17 +59,37 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
     config = daemon(tmp_path, text, environment)
     assert config.livekit.url == "ws://127.0.0.1:7880"
     assert config.livekit.api_key == Secret("env", "LIVEKIT_API_KEY")
-    assert (config.workers, float(config.drain_timeout)) == (3, 10)
+    assert (config.workers.max, float(config.drain_timeout)) == (3, 10)
     assert (config.log.format, config.log.level) == ("text", "ERROR")
     assert config.admin.token == Secret("env", "AGENTD_ADMIN_TOKEN")
     assert config.token_endpoint.enabled is True
     assert config.store == "/tmp/$x"
 
 
+@pytest.mark.parametrize(
+    ("text", "bounds"),
+    [
+        ("workers: 4", (4, 4)),
+        ("workers: 0", (0, 0)),
+        ("workers: {max: 4}", (4, 4)),
+        ("workers: {min: 1}", (1, 2)),
+        ("workers: {min: 3}", (3, 3)),
+        ("workers: {min: 2, max: 6}", (2, 6)),
+    ],
+)
+def test_workers_are_a_number_or_bounds(tmp_path: Path, text: str, bounds: tuple[int, int]) -> None:
+    assert daemon(tmp_path, text).workers.bounds(cores=2) == bounds
+
+
+def test_the_environment_gives_bounds_too(tmp_path: Path) -> None:
+    environment = {"AGENTD_WORKERS_MIN": "2", "AGENTD_WORKERS_MAX": "6"}
+    assert daemon(tmp_path, "workers: {quiet: 1m}", environment).workers.bounds(cores=1) == (2, 6)
+
+
 def test_a_mistake_in_the_environment_names_the_variable() -> None:
     (problem,) = load_daemon(None, {"AGENTD_WORKERS": "many"}).problems
     assert str(problem) == (
-        'environment AGENTD_WORKERS:1:1: error wrong-type: "workers" must be a whole number, not "many"'
+        'environment AGENTD_WORKERS:1:1: error wrong-type: "max" must be a whole number, not "many"'
     )
 
 

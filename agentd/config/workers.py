@@ -1,0 +1,48 @@
+"""How many session workers a daemon keeps, as agentd.yaml says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agentd.config.finding import Finding
+from agentd.providers.fields import Duration, setting
+
+MOST = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkersSection:
+    """How many session workers there are. With `min` below `max`, as many as the calls need."""
+
+    max: int | None = setting(
+        "The most; one a core by default (and no fewer than `min`). 0 runs the sessions in the daemon's own process.",
+        default=None,
+        minimum=0,
+        maximum=MOST,
+    )
+    min: int | None = setting(
+        "The fewest, kept ready when there is no call; as many as `max` by default.",
+        default=None,
+        minimum=1,
+        maximum=MOST,
+    )
+    quiet: Duration = setting(
+        "How long fewer workers must have sufficed before one is let go: it takes no more calls, and ends after its "
+        "last.",
+        default=Duration(300.0),
+        minimum=1,
+        maximum=86400,
+    )
+
+    def bounds(self, cores: int) -> tuple[int, int]:
+        """The fewest and the most on a machine of so many cores; (0, 0): in the daemon's own process."""
+        most = max(cores, self.min or 0) if self.max is None else self.max
+        return (most if self.min is None else self.min), most
+
+
+def findings(section: WorkersSection) -> Iterable[Finding]:
+    if section.min is not None and section.max is not None and section.min > section.max:
+        message = f'"min" ({section.min}) is more than "max" ({section.max})'
+        hint = "leave min out with max: 0, which has no workers" if section.max == 0 else ""
+        yield Finding("min", "conflict", message, hint)
