@@ -7,6 +7,7 @@ numpy is imported where it is used: the supervisor process never needs it.
 
 from __future__ import annotations
 
+import io
 import math
 import wave
 from collections.abc import Iterable
@@ -149,10 +150,18 @@ def resample(frame: AudioFrame, to_hz: int) -> AudioFrame:
 
 def read_wav(path: Path) -> AudioFrame:
     """A 16-bit WAV file, mixed to mono. Raises ValueError for any other sample width."""
-    with wave.open(str(path), "rb") as file:
-        if file.getsampwidth() != BYTES_PER_SAMPLE:
-            raise ValueError(f"{path}: want 16-bit samples, got {8 * file.getsampwidth()}-bit")
-        data, rate, channels = file.readframes(file.getnframes()), file.getframerate(), file.getnchannels()
+    return wav_sound(path.read_bytes())
+
+
+def wav_sound(content: bytes) -> AudioFrame:
+    """The sound of a 16-bit WAV file of this content, mixed to mono. Raises ValueError for what is none."""
+    try:
+        with wave.open(io.BytesIO(content), "rb") as file:
+            if file.getsampwidth() != BYTES_PER_SAMPLE:
+                raise ValueError(f"want 16-bit samples, got {8 * file.getsampwidth()}-bit")
+            data, rate, channels = file.readframes(file.getnframes()), file.getframerate(), file.getnchannels()
+    except (wave.Error, EOFError) as error:
+        raise ValueError(str(error) or "it is cut off") from error
     if channels > 1:
         import numpy as np
 

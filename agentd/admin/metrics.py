@@ -57,6 +57,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Requests to the admin API that came too often.",
         ("reason",),
     ),
+    "calls_queued_total": ("Calls that waited for a place, by what came of it.", ("agent", "outcome")),
     "worker_scalings_total": ("Workers that were added or let go because of the load.", ("direction",)),
     "worker_restarts_total": ("Workers that died or hung and were replaced.", ()),
 }
@@ -144,12 +145,20 @@ class DaemonCollector(Collector):
         reached = GaugeMetricFamily(
             PREFIX + "worker_probe_ok", "Whether the last probes of the registration were received.", labels=["agent"]
         )
+        queued = GaugeMetricFamily(PREFIX + "calls_waiting", "Callers who wait for a place.", labels=["agent"])
+        step = GaugeMetricFamily(
+            PREFIX + "busy_step", "Up to which step of when_busy things are given up.", labels=["agent"]
+        )
         for agent in self._daemon.agents():
+            queued.add_metric([agent.name], agent.queued)
+            step.add_metric([agent.name], agent.busy_step)
             if agent.state in ("quarantined", "rolled_back"):
                 held.add_metric([agent.name, agent.state], 1.0)
             reached.add_metric([agent.name], float(agent.reached))
             active.add_metric([agent.name], agent.sessions)
             registered.add_metric([agent.name], float(agent.registered))
+        yield queued
+        yield step
         yield active
         yield registered
         yield held

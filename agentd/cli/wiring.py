@@ -199,7 +199,7 @@ def registrar(credentials: LiveKitCredentials, deployment: str = "") -> Callable
         name: str, calls: Calls, changed: Callable[[bool], None], failed: Callable[[Exception], None]
     ) -> RegistrationLink:
         def load_report() -> LoadReport:
-            load = calls.load_of_agent(name)
+            load = calls.way_in(name).told
             return LoadReport(load=load.load, full=load.full, job_count=calls.table.jobs_of_agent(name))
 
         async def offered(offer: JobOffer) -> Accept | Decline:

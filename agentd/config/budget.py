@@ -62,6 +62,7 @@ def price_of(prices: Mapping[str, Price], provider: str, model: str) -> Price | 
 def choices(definition: AgentDefinition) -> Iterator[ProviderChoice]:
     """Every provider that a call of this agent may be charged for."""
     firsts = [definition.stt, definition.llm, definition.tts, definition.realtime, definition.context.llm]
+    firsts += [step.llm for step in definition.when_busy]
     for override in definition.languages.values():
         firsts += [override.stt, override.tts]
     for first in firsts:

@@ -14,7 +14,7 @@ from agentd.config.definition import AgentDefinition, LanguageDetection
 from agentd.config.finding import Finding
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.lint import lint, node_at
-from agentd.config.merge import Refused, overlay, resolve_parts, with_languages, without
+from agentd.config.merge import Refused, overlay, resolve_parts, with_languages, with_steps, without
 from agentd.config.places import places_of
 from agentd.config.rules import findings_of
 from agentd.config.shapes import Field, ProviderBlock, fields_of
@@ -70,7 +70,7 @@ def build(document: Document, around: Surroundings) -> Built:
     name = _name(document, root)
     mark = root.mark_of("name")
     checker = Checker(environment=around.environment, registry=around.registry, folder=around.folder)
-    values = checker.values(with_languages(root), _agent_fields(), "")
+    values = checker.values(with_steps(with_languages(root)), _agent_fields(), "")
     _add_defaults(checker, root, values, name)
     problems += _once(checker.problems)
     noted = {(problem.file, problem.line, problem.column, problem.code) for problem in problems}

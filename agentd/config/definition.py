@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from agentd.config.budget import Budget
 from agentd.config.builtins import BuiltinDefinition
+from agentd.config.busy import CallQueue
 from agentd.config.events import EventSink, OnRequest
 from agentd.config.handoffs import Handoff
 from agentd.config.hooks import Hook
@@ -227,6 +228,28 @@ class LanguageDetection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BusyStep:
+    """What is given up from some load on. The steps below it hold too."""
+
+    load: float = setting(
+        "From which share of the capacity on: of the agent's `limits.concurrency`, or of the daemon's places or "
+        "processors, whichever is fuller. 1 is full.",
+        default=1.0,
+        minimum=0.05,
+        maximum=1.0,
+    )
+    preemptive: Literal["off"] | None = setting(
+        "No answers are begun early (`turn.preemptive`), from the next turn on of calls under way too.", default=None
+    )
+    llm: ProviderChoice | None = setting(
+        "The language model of new calls, to their end: another provider, or only the settings that differ.",
+        default=None,
+    )
+    queue: CallQueue | None = setting("New calls wait for a place instead of being refused.", default=None)
+    refuse: bool = setting("New calls are refused, though there may be places.", default=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentDefinition:
     """One agent. `stt`, `llm`, `tts`, `realtime` and `vad` are parsed by the settings class of the plugin they name.
 
@@ -334,6 +357,12 @@ class AgentDefinition:
     reload: Literal["next_session", "live"] = setting(
         "When an edit applies: to the next call, or to running ones at a turn's boundary (planned).",
         default="next_session",
+        reload="live",
+    )
+    when_busy: tuple[BusyStep, ...] = setting(
+        "What is given up when the agent or the daemon is nearly full, step by step, in the order of `load`. Without "
+        "it calls are refused when there is no place.",
+        default=(),
         reload="live",
     )
     rollout: Rollout | None = setting("Canary of another agent.", default=None, reload="live")

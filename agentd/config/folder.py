@@ -10,7 +10,10 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
+from agentd.audio import AudioFrame, wav_sound
 from agentd.config.source import MAX_FILE_BYTES
+
+MAX_SOUND_BYTES = 8 << 20
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 
@@ -26,7 +29,7 @@ class FileRefused(Exception):
 
 
 class Folder:
-    """Reads regular UTF-8 files of at most 1 MiB below `path`; a symbolic link may not lead out of it.
+    """Reads regular UTF-8 files of at most 1 MiB, and sounds, below `path`; a symbolic link may not lead out of it.
 
     `path` is shown as it was given; one Folder serves one load, and remembers what it read. `home`: what it is a copy
     of, where it is one; files are shown, and secrets' files found, as if they were there.
@@ -62,6 +65,13 @@ class Folder:
         if relative not in self._texts:
             self._texts[relative] = self._decode(relative, self._bytes(relative))
         return self._texts[relative]
+
+    def sound(self, relative: str) -> AudioFrame:
+        """The sound of a WAV file. Raises FileRefused."""
+        try:
+            return wav_sound(self._bytes(relative, MAX_SOUND_BYTES))
+        except ValueError as error:
+            raise FileRefused("bad-format", f'"{relative}" is no WAV file that can be played: {error}') from None
 
     def agent_files(self) -> list[str]:
         """Names of the agent files, sorted: *.yaml and *.yml, but for parts (_*) and hidden ones. Raises OSError."""
@@ -109,7 +119,7 @@ class Folder:
                 if name.endswith(".py"):
                     yield (Path(place) / name).relative_to(self._real).as_posix()
 
-    def _bytes(self, relative: str) -> bytes:
+    def _bytes(self, relative: str, most: int = MAX_FILE_BYTES) -> bytes:
         if "\0" in relative or PurePosixPath(relative).is_absolute():
             raise FileRefused("file-outside", f'"{relative}" is not a path inside the agents\' directory')
         real = Path(os.path.realpath(self._real / relative))
@@ -125,9 +135,9 @@ class Folder:
             os.close(descriptor)
             raise FileRefused("file-unreadable", f'"{relative}" is no regular file')
         with os.fdopen(descriptor, "rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise FileRefused("file-size", f'"{relative}" is larger than 1 MiB')
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise FileRefused("file-size", f'"{relative}" is larger than {most >> 20} MiB')
         return content
 
     def _open(self, parts: tuple[str, ...]) -> int:

@@ -12,6 +12,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from agentd.config import templates
+from agentd.config.busy import POSITION
+from agentd.config.busy_rules import audio_problems, busy_texts
 from agentd.config.definition import (
     Greeting,
     LanguageOverride,
@@ -63,6 +65,7 @@ def lint(root: MappingNode, values: Mapping[str, Any], folder: Folder, tools_all
     yield from _languages(root, values)
     yield from _shared_languages(root, values)
     yield from realtime_problems(root, values)
+    yield from audio_problems(root, folder)
     yield from _secrets(root, "")
 
 
@@ -111,7 +114,8 @@ def _templates(root: MappingNode, values: Mapping[str, Any], folder: Folder) -> 
             pointer = ""
             for step in path:
                 pointer = pointer_to(pointer, step)
-            yield from template_problems(node.mark, pointer, text, first, variables)
+            known = {*variables, POSITION} if path[-2:] == ("queue", "say") else variables
+            yield from template_problems(node.mark, pointer, text, first, known)
 
 
 def _tool_choice(root: MappingNode, values: Mapping[str, Any], found: ToolNames) -> Iterator[Problem]:
@@ -170,8 +174,9 @@ def _read_backs(root: MappingNode, values: Mapping[str, Any], tools: Sequence[To
                 yield problem
 
 
-def _texts(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+def _texts(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Every text of the agent that is a template."""
+    yield from busy_texts(values.get("when_busy"))
     if isinstance(values.get("instructions"), str):
         yield ("instructions",), values["instructions"]
     yield from _greeting_texts((), values.get("greeting"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from agentd.config.source import Entry, MappingNode, Mark, Node, Scalar
+from agentd.config.source import Entry, ListNode, MappingNode, Mark, Node, Scalar
 
 MAX_PARTS = 8
 _CHOOSERS = ("provider", "type")
@@ -47,20 +47,30 @@ def with_languages(root: MappingNode) -> MappingNode:
     languages = root.by_key.get("languages")
     if languages is None or not isinstance(languages.value, MappingNode):
         return root
-    merged = tuple(Entry(e.key, e.mark, _over_agent(root, e.value)) for e in languages.value.entries)
+    merged = tuple(Entry(e.key, e.mark, _over_agent(root, e.value, ("stt", "tts"))) for e in languages.value.entries)
     entry = Entry(languages.key, languages.mark, MappingNode(languages.value.mark, merged))
     return MappingNode(root.mark, (*without(root, "languages").entries, entry))
 
 
-def _over_agent(root: MappingNode, language: Node) -> Node:
-    if not isinstance(language, MappingNode):
-        return language
-    of_agent = {kind: root.get(kind) for kind in ("stt", "tts")}
+def with_steps(root: MappingNode) -> MappingNode:
+    """`root` with the `llm` of each step of `when_busy` over its own, in the same way; `when_busy` is put last too."""
+    steps = root.by_key.get("when_busy")
+    if steps is None or not isinstance(steps.value, ListNode):
+        return root
+    merged = tuple(_over_agent(root, item, ("llm",)) for item in steps.value.items)
+    entry = Entry(steps.key, steps.mark, ListNode(steps.value.mark, merged))
+    return MappingNode(root.mark, (*without(root, "when_busy").entries, entry))
+
+
+def _over_agent(root: MappingNode, block: Node, kinds: tuple[str, ...]) -> Node:
+    if not isinstance(block, MappingNode):
+        return block
+    of_agent = {kind: root.get(kind) for kind in kinds}
     return MappingNode(
-        language.mark,
+        block.mark,
         tuple(
             Entry(e.key, e.mark, _over(under, e.value) if (under := of_agent.get(e.key)) is not None else e.value)
-            for e in language.entries
+            for e in block.entries
         ),
     )
 

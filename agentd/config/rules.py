@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from agentd.config import task_rules, tool_rules, workers
+from agentd.config import busy_rules, task_rules, tool_rules, workers
 from agentd.config.budget import Budget
 from agentd.config.builtins import SetLanguageTool
 from agentd.config.definition import (
     AgentDefinition,
+    BusyStep,
     Greeting,
     Limits,
     Objectives,
@@ -123,6 +124,7 @@ def _several(definition: AgentDefinition) -> Iterable[Finding]:
 
 def _agent(definition: AgentDefinition) -> Iterable[Finding]:
     yield from _several(definition)
+    yield from busy_rules.steps_findings(definition.when_busy, realtime=definition.realtime is not None)
     if definition.turn.detection == "model" and definition.turn_detector is None:
         hint = "like turn_detector: {provider: smart-turn}"
         yield Finding("turn", "missing-key", '"detection: model" needs a "turn_detector"', hint)
@@ -223,6 +225,7 @@ _RULES: dict[type[Any], Callable[[Any], Iterable[Finding]]] = {
     InstructionsAction: _instructions_action,
     ToolsAction: _tools_action,
     VADSettings: _vad,
+    BusyStep: busy_rules.step_findings,
     WorkersSection: workers.findings,
     **tool_rules.RULES,
     **task_rules.RULES,

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from agentd.aio import now
 from agentd.runtime.calls import Calls
 from agentd.runtime.door import Found, door_key, doors, knock
 from agentd.runtime.jobs import Session
@@ -88,6 +89,9 @@ def session_of(held: HeldSession, worker: str) -> Session | None:
         turns=look.turns,
         latencies=look.latencies,
         lost_at=None,
+        queued_at=now() if start.queue is not None else None,
+        waited_s=start.waited_s,
+        llm_step=start.llm_step,
     )
 
 

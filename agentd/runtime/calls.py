@@ -6,27 +6,30 @@ whose worker died hears silence until a new one has joined.
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from agentd.aio import now
+from agentd.config.busy import queue_of
 from agentd.config.definition import AgentDefinition
 from agentd.runtime.admission import Admission, failed
+from agentd.runtime.busy import BusyState
+from agentd.runtime.capacity import Capacity, revision_of
 from agentd.runtime.jobs import JobTable, Reservation, Session
 from agentd.runtime.journals import journal_path, mark_ended
-from agentd.runtime.messages import Control, JobEnded, JobRejoins, JobStarted, SessionChanged, StartJob
+from agentd.runtime.messages import Admitted, Control, JobEnded, JobRejoins, JobStarted, QueueTicket, SessionChanged
 from agentd.runtime.outcome import NOTHING_KNOWN, SessionOutcome
-from agentd.runtime.placement import Load, Place, Thresholds, choose, load_of
-from agentd.runtime.pool import Pool, WorkerHandle
+from agentd.runtime.placement import Load, Thresholds, choose, choose_to_wait
+from agentd.runtime.pool import Pool
 from agentd.runtime.recovery import lost, plan
 from agentd.runtime.rejoin import agent_attributes
 from agentd.runtime.speeches import SpeechTable
+from agentd.runtime.starting import start_job, variables_of
 from agentd.runtime.status import BetweenWorkers, Measure, MeasureSink, SpeechStatus
 from agentd.tools.acts import Act, EndSession, GenerateReply, SayText
 from agentd.transport.protocol import Accept, Assignment, Decline, Job, JobOffer
@@ -44,17 +47,27 @@ class JobLink(Protocol):
     def job_ended(self, job_id: str, *, error: str = "") -> None: ...
 
 
+class Queue(Protocol):
+    """Of callers who wait for a place: `agentd.runtime.call_queue.CallQueue`."""
+
+    def serve(self) -> None: ...
+    def position(self, session: Session) -> int: ...
+    def joined(self, session: Session, why: str) -> None: ...
+    def left(self, session: Session, reason: str) -> None: ...
+
+
 Mint = Callable[[str, str, str], str]
 """(room, identity, agent name) -> a token with which an agent of ours joins."""
 
 
-class Calls:
+class Calls(Capacity):
     """`serving` names the definition that a new call of an agent gets, `others` those that it may be handed to; `link`
     the registration of an agent's jobs."""
 
     def __init__(
         self,
         *,
+        table: JobTable,
         pool: Pool,
         serving: Callable[[str], AgentDefinition | None],
         pick: Callable[[str, Job], str],
@@ -66,6 +79,7 @@ class Calls:
         state_dir: Path,
         measures: MeasureSink,
         cores: int,
+        capacity: int,
         thresholds: Thresholds,
         changed: Callable[[], None],
         ask: Callable[[AgentDefinition, Job], Awaitable[Admission]],
@@ -73,18 +87,26 @@ class Calls:
         ended: Callable[[Session, str, bool, SessionOutcome], None],
         probed: Callable[[str, Job], Decline | None],
         refusal: Callable[[AgentDefinition], str],
+        busy: Callable[[str], BusyState],
+        started: Callable[[Session, BusyState], None],
+        queue: Queue,
     ) -> None:
         """`pick` tells which agent's definition takes a job: the one that was called, or a canary of it. `with_code`
         has a definition go with the tools' code of its time. `changed` is called when a place became free or was
         taken. `ask`: the question of an agent that has an `on_request`. `began` is called with each call that is
         taken, and `ended` with each that is over, its reason, whether it failed, and how it went as far as that is
-        known. `probed`: the answer to an offer that is a probe's, and no call; `refusal`: why an agent may take no
-        more calls today, "" if it may."""
-        self.table = JobTable()
+        known. `probed`: the answer to an offer that is a probe's, and no call; `busy`: what an agent does without;
+        `started`: a call was told so; `queue`: of those who wait for a place."""
+        super().__init__(
+            table=table,
+            pool=pool,
+            serving=serving,
+            refusal=refusal,
+            cores=cores,
+            capacity=capacity,
+            thresholds=thresholds,
+        )
         self.speeches = SpeechTable()
-        self.accepting = True
-        self._pool = pool
-        self._serving = serving
         self._others = others
         self._pick = pick
         self._with_code = with_code
@@ -93,52 +115,14 @@ class Calls:
         self._mint = mint
         self._state_dir = state_dir
         self._measures = measures
-        self._cores = cores
-        self._thresholds = thresholds
-        self.memory = 0.0  # share of it that is in use, as it was last measured
         self._changed = changed
         self._ask = ask
         self._began = began
         self._ended = ended
         self._probed = probed
-        self._refusal = refusal
-
-    # How full we are
-
-    def places(self, revision: tuple[str, str] | None = None) -> list[Place]:
-        """The ready workers, or those that have prepared this (agent, digest)."""
-        return [
-            Place(
-                worker=worker.name,
-                sessions=self.table.load_of_worker(worker.name),
-                capacity=worker.capacity,
-                lag_s=worker.pong.lag_p99_s,
-                cpu=worker.pong.cpu,
-                lag_limit_s=self._thresholds.lag_s,
-            )
-            for worker in self._pool.ready
-            if revision is None or revision in worker.revisions
-        ]
-
-    def load(self) -> Load:
-        self.table.lapse(now())
-        if not self.accepting:
-            return Load(load=1.0, full=True, why="draining", reason="draining")
-        return load_of(self.places(), cores=self._cores, thresholds=self._thresholds, memory=self.memory)
-
-    def load_of_agent(self, agent: str) -> Load:
-        """What the agent's registration reports: full also when the agent is, or is served no more."""
-        load = self.load()
-        definition = self._serving(agent)
-        if definition is None:
-            return Load(load=1.0, full=True, why="the agent was removed", reason="removed")
-        limit = definition.limits.concurrency
-        if limit is not None and self.table.load_of_agent(agent) >= limit:
-            why = f"all {limit} calls of the agent are taken"
-            return Load(load=1.0, full=True, why=why, reason="concurrency")
-        if refusal := self._refusal(definition):
-            return Load(load=1.0, full=True, why=refusal, reason="budget")
-        return load
+        self._busy = busy
+        self._started = started
+        self._queue = queue
 
     # What LiveKit says
 
@@ -159,27 +143,36 @@ class Calls:
 
     def _reserve(self, agent: str, job: Job, admission: Admission | None, *, shared: bool = True) -> Accept | Decline:
         """`shared`: whether a canary of the agent may take it."""
-        refusal = self.load_of_agent(agent)
-        variant = self._pick(agent, job) if shared and not refusal.full else agent
-        worker = None if refusal.full else self._worker_for(variant)
-        if worker is None and variant != agent and not refusal.full:
+        self._queue.serve()
+        way = self.way_in(agent)
+        queued = way.to == "queue"
+        variant = self._pick(agent, job) if shared and way.to == "place" else agent
+        worker = self._worker_for(variant) if way.to == "place" else self._to_wait(agent) if queued else None
+        if worker is None and variant != agent:
             variant, worker = agent, self._worker_for(agent)
         if worker is None:
-            why = refusal if refusal.full else NO_PLACE
+            why = NO_PLACE if way.to == "place" else way.load
             logger.warning("job declined", extra={"agent": agent, "job": job.id, "reason": why.why})
             labels = {"agent": agent, "reason": why.reason}
             self._measures.apply(Measure(name="jobs_declined_total", labels=labels))
             return Decline()
-        self.table.reserve(job.id, variant, worker, now(), admission, canary_of="" if variant == agent else agent)
+        canary_of = "" if variant == agent else agent
+        self.table.reserve(job.id, variant, worker, now(), admission, canary_of=canary_of, queued=queued)
         self._changed()
         return Accept(participant_name=agent, participant_attributes=agent_attributes(agent))
 
     def _worker_for(self, variant: str) -> str | None:
-        """A worker that has made it and has room; None also when the agent itself is full."""
+        """A worker that has made it and has room; None also when the agent itself has none for a new call."""
         definition = self._serving(variant)
-        if definition is None or self.load_of_agent(variant).full:
+        if definition is None or self.way_in(variant).to != "place":
             return None
         return choose(self.places((variant, definition.digest)))
+
+    def _to_wait(self, agent: str) -> str | None:
+        """The worker in which a call waits: the one that holds the fewest, with a place or not."""
+        definition = self._serving(agent)
+        places = self.places((agent, definition.digest)) if definition is not None else []
+        return choose_to_wait({place.worker: self.table.held_by_worker(place.worker) for place in places})
 
     def _directed(self, definition: AgentDefinition, admission: Admission) -> Admission:
         """An answer that names an agent whom we do not have is none that can be used."""
@@ -233,6 +226,7 @@ class Calls:
             admission=admission,
             lost_at=now(),
             others=self._others(definition),
+            queued_at=now() if reserved is not None and reserved.queued else None,
         )
         self.adopt(session, token=assignment.token, preferred=reserved.worker if reserved else None)
 
@@ -247,13 +241,16 @@ class Calls:
 
     def adopt(self, session: Session, *, token: str, preferred: str | None = None) -> None:
         """Takes a call: at once into the preferred worker or the emptiest, else into the first that gets ready."""
-        revision = (session.agent, session.definition.digest)
-        places = self.places(revision)
+        places = self.places(revision_of(session))
         worker = preferred if preferred in {place.worker for place in places} else choose(places)
         journal = journal_path(self._state_dir, session.id)
-        adopted = replace(session, journal=journal, worker=worker or "")
-        self.table.add(adopted)
-        self._began(adopted)
+        self.table.add(replace(session, journal=journal, worker=worker or ""))
+        adopted = self.table.update(session.id, llm_step=self._busy(session.agent).llm_step)  # by the load with it
+        assert adopted is not None, "it was just added"
+        if adopted.queued_at is not None:
+            self._queue.joined(adopted, self.way_in(session.agent).load.why)
+        else:
+            self._began(adopted)
         if worker is None:
             logger.warning("session waits for a worker", extra={"session": session.id, "agent": session.agent})
         else:
@@ -264,7 +261,8 @@ class Calls:
         """A call that goes on in a worker of an earlier daemon."""
         self._measures.apply(Measure(name="sessions_adopted_total", labels={"agent": session.agent}))
         self.table.add(session)
-        self._began(session)
+        if session.queued_at is None:
+            self._began(session)
         self._changed()
 
     def terminated(self, job_id: str) -> None:
@@ -335,7 +333,7 @@ class Calls:
             return
         rescue = plan(waiting, self.places(), now())
         for session, worker in rescue.placed:
-            self._start(session.id, worker, self._mint(session.room, session.identity, session.shown_as))
+            self._start(session.id, worker, self._token(session))
         for session in rescue.given_up:
             logger.error("session given up", extra={"session": session.id, "rescues": len(session.rescues)})
             mark_ended(session.journal, "rescue_failed")
@@ -365,10 +363,42 @@ class Calls:
         handle = self._pool.get(worker)
         if session is None or handle is None:
             return
-        prepared = _has(handle, session)
+        prepared = revision_of(session) in handle.revisions
         if not prepared:  # a worker makes it anew, and the files may say something else by now
             session = replace(session, definition=self._with_code(session.definition))
-        handle.post(start_job(session, token, prepared=prepared))
+        busy = self._busy(session.agent)
+        handle.post(start_job(session, token, prepared=prepared, busy=busy.given_up, queue=self._ticket(session)))
+        self._started(session, busy)
+
+    def _ticket(self, session: Session) -> QueueTicket | None:
+        if session.queued_at is None:
+            return None
+        queue = queue_of(session.definition.when_busy)
+        timeout_s = queue[1].timeout if queue is not None else 0.0
+        remaining_s = max(0.0, session.queued_at + timeout_s - now())
+        return QueueTicket(position=self._queue.position(session), remaining_s=remaining_s)
+
+    def begin(self, session: Session) -> None:
+        """A call that has waited begins in the worker that it waits in."""
+        busy, handle = self._busy(session.agent), self._pool.get(session.worker)
+        placed = self.table.update(session.id, llm_step=busy.llm_step)
+        if placed is None or handle is None:
+            return
+        self._began(placed)
+        self._started(placed, busy)
+        start = start_job(placed, "", prepared=True, busy=busy.given_up)
+        handle.post(Admitted(session=session.id, start=start))
+
+    def move(self, session: Session, worker: str) -> None:
+        """A call that has waited begins in another worker, which joins its room in the place of the first."""
+        incarnation, llm_step = session.incarnation + 1, self._busy(session.agent).llm_step
+        moved = replace(session, worker="", incarnation=incarnation, own_token=True, llm_step=llm_step)
+        self.table.add(moved)
+        self._began(moved)
+        self._start(moved.id, worker, self._token(moved))
+
+    def _token(self, session: Session) -> str:
+        return self._mint(session.room, session.identity, session.shown_as)
 
     def _current(self, session_id: str, incarnation: int) -> Session | None:
         """The session, if it is this incarnation that speaks of it."""
@@ -381,8 +411,11 @@ class Calls:
         self._tell(session, error=reason if failed else "")
         self._measures.apply(Measure(name="sessions_total", labels={"agent": session.agent, "reason": reason}))
         logger.info("session ended", extra={"session": session.id, "agent": session.agent, "reason": reason})
+        if session.queued_at is not None:
+            self._queue.left(session, reason)
         self._changed()
-        self._ended(session, reason, failed, outcome)
+        if session.queued_at is None:
+            self._ended(session, reason, failed, outcome)
 
     def _refuse(self, agent: str, job: Job, reason: str) -> None:
         logger.warning("assignment refused", extra={"agent": agent, "job": job.id, "reason": reason})
@@ -398,49 +431,3 @@ class Calls:
             link.job_running(session.job)
         else:
             link.job_ended(session.job, error=error)
-
-
-def start_job(session: Session, token: str, *, prepared: bool) -> StartJob:
-    return StartJob(
-        session=session.id,
-        job=session.job,
-        agent=session.agent,
-        called=session.shown_as,
-        revision=session.definition.digest,
-        generation=session.generation,
-        room=session.room,
-        url=session.url,
-        token=token,
-        identity=session.identity,
-        journal=session.journal,
-        participant=session.participant,
-        metadata=session.metadata,
-        incarnation=session.incarnation,
-        started_at=session.started_at,
-        registration=session.registration,
-        variables=session.variables,
-        requested=_requested(session),
-        definition=None if prepared else session.definition,
-        places=session.definition.places,
-        others=session.others,
-    )
-
-
-def _requested(session: Session) -> Mapping[str, Any] | None:
-    """The record of the question about it, with the agent who was asked for."""
-    asked = session.registration or session.agent
-    return {**session.admission.record(), "asked": asked} if session.admission else None
-
-
-def variables_of(job: Job) -> Mapping[str, Any]:
-    """`variables` of the dispatch's metadata, where that is a JSON object."""
-    try:
-        metadata = json.loads(job.metadata) if job.metadata else {}
-    except ValueError:
-        return {}
-    variables = metadata.get("variables") if isinstance(metadata, dict) else None
-    return variables if isinstance(variables, dict) else {}
-
-
-def _has(handle: WorkerHandle, session: Session) -> bool:
-    return (session.agent, session.definition.digest) in handle.revisions

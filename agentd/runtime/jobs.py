@@ -18,7 +18,8 @@ ASSIGNMENT_WAIT_S = 7.5
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
     """A place kept for a job between our answer and its assignment. `agent`: who takes it; `canary_of`: as whose
-    canary; `admission`: what was answered to the question about it, where there is one."""
+    canary; `admission`: what was answered to the question about it, where there is one; `queued`: the place is one in
+    the queue."""
 
     job: str
     agent: str
@@ -26,13 +27,15 @@ class Reservation:
     until: float
     admission: Admission | None = None
     canary_of: str = ""
+    queued: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """A call of ours. `worker` "" while it waits for one after a rescue. `definition`: what it runs, to its end.
     `registration`: under whose name LiveKit knows its job, where that is another agent; `canary_of`: whose calls it
-    takes a share of."""
+    takes a share of. `queued_at`: since when it waits for a place; None: it has one. `llm_step`: the step of
+    `when_busy` whose model it has."""
 
     id: str
     job: str
@@ -61,6 +64,9 @@ class Session:
     latencies: Mapping[str, float] = field(default_factory=dict)
     rescues: tuple[float, ...] = ()  # when, on the loop's clock
     lost_at: float | None = None  # on the loop's clock; None while it is heard
+    queued_at: float | None = None  # on the loop's clock
+    waited_s: float | None = None  # for its place, where it had none at once
+    llm_step: int | None = None
 
     @property
     def counts_for(self) -> tuple[str, ...]:
@@ -81,7 +87,8 @@ class Session:
 
 
 class JobTable:
-    """Exact counts at any moment: a promised place counts like a session until it is taken or has lapsed."""
+    """Exact counts at any moment: a promised place counts like a session until it is taken or has lapsed. Callers who
+    wait for a place are counted by themselves."""
 
     def __init__(self) -> None:
         self._reservations: dict[str, Reservation] = {}
@@ -96,6 +103,7 @@ class JobTable:
         admission: Admission | None = None,
         *,
         canary_of: str = "",
+        queued: bool = False,
     ) -> None:
         self._reservations[job] = Reservation(
             job=job,
@@ -104,6 +112,7 @@ class JobTable:
             until=now + ASSIGNMENT_WAIT_S,
             admission=admission,
             canary_of=canary_of,
+            queued=queued,
         )
 
     @property
@@ -155,10 +164,27 @@ class JobTable:
         """Sessions and promised places: those that it has, by a handoff or from the beginning, its canaries' too, and
         those that it takes as somebody's canary. What an agent may have at once protects what it works with, and a call
         that it has handed over does not use that any more."""
-        return self._promised_to(agent) + sum(agent in each.counts_for for each in self._sessions.values())
+        return self._promised_to(agent) + sum(agent in each.counts_for for each in self.placed())
 
     def _promised_to(self, agent: str) -> int:
-        return sum(agent in (kept.agent, kept.canary_of) for kept in self._reservations.values())
+        return sum(agent in (kept.agent, kept.canary_of) for kept in self._promised())
+
+    def _promised(self) -> Iterator[Reservation]:
+        return (kept for kept in self._reservations.values() if not kept.queued)
+
+    def placed(self) -> tuple[Session, ...]:
+        """Sessions that have a place."""
+        return tuple(session for session in self._sessions.values() if session.queued_at is None)
+
+    def queue(self) -> tuple[Session, ...]:
+        """Those that wait for one, the first first."""
+        waiting = (session for session in self._sessions.values() if session.queued_at is not None)
+        return tuple(sorted(waiting, key=lambda session: session.queued_at or 0.0))
+
+    def queued_of_agent(self, agent: str) -> int:
+        """Its callers who wait, or are promised that they may."""
+        promised = sum(kept.queued and kept.agent == agent for kept in self._reservations.values())
+        return promised + sum(session.agent == agent for session in self.queue())
 
     def calls_by_revision(self, agent: str) -> Mapping[str, int]:
         return Counter(each.definition.digest for each in self._sessions.values() if each.definition.name == agent)
@@ -170,10 +196,16 @@ class JobTable:
     def of_registration(self, agent: str) -> int:
         """Sessions whose jobs LiveKit knows under this agent's name, and those that the agent began itself."""
         began = sum(agent in (each.agent, each.canary_of, each.registration) for each in self)
-        return self._promised_to(agent) + began
+        promised = sum(agent in (kept.agent, kept.canary_of) for kept in self._reservations.values())
+        return promised + began
 
     def load_of_worker(self, worker: str) -> int:
-        """Sessions and promised places."""
+        """Sessions that have a place, and promised places."""
+        promised = sum(kept.worker == worker for kept in self._promised())
+        return promised + sum(session.worker == worker for session in self.placed())
+
+    def held_by_worker(self, worker: str) -> int:
+        """All sessions, and all that was promised."""
         promised = sum(kept.worker == worker for kept in self._reservations.values())
         return promised + len(self.of_worker(worker))
 
@@ -182,4 +214,4 @@ class JobTable:
         return frozenset(each.definition.digest for each in self._sessions.values() if each.definition.name == agent)
 
     def running_of_agent(self, agent: str) -> int:
-        return sum(session.agent == agent for session in self._sessions.values())
+        return sum(session.agent == agent for session in self.placed())

@@ -18,7 +18,7 @@ from agentd.runtime.outcome import NOTHING_KNOWN, SessionOutcome
 from agentd.runtime.status import Measure
 from agentd.runtime.usage import SessionUsed
 from agentd.session.callbacks import Delivery
-from agentd.tools.acts import Act
+from agentd.tools.acts import Act, GiveUp
 from agentd.tools.spec import Event, LateAnswer
 
 # Supervisor -> worker
@@ -95,13 +95,24 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueTicket:
+    """The call has no place yet: its caller is told so, and waits in the room for `remaining_s` at the most.
+    `position`: in the queue, from 1."""
+
+    position: int
+    remaining_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartJob:
     """Join the room and hold the session. `called`: the name that front ends see, of which `agent` may be a canary.
 
     `definition` is given when the worker may not have prepared this revision: a call rescued from another worker.
     `others`: the agents of the same generation that the call may be handed to.
     `incarnation` above 1: the call outlived its process, and `journal` says what was said in it.
-    `requested`: the record of what was asked and answered before the call.
+    `requested`: the record of what was asked and answered before the call. `queue`: there is no place for it yet;
+    `waited_s`: how long it has waited for the one that it has. `busy`: what is given up now, `llm_step`: the step of
+    `when_busy` whose model it has.
     """
 
     session: str
@@ -125,6 +136,27 @@ class StartJob:
     definition: AgentDefinition | None = None
     places: Mapping[str, str] = field(default_factory=dict)
     others: tuple[AgentDefinition, ...] = ()
+    queue: QueueTicket | None = None
+    waited_s: float | None = None
+    busy: GiveUp = field(default_factory=GiveUp)
+    llm_step: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueMoved:
+    """A call that waits for a place has another position in the queue."""
+
+    session: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A call that waits has its place, here (as `start` says), or, where that is None, in another worker: then this
+    one leaves its room."""
+
+    session: str
+    start: StartJob | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,7 +318,19 @@ class Pong:
     generations: tuple[int, ...] = ()
 
 
-ToWorker = WorkerSettings | Prepare | Commit | StartJob | Control | Deliver | Heartbeat | DumpTasks | Stop
+ToWorker = (
+    WorkerSettings
+    | Prepare
+    | Commit
+    | StartJob
+    | QueueMoved
+    | Admitted
+    | Control
+    | Deliver
+    | Heartbeat
+    | DumpTasks
+    | Stop
+)
 FromWorker = (
     Prepared
     | Delivered

@@ -32,11 +32,16 @@ class OtherAgents:
             if (found := await self._agents.lease_prepared(name, definition.digest)) is not None:
                 self._leased[name] = found
 
+    def begins(self, start: StartJob) -> None:
+        """The call, which has waited for a place, begins as this says."""
+        self._start = start
+
     async def equip(self, name: str) -> Equipment:
         """Raises AgentdError."""
         if name == self._start.agent:
             places = self._start.places
-            return equipment_of(self._first, places)
+            own = equipment_of(self._first, places)
+            return replace(own, providers=own.providers.on_step(self._start.llm_step))
         named = self._named.get(name)
         found = self._leased.get(name)
         if found is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,12 +41,19 @@ def choose(places: Iterable[Place]) -> str | None:
     return min(open_places, key=_emptiest).worker if open_places else None
 
 
+def choose_to_wait(held: Mapping[str, int]) -> str | None:
+    """The worker for a call that waits for a place: the one that holds the fewest. None: none is ready."""
+    return min(held, key=lambda worker: (held[worker], worker), default=None)
+
+
 def choose_for_rescue(places: Iterable[Place]) -> str | None:
     """The worker for a call that lost its own: the emptiest, over its capacity if it must be. None: none is ready."""
     return min(places, key=_emptiest, default=Place(worker="", sessions=0, capacity=0)).worker or None
 
 
-Reason = Literal["", "capacity", "cpu", "memory", "lag", "concurrency", "budget", "no_worker", "draining", "removed"]
+Reason = Literal[
+    "", "capacity", "cpu", "memory", "lag", "concurrency", "busy", "budget", "no_worker", "draining", "removed"
+]
 """Why no call is taken, for figures."""
 
 
@@ -90,3 +97,13 @@ def load_of(places: Sequence[Place], *, cores: int, thresholds: Thresholds, memo
         late_s = max(place.lag_s for place in places)
         return Load(load=load, full=True, why=f"workers are late by {late_s * 1000:.0f} ms", reason="lag")
     return Load(load=load, full=False)
+
+
+def fraction_of(places: Sequence[Place], *, capacity: int, cores: int, thresholds: Thresholds) -> float:
+    """How much of what the daemon can hold is used, 0 to 1: of `capacity`, the places of all workers that it may have,
+    or of the share of the processors that it may use, whichever is more."""
+    sessions = sum(place.sessions for place in places)
+    busy = sum(place.cpu for place in places) / max(1, cores)
+    of_processors = busy / thresholds.cpu if sessions else 0.0
+    late = any(place.overloaded for place in places) and choose(places) is None
+    return 1.0 if late else min(1.0, max(sessions / max(1, capacity), of_processors))

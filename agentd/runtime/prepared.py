@@ -255,7 +255,9 @@ class PreparedAgents:
             )
             for tag, override in definition.languages.items()
         }
-        return replace(own, languages=languages)
+        models = enumerate(step.llm for step in definition.when_busy)
+        steps = {number: await with_fallbacks(llm) for number, llm in models if llm is not None}
+        return replace(own, languages=languages, steps=steps)
 
     async def _close_unused(self) -> None:
         needed = self._serving | self._candidates

@@ -23,7 +23,8 @@ class AgentStatus:
     """`state` "serving"; "stale": the file on disk is broken and the last good version serves;
     "rejected": broken and nothing serves; "draining": deleted, calls under way; "quarantined": its revision `refused`
     failed at run time, "rolled_back": an operator took that back; an earlier one serves. `trial`: how the calls of
-    `revision` went. `reached`: False when a probe found that its registration receives no offers."""
+    `revision` went. `reached`: False when a probe found that its registration receives no offers. `queued`: callers who
+    wait for a place; `busy_step`: up to which step of `when_busy` things are given up."""
 
     name: str
     source: str
@@ -32,6 +33,8 @@ class AgentStatus:
     revision: str
     registered: bool
     sessions: int
+    queued: int = 0
+    busy_step: int = 0
     reached: bool = True
     description: str = ""
     problems: tuple[Problem, ...] = ()

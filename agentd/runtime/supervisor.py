@@ -32,13 +32,15 @@ from agentd.runtime.admission import Admission, ask
 from agentd.runtime.adoption import adopt_workers
 from agentd.runtime.announcements import Announcements
 from agentd.runtime.budgets import REASON, Budgets
+from agentd.runtime.busy import Busy
+from agentd.runtime.call_queue import CallQueue
 from agentd.runtime.calls import Calls, Mint
 from agentd.runtime.canaries import Canaries
 from agentd.runtime.chronicle import Chronicle
 from agentd.runtime.cold import recover_calls
 from agentd.runtime.drain import CUT_GRACE_S, Drain
 from agentd.runtime.event_ring import EventRing
-from agentd.runtime.jobs import Session
+from agentd.runtime.jobs import JobTable, Session
 from agentd.runtime.journals import unfinished
 from agentd.runtime.late_results import LateResults
 from agentd.runtime.ledger import Ledger
@@ -54,6 +56,7 @@ from agentd.runtime.messages import (
     SessionChanged,
     SessionEvents,
     SpeechChanged,
+    ToWorker,
     WorkerSettings,
 )
 from agentd.runtime.outcome import SessionOutcome, verdict
@@ -212,7 +215,24 @@ class Supervisor:
             measures=measures,
             clock=time.time,
         )
+        self._busy = Busy(
+            serving=self.definition,
+            fraction=lambda definition: self.calls.fraction(definition),
+            tell=lambda session, act: self.calls.control(session, act),
+            told=lambda event: self._ring.add([event]),
+        )
+        table = JobTable()
+        self._queue = CallQueue(
+            table,
+            place_for=lambda session: self.calls.place_for(session),
+            post=self._post,
+            begin=lambda session: self.calls.begin(session),
+            move=lambda session, worker: self.calls.move(session, worker),
+            measures=measures,
+            told=lambda event: self._ring.add([event]),
+        )
         self.calls = Calls(
+            table=table,
             pool=self.pool,
             serving=self.definition,
             others=lambda agent: tuple(reachable(agent, self.rollout.agents).values()),
@@ -233,12 +253,16 @@ class Supervisor:
             ended=self._call_ended,
             probed=lambda agent, job: self._probes.offered(agent, job) if self._probes else None,
             refusal=self._budgets.refusal,
+            capacity=settings.bounds().most * settings.sessions_per_worker,
+            busy=self._busy.of,
+            started=lambda session, busy: self._busy.began(session, busy.given_up),
+            queue=self._queue,
         )
         self._scaling = Scaling(
             self.pool,
             settings.bounds(),
             places=self.calls.places,
-            waiting=lambda: 0,
+            waiting=lambda: len(self.calls.table.queue()),
             measures=measures,
         )
         self._drain = Drain(self.calls, self._registrations, self._stirred, self._drain_began)
@@ -348,7 +372,8 @@ class Supervisor:
         self.calls.rescue()
         self.calls.memory = used_share()
         self.canaries.tick()
-        for ending in self._budgets.tick(self.calls.table):
+        self._busy.tick(tuple(self.rollout.agents), self.calls.table)
+        for ending in self._budgets.tick(self.calls.table.placed()):
             with suppress(BetweenWorkers):  # at the next tick, then
                 self.calls.control(ending.session, EndSession(reason=REASON, goodbye=ending.goodbye))
         self.pool.recycle(self._settings.recycle)
@@ -400,7 +425,7 @@ class Supervisor:
             interval_s=self._settings.probe_s,
             known=lambda: tuple(self.rollout.agents),
             registered=lambda: self._registrations.registered,
-            full=lambda agent: self.calls.load_of_agent(agent).full,
+            full=lambda agent: self.calls.way_in(agent).told.full,
             renew=self._registrations.renew,
             measures=self._measures,
         )
@@ -414,7 +439,12 @@ class Supervisor:
 
     def _calls_changed(self) -> None:
         self._stirred.set()
+        self._queue.serve()
         self._sync_registrations()
+
+    def _post(self, worker: str, message: ToWorker) -> None:
+        if handle := self.pool.get(worker):
+            handle.post(message)
 
     def _call_ended(self, session: Session, reason: str, failed: bool, outcome: SessionOutcome) -> None:
         whole = session.turns and reason == "rescue_failed"  # it talked until something else took its workers down
@@ -478,7 +508,11 @@ class Supervisor:
 
     def agents(self) -> tuple[AgentStatus, ...]:
         known = views.agents(self.rollout, self.calls.table, self._registrations.registered, self.probation)
-        return tuple(replace(status, reached=status.name not in self._stale) for status in known)
+        steps = self._busy.steps()
+        return tuple(
+            replace(status, reached=status.name not in self._stale, busy_step=steps.get(status.name, 0))
+            for status in known
+        )
 
     def definition(self, name: str) -> AgentDefinition | None:
         return self.rollout.agents.get(name)
@@ -505,7 +539,7 @@ class Supervisor:
         return await ask(definition, job, self._webhooks)
 
     def refusal(self, agent: str) -> str:
-        load = self.calls.load_of_agent(agent)
+        load = self.calls.way_in(agent).told
         return load.why if load.full else ""
 
     def readiness(self) -> Readiness:

@@ -28,6 +28,7 @@ from agentd.runtime.job import Common, Job, Rooms, Sessions, failure_reason
 from agentd.runtime.journals import mark_ended
 from agentd.runtime.measures import measures
 from agentd.runtime.messages import (
+    Admitted,
     Commit,
     Control,
     Deliver,
@@ -41,6 +42,7 @@ from agentd.runtime.messages import (
     Measures,
     Prepare,
     Prepared,
+    QueueMoved,
     SessionChanged,
     SessionEvents,
     SpeechChanged,
@@ -76,6 +78,9 @@ STOP_GRACE_S = 5.0
 URGENT_WAITING = 1000
 
 
+ForCall = QueueMoved | Admitted | Control
+
+
 class Worker:
     """One end of the link with the supervisor, and all calls of this process."""
 
@@ -104,6 +109,7 @@ class Worker:
         self._joined_rooms: set[str] = set()
         self._rejoined: set[str] = set()
         self._jobs: dict[str, Job] = {}
+        self._early: dict[str, list[ForCall]] = {}  # of calls whose jobs are being made
         self._job_tasks: set[asyncio.Task[None]] = set()
         self._seen: dict[str, SessionChanged] = {}  # how each session looks from outside
         self._changed: set[str] = set()  # sessions whose look was not sent yet
@@ -144,11 +150,12 @@ class Worker:
                     group.create_task(self._pong(message))
                 case StartJob():
                     self._held[message.session] = message
+                    self._early[message.session] = []
                     task = group.create_task(self._hold(message))
                     self._job_tasks.add(task)
                     task.add_done_callback(self._job_tasks.discard)
-                case Control():
-                    self._control(message)
+                case QueueMoved() | Admitted() | Control():
+                    self._of_call(message)
                 case Deliver():
                     group.create_task(self._deliver(message))
                 case Prepare():
@@ -160,8 +167,29 @@ class Worker:
                 case Stop():
                     return message
 
-    def _control(self, message: Control) -> None:
+    def _of_call(self, message: ForCall) -> None:
         job = self._jobs.get(message.session)
+        early = self._early.get(message.session)
+        if isinstance(message, Admitted):
+            message = self._admitted(message)
+        if job is None and early is not None:
+            early.append(message)
+        elif isinstance(message, Control):
+            self._control(job, message)
+        elif job is not None and isinstance(message, Admitted):
+            job.admitted(message.start)
+        elif job is not None and job.waiting is not None and isinstance(message, QueueMoved):
+            job.waiting.position = message.position
+
+    def _admitted(self, message: Admitted) -> Admitted:
+        """With the definition that the call was begun with here, where it came with one."""
+        held = self._held.get(message.session)
+        if held is None or message.start is None:
+            return message
+        start = self._held[message.session] = replace(message.start, definition=held.definition)
+        return replace(message, start=start)
+
+    def _control(self, job: Job | None, message: Control) -> None:
         taken = job is not None and job.do(message.act)
         if not taken and isinstance(message.act, SayText | GenerateReply):
             speech = message.act.speech
@@ -196,6 +224,8 @@ class Worker:
                 job = self._jobs[start.session] = Job(
                     start, agent, others, self._observe, self._events.force, self._auditor(start), self._common
                 )
+                for message in self._early.pop(start.session):
+                    self._of_call(message)
                 reason = await job.run(
                     self._rooms,
                     self._sessions,
@@ -211,6 +241,7 @@ class Worker:
                 logger.exception("session crashed")
             finally:
                 self._jobs.pop(start.session, None)
+                self._early.pop(start.session, None)
                 if others is not None:
                     await others.aclose()
                 self._tallies.pop(start.session, None)
@@ -380,7 +411,7 @@ def worker_of(settings: WorkerSettings, link: FrameLink, orphaned: Callable[[], 
     from agentd.runtime.live import live_parts
 
     parts = live_parts(settings)
-    common = Common(callback_url=settings.public_url)
+    common = Common(callback_url=settings.public_url, agents_dir=settings.agents_dir)
     worker = Worker(link, parts.agents, parts.rooms, parts.sessions, orphaned, _auditor_of(settings), common)
     worker.logs_content = settings.log_content
     if settings.otel is not None:

@@ -22,6 +22,7 @@ from agentd.tools.acts import (
     EditHistory,
     EndSession,
     GenerateReply,
+    GiveUp,
     HandOff,
     InterruptSpeech,
     LetBeQuiet,
@@ -66,7 +67,7 @@ class Controls:
                 self._post(act)
             case SetCallVariables() | MuteCall():
                 self._post(act)
-            case HandOff() | UpdateInstructions() | SetTools():
+            case HandOff() | UpdateInstructions() | SetTools() | GiveUp():
                 self._post(act)
         return None
 

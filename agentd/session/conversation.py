@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from itertools import cycle
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError
 
 from agentd.aio import now
 from agentd.config.definition import AgentDefinition, IdlePrompt, LanguageOverride
@@ -40,11 +39,12 @@ from agentd.session.permission import objection
 from agentd.session.room import CallerChanged, CallerLeft, CallerLinked, CallerMuted, CallerUnheard
 from agentd.session.session_tools import SessionTools
 from agentd.session.setup import Equipment, Providers, SessionSetup
+from agentd.session.templating import filled
 from agentd.session.tool_gates import Duplicates, Gates, RateLimits
 from agentd.session.trail import Trail
 from agentd.session.voice import WatchedVoice
 from agentd.session.waiting import WaitingTurn, WaitingTurns
-from agentd.tools.acts import Act, Adjustment, UpdateInstructions
+from agentd.tools.acts import Act, Adjustment, GiveUp, UpdateInstructions
 from agentd.tools.spec import Caller, Event, ToolContext
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,6 @@ SPEAK = "The conversation is in the language of the tag {} now: answer in it."
 
 LANGUAGE_ATTRIBUTE = "language"
 """The participant attribute that names the language to begin in."""
-
-_templates = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
 
 
 def _nobody() -> None:
@@ -94,6 +92,7 @@ class Conversation:
         self.trail = Trail(setup.definition.name)
         self.first_hook = setup.restored.first_hook if setup.restored else 0  # those of earlier agents have lower ones
         self.collecting: Collecting = NoTask()
+        self.busy = setup.busy
         self.people = People(setup.definition.room.participants != "linked", setup.definition.name)
         restored = setup.restored
         self.languages = LanguageTracker(
@@ -168,8 +167,17 @@ class Conversation:
         if isinstance(act, UpdateInstructions):
             self.adjustments = self.adjustments.with_(act)
             self.record("agent.adjusted", edit=act.edit, text=act.text)
+        elif isinstance(act, GiveUp):
+            rule = "entered" if act.step > self.busy.step else "left"
+            self.busy = act
+            self._record_busy(rule)
         else:
             self.change_tools({**dict.fromkeys(act.disable), **dict.fromkeys(act.enable, True)})
+
+    def _record_busy(self, rule: str) -> None:
+        busy = self.busy
+        model = self.setup.providers.llm[0].name if self.setup.llm_step is not None else ""
+        self.record("busy", rule=rule, step=busy.step, load=round(busy.load, 3), early=busy.early, llm=model)
 
     def record_start(self) -> None:
         """The first record of this session, or of its next incarnation."""
@@ -188,6 +196,10 @@ class Conversation:
             )
             if setup.requested is not None:
                 self.record("session.requested", **setup.requested)
+            if setup.waited_s is not None:
+                self.record("session.queued", waited_s=round(setup.waited_s, 3))
+            if setup.busy.step:
+                self._record_busy("began")
         else:
             gap_s = round(max(0.0, time.time() - setup.restored.last_record_at), 3)
             self.record("session.resumed", incarnation=setup.incarnation, gap_s=gap_s)
@@ -360,7 +372,7 @@ class Conversation:
     def filled(self, template: str, more: Mapping[str, Any]) -> str | None:
         """The same; None when one is missing."""
         try:
-            return _templates.from_string(template).render({**self.variables, **more})
+            return filled(template, {**self.variables, **more})
         except TemplateError as error:
             self.record("error", where="template", message=str(error))
             return None

@@ -182,6 +182,7 @@ class EarlyAnswers:
 
     def follow(self, machine: Floor) -> None:
         """To be called after each step of the floor."""
+        self._preemption.allowed = self._conversation.busy.early
         for decision in self._preemption.step(machine.state, machine.ending):
             self._conversation.record(
                 "decision", rule=decision.rule, action=type(decision).__name__, value=decision.value

@@ -23,6 +23,7 @@ JOURNAL_ONLY = frozenset(
         *("reply.started", "reply.written", "segment.started", "segment.heard", "turn.corrected"),
         *("turn.held", "hook.entered", "hook.completed", "session.requested", "tool.callback"),
         *("shutdown.added", "agent.attributes"),
+        *("session.queued", "busy"),
     }
 )
 """Kinds that make no event: the sound of a call in detail, for its recovery and its explanation."""

@@ -17,6 +17,8 @@ Phrase = Literal[
     "consent_keys",
     "yes",
     "no",
+    "queue",
+    "queue_timeout",
 ]
 
 _PHRASES: dict[str, dict[Phrase, str]] = {
@@ -33,6 +35,8 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "consent_keys": "Press 1 for yes, or 2 for no.",
         "yes": "yes",
         "no": "no",
+        "queue": "All lines are busy. You are number {{ position }} in the queue.",
+        "queue_timeout": "I'm sorry, all lines are still busy. Please call again later. Goodbye.",
     },
     "de": {
         "bridge": "Entschuldigung, Sie waren kurz weg.",
@@ -47,6 +51,8 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "consent_keys": "Drücken Sie 1 für ja oder 2 für nein.",
         "yes": "ja",
         "no": "nein",
+        "queue": "Alle Leitungen sind belegt. Sie sind Nummer {{ position }} in der Schlange.",
+        "queue_timeout": "Es tut mir leid, noch immer sind alle Leitungen belegt. Auf Wiederhören.",
     },
     "fr": {
         "bridge": "Excusez-moi, la ligne a été coupée un instant.",
@@ -61,6 +67,8 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "consent_keys": "Appuyez sur 1 pour oui, ou sur 2 pour non.",
         "yes": "oui",
         "no": "non",
+        "queue": "Toutes nos lignes sont occupées. Vous êtes numéro {{ position }} dans la file.",
+        "queue_timeout": "Je suis désolé, nos lignes sont encore toutes occupées. Au revoir.",
     },
     "es": {
         "bridge": "Perdone, se ha cortado un momento.",
@@ -75,6 +83,8 @@ _PHRASES: dict[str, dict[Phrase, str]] = {
         "consent_keys": "Pulse 1 para sí o 2 para no.",
         "yes": "sí",
         "no": "no",
+        "queue": "Todas las líneas están ocupadas. Es usted el número {{ position }} de la cola.",
+        "queue_timeout": "Lo siento, todas las líneas siguen ocupadas. Adiós.",
     },
 }
 

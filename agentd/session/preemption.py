@@ -40,9 +40,11 @@ class SkipEarly(Decision):
 
 @dataclass(slots=True)
 class Preemption:
-    """One session's attempts. `running`: the text of the one under way; `tried`: the last that was decided on."""
+    """One session's attempts. `allowed`: whether more may begin; `running`: the text of the one under way; `tried`:
+    the last that was decided on."""
 
     settings: Preemptive
+    allowed: bool = True
     running: str | None = None
     tried: str | None = None
     attempts: int = 0
@@ -56,7 +58,8 @@ class Preemption:
         dropped = self._drop(turn, words, complete=complete)
         silent = turn.speaking_since is None and not turn.recognizing and turn.agent is Agent.SILENT
         likely = ending is not None and ending.rule not in MORE_TO_COME
-        if not (complete and likely and silent) or self.running is not None or words == self.tried:
+        begun = self.running is not None or words == self.tried
+        if not (complete and likely and silent and self.allowed) or begun:
             return dropped
         return [*dropped, self._begin(words, turn.last_duration_s)]
 

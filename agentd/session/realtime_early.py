@@ -46,7 +46,7 @@ class RealtimeEarly:
         if self._answer is not None:
             if not self._committed and (not quiet or not state.recognizing or state.agent is not Agent.SILENT):
                 self.drop("no_turn" if quiet else "more_words")
-        elif self._on and self._is_time(state):
+        elif self._on and self._conversation.busy.early and self._is_time(state):
             self._begin()
 
     def _is_time(self, state: TurnState) -> bool:

@@ -8,6 +8,10 @@ session.started    agent, revision, source, places (file:line of each setting th
 session.requested  asked (the agent whose call it was), outcome (accepted, timeout, unreachable, error), accept, agent
                    (who was named to take it), variables (that were given, and are in session.started),
                    instructions_append (to the agent's), duration_s, message: the question before the call
+session.queued     waited_s: so long the caller waited for a place before the session began
+busy               rule (began, entered, left), step (of `when_busy`, up to which things are given up; 0: nothing), load
+                   (for which), early (whether answers may be begun early), llm (the provider of the step's model, which
+                   the call has to its end; "": the agent's)
 session.resumed    incarnation, gap_s
 session.ended      reason, duration_s
 caller.linked      identity, name, kind, returned; where the agent talks with several people: label (what the model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from agentd.config.definition import AgentDefinition
@@ -21,6 +21,7 @@ from agentd.session.rates import Rates
 from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.room import Room
+from agentd.tools.acts import GiveUp
 from agentd.tools.spec import Event, ToolRunner
 
 P = TypeVar("P")
@@ -53,6 +54,15 @@ class Providers:
     interruption_detector: InterruptionDetector | None = None
     realtime: tuple[Candidate[Realtime], ...] = ()
     languages: Mapping[str, Providers] = field(default_factory=dict)
+    steps: Mapping[int, tuple[Candidate[LLM], ...]] = field(default_factory=dict)  # models by step of `when_busy`
+
+    def on_step(self, step: int | None) -> Providers:
+        """With the model of this step, in all languages."""
+        models = self.steps.get(step) if step is not None else None
+        if models is None:
+            return self
+        languages = {tag: replace(each, llm=models) for tag, each in self.languages.items()}
+        return replace(self, llm=models, languages=languages)
 
     def in_language(self, tag: str) -> Providers:
         return self.languages.get(tag, self)
@@ -122,4 +132,7 @@ class SessionSetup:
     restored: Restored | None = None
     incarnation: int = 1
     rates: Rates = field(default_factory=Rates)  # of all sessions of this process
+    busy: GiveUp = field(default_factory=GiveUp)  # what is given up at the beginning
+    llm_step: int | None = None  # the step of `when_busy` whose model the call has
+    waited_s: float | None = None  # for a place; None: it had one at once
     callback_url: str = ""  # how the world reaches the daemon's callbacks; "": not at all

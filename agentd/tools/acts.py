@@ -151,7 +151,17 @@ class SetTools:
     disable: tuple[str, ...] = ()
 
 
-Adjustment = UpdateInstructions | SetTools
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """Do without what the steps of `when_busy` up to this one say, from the next turn on. `step`: 0 for none; `load`:
+    for which it was taken or left; `early`: whether answers may be begun early."""
+
+    step: int = 0
+    load: float = 0.0
+    early: bool = True
+
+
+Adjustment = UpdateInstructions | SetTools | GiveUp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

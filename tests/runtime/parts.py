@@ -11,9 +11,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from agentd.config.definition import AgentDefinition, Limits, ProviderChoice
+from agentd.audio import OUTPUT_HZ, AudioFrame
+from agentd.config.definition import AgentDefinition, BusyStep, Limits, ProviderChoice
 from agentd.config.load import Loaded
 from agentd.errors import Problem, ProviderRefused
+from agentd.providers.tts import SpeechChunk
 from agentd.registry import Component, Plugin, Registry
 from agentd.runtime.messages import StartJob
 from agentd.runtime.prepared import PreparedAgents
@@ -24,6 +26,7 @@ from agentd.session.setup import SessionSetup
 from agentd.tools.acts import Act, CancelSpeech, EndSession, GenerateReply, InterruptSpeech, SayText
 from agentd.tools.spec import LateAnswer
 from agentd.transport.protocol import Accept, Assignment, Decline, Job, JobOffer, LoadReport, agent_identity
+from tests.fakes.room import FakeRoom
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,13 @@ class FakeProvider:
         self.label = label
         FakeProvider.alive[label] += 1
         FakeProvider.made[label] += 1
+
+    sample_rate_hz = OUTPUT_HZ
+    aligned = False
+
+    async def synthesize(self, segments: AsyncIterator[str], *, language: str | None) -> AsyncIterator[SpeechChunk]:
+        async for _ in segments:
+            yield SpeechChunk(segment=0, frame=AudioFrame(b"\x01\x00" * 480, OUTPUT_HZ), last=True)
 
     async def aclose(self) -> None:
         FakeProvider.alive[self.label] -= 1
@@ -78,7 +88,12 @@ def choice(kind: Any, settings: FakeSettings = FakeSettings()) -> ProviderChoice
 
 
 def definition(
-    name: str, revision: str = "1", *, llm: FakeSettings = FakeSettings(label="llm"), concurrency: int | None = None
+    name: str,
+    revision: str = "1",
+    *,
+    llm: FakeSettings = FakeSettings(label="llm"),
+    concurrency: int | None = None,
+    when_busy: tuple[BusyStep, ...] = (),
 ) -> AgentDefinition:
     return AgentDefinition(
         name=name,
@@ -88,6 +103,7 @@ def definition(
         tts=choice("tts", FakeSettings(label="tts")),
         vad=choice("vad", FakeSettings(label="vad")),
         limits=Limits(concurrency=concurrency),
+        when_busy=when_busy,
         source=f"agents.d/{name}.yaml",
         digest=f"{name}-{revision}",
     )
@@ -118,15 +134,18 @@ class FakeTools:
         self.closed = True
 
 
-class FakeRoom:
-    """A session stand-in asks nothing of it."""
+ROOMS: dict[str, FakeRoom] = {}
+"""As they were joined last by workers of this process."""
 
 
 @asynccontextmanager
 async def fake_rooms(
     start: StartJob, definition: AgentDefinition, rejoining: Callable[[], None]
 ) -> AsyncIterator[FakeRoom]:
-    yield FakeRoom()
+    """A session stand-in asks nothing of it; the caller who waits for a place is there."""
+    room = ROOMS[start.room] = FakeRoom()
+    room.link()
+    yield room
 
 
 SPEECH: Mapping[str, Any] = {
@@ -287,7 +306,7 @@ class FakeRegistration:
         """The real one reports soon; a test asks `load` itself."""
 
     def load(self) -> LoadReport:
-        load = self.calls.load_of_agent(self.agent)
+        load = self.calls.way_in(self.agent).told
         return LoadReport(load=load.load, full=load.full, job_count=0)
 
     def job_running(self, job_id: str) -> None:
