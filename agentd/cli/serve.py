@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import faulthandler
 import logging
 import os
 import signal
@@ -95,6 +96,7 @@ def serve(
         return
     log = setting.config.log
     logs.configure(log.format, log.level, redact=log.redact)
+    faulthandler.enable()  # a watchdog ends a stuck daemon with SIGABRT: where it hung is then in the log
     sys.exit(asyncio.run(run(setting, left, started_with)))
 
 

@@ -89,7 +89,7 @@ class WorkerHandle:
         self.successor = ""  # the worker that replaces it
         self.leaving = False  # it is not replaced when it ends
         self.retiring = False  # its calls are over and it was told to end
-        self._heard_at = 0.0
+        self._heard_at = now()
         self._beats = 0
         self._requests = 0
 
@@ -187,13 +187,17 @@ class WorkerHandle:
 
     async def _beat(self, listener: Listener) -> None:
         while True:
-            silent_s = now() - self._heard_at
-            if silent_s > self._patience_s(listener):
+            if self.overdue_s(listener) > 0:
                 self.state = "hung"
+                silent_s = now() - self._heard_at
                 raise WorkerUnresponsive(f"{self.name} (pid {self.pid}) was silent for {silent_s:.1f} s")
             self._beats += 1
             self.post(Heartbeat(number=self._beats))
             await asyncio.sleep(HEARTBEAT_INTERVAL_S)
+
+    def overdue_s(self, listener: Listener) -> float:
+        """For how much longer it has been silent than it may be; below zero while it answers."""
+        return now() - self._heard_at - self._patience_s(listener)
 
     def _patience_s(self, listener: Listener) -> float:
         idle = listener.sessions_of(self) == 0
@@ -247,6 +251,11 @@ class Pool:
         """A worker that holds calls: a ready one, or one that only ends those that it has."""
         worker = self.workers.get(name)
         return worker if worker is not None and worker.state in ("ready", "draining") else None
+
+    def overdue(self, grace_s: float) -> tuple[str, ...]:
+        """The workers that nobody has ended although they have been silent for `grace_s` longer than they may be."""
+        living = [worker for worker in self.workers.values() if worker.state != "dead"]
+        return tuple(worker.name for worker in living if worker.overdue_s(self._listener) > grace_s)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from agentd.aio import now
 from agentd.config.definition import AgentDefinition
 from agentd.errors import AgentdError
 from agentd.runtime.calls import Calls, JobLink
@@ -24,6 +25,8 @@ class RegistrationLink(JobLink, Protocol):
 
     @property
     def registered(self) -> bool: ...
+    @property
+    def worked_at(self) -> float: ...  # when it last reported its load or tried to register, by the loop's clock
 
     async def run(self) -> None: ...
     def drain(self) -> None: ...
@@ -65,6 +68,10 @@ class Registrations:
     @property
     def unregistered(self) -> list[str]:
         return [name for name, each in self._open.items() if not each.link.registered]
+
+    def idle(self, silence_s: float) -> tuple[str, ...]:
+        """Those that for `silence_s` have neither reported to LiveKit nor tried to reach it."""
+        return tuple(name for name, each in self._open.items() if now() - each.link.worked_at > silence_s)
 
     def sync(self, serving: Mapping[str, AgentDefinition], calls: Calls, group: asyncio.TaskGroup) -> None:
         """Opens what is missing, and closes what neither serves nor has calls; then all report their load."""

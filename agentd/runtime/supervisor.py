@@ -88,6 +88,7 @@ from agentd.runtime.status import (
 from agentd.runtime.systemd import Phase
 from agentd.runtime.upgrade import Successor, Upgrade, reap
 from agentd.runtime.usage import SessionUsed
+from agentd.runtime.watchdog import Watchdog
 from agentd.session.callbacks import Delivery
 from agentd.tools.acts import Act, EndSession
 from agentd.tools.event import Event
@@ -265,6 +266,7 @@ class Supervisor:
             waiting=lambda: len(self.calls.table.queue()),
             measures=measures,
         )
+        self._watchdog = Watchdog(self.pool, self._registrations, lambda: notify("alive"))
         self._drain = Drain(self.calls, self._registrations, self._stirred, self._drain_began)
         self._upgrade = Upgrade(
             self.calls, self.pool, self._registrations, successor, NO_SUCCESSOR, lambda: self._drain.asked
@@ -381,6 +383,7 @@ class Supervisor:
             self._scaling.tick()
         self.pool.retire()
         self._calls_changed()
+        self._watchdog.tick()
 
     @staticmethod
     def _now() -> float:

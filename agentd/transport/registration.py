@@ -76,10 +76,16 @@ class Registration:
         self._outbox: aio.Channel[bytes] | None = None
         self._load_changed = asyncio.Event()
         self._renewal = asyncio.Event()
+        self._worked_at = aio.now()
 
     @property
     def registered(self) -> bool:
         return self._registered
+
+    @property
+    def worked_at(self) -> float:
+        """When it last reported its load, or tried to register, by the loop's clock."""
+        return self._worked_at
 
     @property
     def worker_id(self) -> str:
@@ -91,10 +97,11 @@ class Registration:
         attempt = 0
         async with aiohttp.ClientSession() as http:
             while True:
-                started_at = aio.now()
+                started_at = self._worked_at = aio.now()
                 try:
                     await self._serve(http)
                 except TransportError as error:
+                    self._worked_at = aio.now()
                     self._failed(error)
                     delay_s = self._delay_s(error, attempt)
                     log.warning(
@@ -271,6 +278,7 @@ class Registration:
         """Status every 2.5 s, and as soon as we become full or free."""
         full, reported_at = None, -STATUS_INTERVAL_S
         while True:
+            self._worked_at = aio.now()
             report = self._load()
             if (report.full or self._draining) != full or aio.now() - reported_at >= STATUS_INTERVAL_S - 0.01:
                 full, reported_at = report.full or self._draining, aio.now()

@@ -309,6 +309,72 @@ async def test_systemd_is_told_of_the_start_a_reload_and_the_end(place: Path) ->
             assert await serve.ended() == 0
 
 
+STUCK_WHEN_ASKED = """
+import sys, time
+from agentd.runtime.supervisor import Supervisor
+
+def dump(self):
+    print("it hangs", file=sys.stderr, flush=True)
+    time.sleep(600)
+
+Supervisor.dump = dump
+from agentd.cli.main import main
+main()
+"""
+
+
+@asynccontextmanager
+async def watched(place: Path, livekit: str, **options: Any) -> AsyncIterator[tuple[Serve, socket.socket]]:
+    """A daemon that serves, with a watchdog; what its service manager is told from then on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(place / "notify"))
+        manager.setblocking(False)
+        environment = {"NOTIFY_SOCKET": str(place / "notify"), "WATCHDOG_USEC": "30000000"}
+        async with serving(place, livekit=livekit, environment=environment, **options) as serve:
+            await serve.until_logged("agent registered")
+            await serve.until_logged("serving")
+            yield serve, manager
+
+
+def left_in(manager: socket.socket) -> list[str]:
+    """What it was told and has not read."""
+    words = []
+    with suppress(BlockingIOError):
+        while True:
+            words.append(manager.recv(4096).decode())
+    return words
+
+
+async def test_the_watchdog_is_fed_while_it_serves_and_while_livekit_is_away(place: Path) -> None:
+    async with fake_server() as livekit, watched(place, livekit.url) as (serve, manager):
+        left_in(manager)
+        assert [await next_word(manager) for _ in range(2)] == ["WATCHDOG=1"] * 2
+        await livekit.stop()
+        await serve.until_logged("registration lost")
+        left_in(manager)
+        assert [await next_word(manager) for _ in range(2)] == ["WATCHDOG=1"] * 2
+
+
+async def test_a_daemon_that_is_stuck_feeds_no_watchdog_and_says_where_it_hung(place: Path) -> None:
+    async with (
+        fake_server() as livekit,
+        watched(place, livekit.url, program=("-c", STUCK_WHEN_ASKED)) as (serve, manager),
+    ):
+        assert "WATCHDOG=1" in {await next_word(manager) for _ in range(4)}
+        serve.process.send_signal(signal.SIGUSR1)
+        async with asyncio.timeout(15):
+            while "it hangs" not in serve.lines:
+                await asyncio.sleep(0.02)
+        left_in(manager)
+        await asyncio.sleep(2.5)  # it was fed each second
+        assert left_in(manager) == []
+        assert serve.process.returncode is None
+        serve.process.send_signal(signal.SIGABRT)  # what systemd then sends
+        assert await serve.ended() == -signal.SIGABRT
+    assert any(line.startswith("Fatal Python error: Aborted") for line in serve.lines)
+    assert any(line.strip().endswith(" in dump") for line in serve.lines)
+
+
 async def test_every_log_line_is_an_object_with_its_standard_fields(place: Path) -> None:
     async with fake_server() as livekit, serving(place, livekit=livekit.url) as serve:
         await serve.until_logged("agent registered")

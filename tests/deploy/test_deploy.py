@@ -15,12 +15,14 @@ import yaml
 from agentd.admin.metrics import Metrics
 from agentd.config.daemon import DaemonConfig
 from agentd.config.shapes import fields_of
+from agentd.runtime.supervisor import TICK_S
 from tests.documents import ROOT
 from tests.fakes.daemon import FakeDaemon
 
 DEPLOY = ROOT / "deploy"
 CHART = DEPLOY / "helm" / "agentd"
 HELM = shutil.which("helm") or next(map(str, ROOT.glob(".cache/bin/helm")), "")
+KNOWS_NOTIFY_RELOAD = 253  # systemd's version
 VALUES = (
     "livekit.url=wss://livekit.example.com",
     "keda.enabled=true",
@@ -89,14 +91,25 @@ def test_the_unit_passes_systemds_own_check(tmp_path: Path) -> None:
     there = text.replace("/opt/agentd/bin/agentd", "/bin/true").replace("/etc/agentd/environment", "/dev/null")
     (tmp_path / "agentd.service").write_text(there)
     run("systemd-analyze", "verify", "--man=no", str(tmp_path / "agentd.service"))
+    if systemd_version() >= KNOWS_NOTIFY_RELOAD:
+        shutil.copytree(DEPLOY / "agentd.service.d", tmp_path / "agentd.service.d")
+        run("systemd-analyze", "verify", "--man=no", str(tmp_path / "agentd.service"))
 
 
-def test_the_unit_of_the_page_is_the_one_that_is_delivered() -> None:
+def systemd_version() -> int:
+    return int(run("systemd-analyze", "--version").split()[1])
+
+
+def test_the_unit_lets_calls_end_and_starts_a_stuck_daemon_again() -> None:
     unit = (DEPLOY / "agentd.service").read_text()
-    assert "Type=notify" in unit
+    assert "Type=notify\n" in unit  # Debian 12's systemd does not know notify-reload
+    assert float(re.search(r"WatchdogSec=(\d+)", unit)[1]) >= 10 * TICK_S  # type: ignore[index]
+    assert "Restart=on-failure" in unit  # which a watchdog's end is one of
     assert "KillMode=process" in unit  # else the workers get the signal too, and calls do not come to their end
     drain_s = int(re.search(r"TimeoutStopSec=(\d+)", unit)[1])  # type: ignore[index]
     assert drain_s > float(DaemonConfig().drain_timeout)
+    newer = (DEPLOY / "agentd.service.d" / "notify-reload.conf").read_text()
+    assert "Type=notify-reload\nExecReload=\n" in newer  # else the signal comes twice
 
 
 def test_compose_gives_calls_their_time_and_keeps_operators_out_of_the_network() -> None:

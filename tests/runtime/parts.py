@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from agentd.aio import now
 from agentd.audio import OUTPUT_HZ, AudioFrame
 from agentd.config.definition import AgentDefinition, BusyStep, Limits, ProviderChoice
 from agentd.config.load import Loaded
@@ -287,6 +288,10 @@ class FakeRegistration:
         self.ended: dict[str, str] = {}
         self._changed = changed
         self.jobs_made = 0
+
+    @property
+    def worked_at(self) -> float:
+        return now()
 
     async def run(self) -> None:
         self.registered = True

@@ -24,6 +24,7 @@ class Link:
     registered: bool = False
     ended: bool = False
     reports: int = 0
+    worked_at: float = 0.0
 
     async def run(self) -> None:
         try:

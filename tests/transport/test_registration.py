@@ -289,3 +289,17 @@ async def test_a_renewed_registration_comes_back_with_its_jobs_under_way() -> No
         assert [str(failure) for failure in supervisor.failures] == ["it received no offers"]
         await server.offer("J2")
         await until(lambda: supervisor.offers)
+
+
+async def test_it_is_seen_at_work_while_it_stands_and_while_it_tries_to() -> None:
+    async with fake_server() as server, registered(server) as (subject, supervisor):
+        for _ in range(2):  # by its reports
+            before = subject.worked_at
+            await until(lambda since=before: subject.worked_at > since)
+        await server.stop()
+        await until(lambda: not subject.registered)
+        for _ in range(2):  # by its attempts
+            failures = len(supervisor.failures)
+            before = subject.worked_at
+            await until(lambda count=failures: len(supervisor.failures) > count)
+            assert subject.worked_at > before
