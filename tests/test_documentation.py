@@ -1,7 +1,7 @@
 """Every example in README, docs/, agents.d/ and examples/ works, and what pages name is there.
 
 The Python and JSON of python-tools.md, webhooks.md, events.md and job-context.md run in tests/tools/test_docs.py,
-requests and figures of http.md in tests/admin/test_documents.py; exit codes and signals of operations.md in
+requests and figures of http.md in tests/admin/test_documents.py; exit codes and signals of operations/ in
 tests/cli/test_serve.py and tests/system/test_daemon.py, its promises in tests/reload/; examples/ are read in
 tests/plugins/test_cloud_plugins.py.
 """
@@ -176,7 +176,7 @@ def test_each_other_command_names_what_is_there(page: str, words: list[str]) -> 
             assert all((ROOT / path.partition("::")[0]).exists() for path in paths if not path.startswith("-"))
         case ["python" | ".venv/bin/python", script, *_] if script.endswith(".py"):
             assert (ROOT / script).exists()
-        case ["curl", *_] if page == "docs/http.md":
+        case ["curl", *_] if ("docs/http.md", words) in OTHERS:
             pass  # asked in tests/admin/test_documents.py
         case ["helm", "install", _, chart, *settings]:  # what it makes is looked at in tests/deploy
             assert (ROOT / chart / "Chart.yaml").exists()
@@ -266,22 +266,33 @@ def test_each_page_is_found_from_the_index() -> None:
     for page in sorted((ROOT / "docs").glob("*.md")):
         if page.name != "index.md":
             assert f"({page.name})" in index, page.name
+    operations = (ROOT / "docs" / "operations" / "index.md").read_text(encoding="utf-8")
+    for page in sorted((ROOT / "docs" / "operations").glob("*.md")):
+        if page.name != "index.md":
+            assert f"({page.name})" in operations, page.name
     decisions = {page.name for page in (ROOT / "docs" / "decisions").glob("*.md")}
     listed = set(re.findall(r"\(decisions/([\w-]+\.md)\)", index))
     assert decisions == listed
 
 
-# operations.md
+# operations/
 
 
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+OPERATIONS = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "operations").glob("*.md")))
 
 
-def test_the_page_of_operations_names_every_verb_and_exit_code_and_no_other() -> None:
+def test_the_pages_of_operations_name_every_verb_and_exit_code_and_no_other() -> None:
     assert set(re.findall(r"^\| `agentd (\w+)", OPERATIONS, re.MULTILINE)) == set(VERBS)
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "agentd" / "cli").glob("*.py")]
     codes = {int(code) for text in sources for code in re.findall(r"^EXIT_\w+ = (\d+)", text, re.MULTILINE)}
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", OPERATIONS, re.MULTILINE)} == codes | {0, 1, 2}
+
+
+def test_the_runbook_names_every_alert_and_no_other() -> None:
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    runbook = (ROOT / "docs" / "operations" / "runbook.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(Agentd\w+)`", runbook)) == alerts
 
 
 def test_each_log_line_that_the_page_names_is_written_with_these_fields() -> None:

@@ -1,4 +1,4 @@
-"""Whether registrations still receive offers: "registered" is not "dispatchable" (docs/operations.md, "Many nodes").
+"""Whether registrations still receive offers: "registered" is not "dispatchable" (docs/operations/nodes.md).
 
 A worker's socket may be open to a LiveKit node that is cut off from the others: it looks registered and gets no call,
 for ever. So the daemon opens a room of its own now and then, has the agent dispatched into it with a mark in the

@@ -1,6 +1,6 @@
 """What a reload promises, each as a story: real files, the real watch, calls under way in two workers.
 
-The numbers are those of docs/operations.md. The same on a real LiveKit server: tests/system/test_calls.py,
+The numbers are those of docs/operations/reload.md. The same on a real LiveKit server: tests/system/test_calls.py,
 tests/system/test_daemon.py and bench/reload.py.
 """
 

@@ -1,5 +1,5 @@
 """A daemon of one process, the end of a daemon that holds a call, its tools' code under a call, and the console: as
-README and docs/operations.md tell them."""
+README and docs/operations/ tell them."""
 
 from __future__ import annotations
 
