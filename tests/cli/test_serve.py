@@ -24,6 +24,9 @@ from bench.daemon import free_port, zero_cost_agent
 from tests.fakes.webhook_server import hang, respond, webhook_server
 from tests.transport.fake_server import FakeServer, fake_server
 
+pytestmark = pytest.mark.timeout(120)
+PATIENCE_S = 45  # a daemon starts in seconds, but not on a machine that does ten other things
+
 WITHOUT_LIVEKIT = {
     name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "AGENTD_", "NOTIFY_"))
 }
@@ -46,14 +49,14 @@ class Serve:
         return [record for record in self.records if record["message"] == message]
 
     async def until_logged(self, message: str, times: int = 1) -> dict[str, Any]:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.logged(message)) < times:
                 assert self.process.returncode is None, self.lines
                 await asyncio.sleep(0.02)
         return self.logged(message)[-1]
 
     async def ended(self) -> int:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.process.wait()
 
 
@@ -248,7 +251,7 @@ async def test_events_that_wait_when_the_daemon_is_killed_are_delivered_by_the_n
         environment = {"EVENTS_WHSEC": SECRET}
         async with serving(place, livekit=livekit.url, environment=environment) as serve:
             await serve.until_logged("serving")
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE_S):
                 while len(hooks.received) < 2:
                     await asyncio.sleep(0.02)
             first = {received.headers["webhook-id"]: received for received in hooks.received}
@@ -259,7 +262,7 @@ async def test_events_that_wait_when_the_daemon_is_killed_are_delivered_by_the_n
         hooks.default = respond()
         async with serving(place, livekit=livekit.url, environment=environment) as next_one:
             await next_one.until_logged("serving")
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE_S):
                 while len(hooks.received) < 4:
                     await asyncio.sleep(0.02)
         assert SECRET not in "\n".join(next_one.lines)
@@ -360,13 +363,13 @@ async def test_a_daemon_that_is_stuck_feeds_no_watchdog_and_says_where_it_hung(p
         fake_server() as livekit,
         watched(place, livekit.url, program=("-c", STUCK_WHEN_ASKED)) as (serve, manager),
     ):
-        assert "WATCHDOG=1" in {await next_word(manager) for _ in range(4)}
+        assert "WATCHDOG=1" in {await next_word(manager) for _ in range(2)}  # the other: READY=1
         serve.process.send_signal(signal.SIGUSR1)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_S):
             while "it hangs" not in serve.lines:
                 await asyncio.sleep(0.02)
         left_in(manager)
-        await asyncio.sleep(2.5)  # it was fed each second
+        await asyncio.sleep(1.5)  # it was fed each second
         assert left_in(manager) == []
         assert serve.process.returncode is None
         serve.process.send_signal(signal.SIGABRT)  # what systemd then sends
@@ -386,7 +389,7 @@ async def test_every_log_line_is_an_object_with_its_standard_fields(place: Path)
 
 
 async def next_word(manager: socket.socket) -> str:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_S):
         return (await asyncio.get_running_loop().sock_recv(manager, 4096)).decode()
 
 
