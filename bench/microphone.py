@@ -46,6 +46,10 @@ class EchoPath:
         self._past = sound[size:]
         self._waiting = np.concatenate([self._waiting, answer])[-self._most :]
 
+    def delay(self, seconds: float) -> None:
+        """From now on it comes later, up to the slack."""
+        self._waiting = np.concatenate([np.zeros(round(seconds * MIC_HZ)), self._waiting])[-self._most :]
+
     def pull(self, samples: int) -> np.ndarray:
         """The next samples at the microphone; silence where nothing has come."""
         taken, self._waiting = self._waiting[:samples], self._waiting[samples:]

@@ -3,7 +3,8 @@ turns, heard by the same caller and judged by the same rules. Of agentd alone.
 
 Seconds of a call take tens of milliseconds, and nothing else on the machine changes a figure, so rules can be tried on
 many seeds. What it leaves out: LiveKit's transport (153 ms of every delay), codecs, and the time that models take:
-the recogniser answers `words_s` after an utterance, whatever the processor is doing.
+the recogniser answers `words_s` after an utterance, whatever the processor is doing. What a real line does to an echo
+is in it: frames come unevenly, and jitter buffers make its way longer in mid-call.
 """
 
 from __future__ import annotations
@@ -45,6 +46,12 @@ from tests.fakes.room import FakeAudioOut, FakeCaption, FakeRoom
 FRAME_SAMPLES = 1024  # 64 ms, as a room's
 FRAME_S = FRAME_SAMPLES / INPUT_HZ
 TRANSPORT_S = 0.15  # of an echo's way: from the agent to the caller and back
+UNEVEN_S = 0.06
+"""By which frames come later than others where there is an echo, whose delay is hard to tell by it: as through a real
+server on a busy machine."""
+
+LONGER_S = 0.03  # by which the way of an echo grows when a jitter buffer runs dry
+LONGER_EVERY_S = 4.0
 LONGEST_CALL_S = 60
 
 
@@ -149,6 +156,8 @@ class OfflineCaller:
         self._room = room
         self._sound: deque[tuple[np.ndarray, asyncio.Future[float] | None, asyncio.Future[float] | None]] = deque()
         self._echo: EchoPath | None = None
+        self._longer_at = LONGER_EVERY_S
+        self._uneven = np.random.default_rng(0)
         self._pieces = 0  # of 10 ms, heard
         self.heard = Heard()
 
@@ -191,19 +200,24 @@ class OfflineCaller:
 
     async def live(self) -> None:
         """Frame after frame: what is said and what comes back goes out, what was played is heard."""
+        ends = now()
         while True:
             frame, began, ended = self._sound.popleft() if self._sound else (np.zeros(FRAME_SAMPLES), None, None)
-            since = now()
+            since, ends = ends, ends + FRAME_S
             _resolve(began)
-            await asyncio.sleep(FRAME_S)
-            mixed = np.clip(frame + self._echoed(since, now()), -32768, 32767).astype("<i2")
+            late_s = self._uneven.uniform(0, UNEVEN_S) if self._echo else 0.0
+            await asyncio.sleep(ends + late_s - now())
+            mixed = np.clip(frame + self._echoed(since), -32768, 32767).astype("<i2")
             self._room.hear(AudioFrame(mixed.tobytes(), INPUT_HZ))
             self._hear(now())
             _resolve(ended)
 
-    def _echoed(self, since: float, until: float) -> np.ndarray:
+    def _echoed(self, since: float) -> np.ndarray:
         if self._echo is None:
             return np.zeros(FRAME_SAMPLES)
+        if since >= self._longer_at:
+            self._longer_at += LONGER_EVERY_S
+            self._echo.delay(LONGER_S)
         self._echo.push(self._room.audio_out.samples[round(since * EAR_HZ) :][: round(FRAME_S * EAR_HZ)])
         return self._echo.pull(round(FRAME_S * MIC_HZ)).reshape(FRAME_SAMPLES, -1).mean(axis=1)
 

@@ -14,7 +14,15 @@ from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame
 from bench.microphone import MIC_HZ, Echo
 from bench.turn_taking import kept
 from bench.turn_taking.corpus import corpus, held_out
-from bench.turn_taking.offline import FRAME_S, TRANSPORT_S, OfflineCaller, SoundingRoom, definition_of
+from bench.turn_taking.offline import (
+    FRAME_S,
+    LONGER_S,
+    TRANSPORT_S,
+    UNEVEN_S,
+    OfflineCaller,
+    SoundingRoom,
+    definition_of,
+)
 from bench.turn_taking.subjects import AGENTD_DETECTORS, Agentd
 from tests.fakes.clock import run_virtual
 
@@ -87,8 +95,30 @@ def test_an_echo_comes_back_later_and_quieter() -> None:
         return loud_s(frames)
 
     loud = living(act)
-    assert loud[0] == pytest.approx(0.5 + 0.1 + TRANSPORT_S, abs=FRAME_S)
-    assert loud[-1] - loud[0] == pytest.approx(0.5, abs=0.005)
+    assert loud[0] == pytest.approx(0.5 + 0.1 + TRANSPORT_S, abs=FRAME_S + UNEVEN_S)
+    assert loud[-1] - loud[0] == pytest.approx(0.5, abs=UNEVEN_S)
+
+
+def test_frames_come_unevenly_where_there_is_an_echo_and_its_way_grows_longer() -> None:
+    async def act(room: Any, caller: OfflineCaller, frames: Any) -> tuple[list[float], list[float]]:
+        await asyncio.sleep(1.0)
+        even = [at for at, _ in frames]
+        caller.echo(Echo(delay_s=0.1, gain_db=-6.0, walls=()))
+        frames.clear()
+        click = np.concatenate([tone(0.05, OUTPUT_HZ), np.zeros(round(1.95 * OUTPUT_HZ), np.int16)])
+        for _ in range(4):
+            await room.audio_out.write(AudioFrame(click.tobytes(), OUTPUT_HZ))
+        await asyncio.sleep(2.0)
+        sound = np.concatenate([frame.array() for _, frame in frames])
+        loud = np.flatnonzero(np.abs(sound) > 1000) / INPUT_HZ
+        clicks = [at for before, at in zip([-1.0, *loud], loud, strict=False) if at - before > 1.0]
+        return even, clicks
+
+    even, clicks = living(act)
+    assert np.diff(even) == pytest.approx(FRAME_S, abs=1e-6)
+    gaps = np.diff(clicks)
+    assert max(gaps) == pytest.approx(2.0 + LONGER_S, abs=0.005)
+    assert min(gaps) == pytest.approx(2.0, abs=0.005)
 
 
 def test_what_a_model_answered_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

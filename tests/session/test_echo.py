@@ -21,14 +21,16 @@ def voice(text: str, *, seed: int = 0) -> np.ndarray:
     return utterance(text, seed=seed).array().astype(np.float64)
 
 
-def through_a_room(sound: np.ndarray, delay_s: float, loss_db: float, *, seed: int = 1) -> np.ndarray:
+def through_a_room(
+    sound: np.ndarray, delay_s: float, loss_db: float, *, seed: int = 1, noise: float = 30
+) -> np.ndarray:
     """Later, quieter, with a room's ringing (150 ms) and a microphone's noise."""
     rng = np.random.default_rng(seed)
     ringing = rng.normal(0, 1, round(0.15 * INPUT_HZ)) * np.exp(-np.arange(round(0.15 * INPUT_HZ)) / (0.04 * INPUT_HZ))
     ringing[0] = 3.0
     ringing *= 10 ** (-loss_db / 20) / np.sqrt(np.square(ringing).sum())
     late = np.concatenate([np.zeros(round(delay_s * INPUT_HZ)), sound])[: len(sound)]
-    return np.convolve(late, ringing)[: len(sound)] + rng.normal(0, 30, len(sound))
+    return np.convolve(late, ringing)[: len(sound)] + rng.normal(0, noise, len(sound))
 
 
 def frame(sound: np.ndarray) -> AudioFrame:
@@ -135,3 +137,48 @@ def test_a_caller_who_speaks_long_over_the_echo_does_not_refute_it() -> None:
     heard[begin : begin + len(over)] += over
     known = [watch.path is not None for ends, _, _ in watched(watch, agent, heard) if ends * INPUT_HZ > begin]
     assert all(known)
+
+
+def test_an_echo_is_known_although_frames_come_early_and_late_and_in_bursts() -> None:
+    """As from a real line: in steps of 10 ms, and late now and then because the machine is busy."""
+    agent, rng = voice(AGENT), np.random.default_rng(0)
+    heard, watch = through_a_room(agent, 0.2, 15), EchoWatch()
+    loud_later, unknown = 0, 0
+    for number in range(len(agent) // WINDOW // 2):
+        span = slice(2 * number * WINDOW, 2 * (number + 1) * WINDOW)
+        ends = 2 * (number + 1) * SLOT_S
+        watch.played(frame(agent[span]), ends - 2 * SLOT_S)
+        late_s = rng.uniform(0, 0.02) if number % 30 else 0.3
+        echoes = watch.heard(frame(heard[span]), ends + late_s)
+        if ends > 4.0 and float(np.sqrt(np.mean(np.square(heard[span])))) > 100:
+            loud_later, unknown = loud_later + 1, unknown + (not any(echoes))
+    assert loud_later > 15
+    assert unknown <= 2
+    assert watch.path is not None
+    assert watch.path.delay_s == pytest.approx(0.2, abs=3 * SLOT_S)
+
+
+def test_a_quiet_echo_is_known_on_a_line_that_stretches_it() -> None:
+    """Jitter buffers lengthen a pause here and a vowel there. Beside an echo that is 26 dB below the agent, its own
+    quiet sounds are as good as none."""
+    agent, rng = voice(AGENT), np.random.default_rng(4)
+    heard = through_a_room(agent, 0.13, 26, noise=0)
+    at = np.arange(len(heard))
+    knots = np.arange(0, len(heard), INPUT_HZ // 2)
+    stretched = np.interp(at + np.interp(at, knots, rng.uniform(-400, 400, len(knots))), at, heard)
+    watch = EchoWatch()
+    known = [watch.path is not None for _ in watched(watch, agent, np.round(stretched))]
+    assert all(known[round(4.0 / SLOT_S) :])
+
+
+def test_a_microphone_that_was_off_is_followed_when_it_comes_back() -> None:
+    agent, watch = np.tile(voice(AGENT), 2), EchoWatch()
+    heard = through_a_room(agent, 0.2, 15)
+    half = len(agent) // WINDOW // 2
+    for number in range(len(agent) // WINDOW):
+        span = slice(number * WINDOW, (number + 1) * WINDOW)
+        watch.played(frame(agent[span]), number * SLOT_S)
+        if not half - 60 < number < half:
+            watch.heard(frame(heard[span]), (number + 1) * SLOT_S)
+    assert watch.path is not None
+    assert watch.path.delay_s == pytest.approx(0.2, abs=3 * SLOT_S)
