@@ -21,12 +21,14 @@ class STTSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class STTCapabilities:
     """`streaming`: `stream` works; else the session calls `recognize` once an utterance. `punctuates`: where a sentence
-    seems finished a full stop stands, so that a missing one means something."""
+    seems finished a full stop stands, so that a missing one means something. `early`: at this moment it has time for an
+    utterance that may not have ended yet, at no cost but that time (agentd.session.early_words)."""
 
     streaming: bool
     interim_results: bool = False
     endpointing: bool = False  # sends "end_of_turn" events
     punctuates: bool = False
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from agentd.providers.vad import VADSettings
 from agentd.session import resilience
 from agentd.session.activity import Offset, Onset, VoiceActivity
 from agentd.session.conversation import Conversation
+from agentd.session.early_words import EarlyWords
 from agentd.session.echo import DoubleTalk, EchoWatch, watched
 from agentd.session.events import (
     THE_CALLER,
@@ -48,6 +49,7 @@ PENDING_FRAMES = 250  # 16 s at 64 ms: what a recogniser's reconnect may take
 class _Utterance:
     audio: AudioFrame
     sound: Sound
+    early: asyncio.Future[Transcript] | None  # its words, which were asked for at its last lull
 
 
 class Listening:
@@ -76,6 +78,7 @@ class Listening:
         self._recent: deque[AudioFrame] = deque()  # the last `prefix_padding` of sound, or the utterance
         self._recent_s = 0.0
         self._utterances: Channel[_Utterance] = Channel(PENDING_UTTERANCES)
+        self._early = EarlyWords(self._recognize)
         self._judge = TurnJudge(conversation, emit, voice)
         self._overhearing = Overhearing(conversation, self._activity, emit, self._note)
         self._frames: Channel[AudioFrame | None] = Channel(PENDING_FRAMES)  # None: flush
@@ -131,6 +134,7 @@ class Listening:
         async with asyncio.TaskGroup() as group:
             watchdog = group.create_task(every(0.1, self._watch))
             recognisers = [group.create_task(self._recognize_all()), group.create_task(self._stream_all())]
+            recognisers.append(group.create_task(self._early.run()))
             judges = [group.create_task(self._judge.run()), group.create_task(self._overhearing.run())]
             async for frame in frames:
                 await self._take(frame)
@@ -154,6 +158,9 @@ class Listening:
             probabilities = self._double_talk.without_echo(probabilities, echoes, self._settings.activation)
         for change in self._activity.push(probabilities, self._last_frame):
             self._changed(change)
+        if not self.streaming:
+            free = self._recognisers[0].provider.capabilities.early
+            self._early.follow(self._activity, self._last_frame, self._utterance_sound, free=free)
         self._overhearing.hear(frame, probabilities, self._last_frame)
 
     def _keep(self, frame: AudioFrame) -> None:
@@ -164,6 +171,9 @@ class Listening:
         limit_s = self._settings.max_buffered_speech if speaking else self._settings.prefix_padding
         while self._recent_s > limit_s and len(self._recent) > 1:
             self._recent_s -= self._recent.popleft().duration_s
+
+    def _utterance_sound(self) -> AudioFrame:
+        return concat(self._recent, INPUT_HZ)
 
     def _changed(self, change: Onset | Offset) -> None:
         if isinstance(change, Onset):
@@ -179,7 +189,7 @@ class Listening:
         if self.streaming:
             self._frames.force(None)
         elif recognizing:
-            utterance = _Utterance(concat(self._recent, INPUT_HZ), _sound(change))
+            utterance = _Utterance(self._utterance_sound(), _sound(change), self._early.take(change.last_speech))
             if not self._utterances.send_nowait(utterance):
                 # Every SpeechEnded that promised an answer must get one, or the turn would never end.
                 self._conversation.record("error", where="stt", message="too many utterances wait: one was dropped")
@@ -213,7 +223,7 @@ class Listening:
 
     async def _recognize_all(self) -> None:
         async for utterance in self._utterances:
-            transcript = await self._recognize(utterance.audio)
+            transcript = await (utterance.early or self._recognize(utterance.audio))
             text = transcript.text.strip()
             self._record(transcript, final=True, since=utterance.sound.until)
             language = transcript.language if transcript.identified else None

@@ -130,10 +130,13 @@ def offline(arguments: argparse.Namespace) -> None:
         for who in compared:
             if not isinstance(who, Agentd):
                 raise SystemExit(f"{who.name} needs a server; offline there is agentd alone")
-            began = time.monotonic()
-            outcomes += virtual(who, items, takes, models)
-            took_s = time.monotonic() - began
-            print(f"  {who.name}: {len(items)} items of seed {seed} in {took_s:.0f} s", flush=True)
+            began, asked = time.monotonic(), models.recognised
+            found = virtual(who, items, takes, models)
+            took_s, asked = time.monotonic() - began, models.recognised - asked
+            outcomes += found
+            a_second = asked / sum(outcome.spoken_s for outcome in found)
+            print(f"  {who.name}: {len(items)} items of seed {seed} in {took_s:.0f} s; ", end="")
+            print(f"the recogniser was asked {asked} times, {a_second:.2f} a second of speech", flush=True)
     if arguments.verbose:
         print("\n".join(str(outcome) for outcome in outcomes if not outcome.judged.verdict.ok))
     print(table([outcome.judged for outcome in outcomes], list(dict.fromkeys(o.judged.subject for o in outcomes))))

@@ -50,6 +50,7 @@ class KeptModels:
 
     def __init__(self, words_s: float) -> None:
         self._words_s = words_s
+        self.recognised = 0  # utterances, also those that were thrown away
         self._loop = asyncio.new_event_loop()
         self._made: dict[str, Any] = {}
         self._answers: dict[str, Answers] = {}
@@ -87,10 +88,15 @@ class _KeptRecogniser:
     def __init__(self, models: KeptModels, choice: ProviderChoice, words_s: float) -> None:
         self._models, self._choice, self._words_s = models, choice, words_s
         self.texts: dict[int, str] = {}
+        self._under_way = 0
 
     @property
     def capabilities(self) -> STTCapabilities:
-        return STTCapabilities(streaming=False, punctuates=self._choice.provider == "whisper")
+        return STTCapabilities(
+            streaming=False,
+            punctuates=self._choice.provider == "whisper",
+            early=self._choice.provider == "whisper" and not self._under_way,
+        )
 
     async def recognize(self, audio: AudioFrame, *, language: str | None) -> Transcript:
         def ask() -> str:
@@ -99,7 +105,12 @@ class _KeptRecogniser:
             return text
 
         text = self._models.answers(self._choice).of(audio.data, ask)
-        await asyncio.sleep(self._words_s)
+        self._models.recognised += 1
+        self._under_way += 1
+        try:
+            await asyncio.sleep(self._words_s)
+        finally:
+            self._under_way -= 1
         return Transcript(text=text, language=language)
 
     async def stream(self, *, language: str | None) -> STTStream:

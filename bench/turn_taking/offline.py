@@ -63,6 +63,11 @@ class Outcome:
     seen: Timeline
     records: tuple[tuple[float, Record], ...]
 
+    @property
+    def spoken_s(self) -> float:
+        """Of what the voice activity detector took for speech."""
+        return float(sum(record.data["duration_s"] for _, record in self.records if record.kind == "speech.ended"))
+
     def __str__(self) -> str:
         """What went on from the moment at which the caller did it, with the rules behind it."""
         verdict, zero = self.judged.verdict, self.seen.doing[0] if self.seen.doing else 0.0

@@ -54,7 +54,7 @@ class WhisperSTT:
 
     @property
     def capabilities(self) -> STTCapabilities:
-        return STTCapabilities(streaming=False, punctuates=True)
+        return STTCapabilities(streaming=False, punctuates=True, early=self._threads.idle)
 
     async def recognize(self, audio: AudioFrame, *, language: str | None) -> Transcript:
         if audio.sample_rate_hz != INPUT_HZ:

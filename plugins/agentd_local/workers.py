@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from agentd.errors import ProviderUnavailable
 
@@ -23,16 +23,24 @@ class BoundedThreads:
         self._provider = provider
         self._limit = parallel + max_waiting
         self._taken = 0
+        self._under_way: set[Future[Any]] = set()  # also what nobody waits for any more
         self._executor = ThreadPoolExecutor(parallel, thread_name_prefix=provider)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs and nothing waits."""
+        self._under_way = {future for future in self._under_way if not future.done()}
+        return not self._under_way
 
     async def run(self, function: Callable[[], T]) -> T:
         """The function's value. Raises ProviderUnavailable when too many wait."""
         if self._taken >= self._limit:
             raise ProviderUnavailable(self._provider, f"{self._taken} requests are waiting already")
         self._taken += 1
-        future = asyncio.get_running_loop().run_in_executor(self._executor, function)
+        future = self._executor.submit(function)
+        self._under_way.add(future)
         try:
-            return await future
+            return await asyncio.wrap_future(future)
         finally:
             self._taken -= 1
 

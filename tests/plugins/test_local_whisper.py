@@ -320,6 +320,21 @@ def test_features_equal_faster_whispers() -> None:
     assert np.abs(ours - expected).max() < 1e-3
 
 
+async def test_threads_are_idle_only_when_nothing_runs_though_nobody_waits_for_it_any_more() -> None:
+    threads, go_on = BoundedThreads("whisper", parallel=1, max_waiting=2), threading.Event()
+    assert threads.idle
+    running = asyncio.ensure_future(threads.run(go_on.wait))
+    await asyncio.sleep(0)
+    assert not threads.idle
+    running.cancel()
+    await asyncio.wait([running])
+    assert not threads.idle  # it runs to its end
+    go_on.set()
+    assert await threads.run(lambda: 7) == 7  # on the one thread, so after it
+    assert threads.idle
+    threads.close()
+
+
 async def test_too_many_waiting_are_refused_so_that_a_fallback_can_help() -> None:
     threads = BoundedThreads("whisper", parallel=1, max_waiting=1)
     gate = asyncio.Event()
