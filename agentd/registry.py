@@ -34,6 +34,7 @@ class Component:
     `factory`: "module:function", `async (settings) -> provider`; may import the SDK and load models; raises
     ProviderRefused or PluginBroken with a message that says what to install or set.
     `default`: taken where the agent file names no provider of this kind.
+    `offline`: it asks neither network, process nor thread, so that an agent's tests need not wait for it in real time.
     """
 
     kind: Kind
@@ -42,6 +43,7 @@ class Component:
     factory: str
     summary: str
     default: bool = False
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,8 @@ def load_reference(reference: str) -> object:
         found: object = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
         raise PluginBroken(f"cannot load {reference}: {error}") from error
+    except Exception as error:  # foreign code: whatever keeps it from being imported must not end who asked
+        raise PluginBroken(f"cannot load {reference}: {type(error).__name__}: {error}") from error
     return found
 
 

@@ -49,6 +49,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "reloads_coalesced_total": ("Reloads that were asked for while another was waiting, and shared it.", ()),
     "definitions_quarantined_total": ("Revisions that failed in their first calls and were taken back.", ("agent",)),
     "rollout_changes_total": ("Canaries that began, were promoted or taken back.", ("agent", "of", "state")),
+    "test_runs_total": ("Agents' own tests that ran before a reload, by outcome.", ("agent", "outcome")),
     "worker_probes_total": ("Probes of registrations, by what came of them.", ("agent", "outcome")),
     "worker_renewals_total": ("Registrations that received nothing and were renewed.", ("agent",)),
     "jobs_declined_total": ("Jobs that LiveKit offered and that were refused, by why.", ("agent", "reason")),
@@ -59,6 +60,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "calls_queued_total": ("Calls that waited for a place, by what came of it.", ("agent", "outcome")),
     "worker_scalings_total": ("Workers that were added or let go because of the load.", ("direction",)),
+    "worker_replacements_total": ("New code that workers got, or were refused.", ("outcome",)),
     "worker_restarts_total": ("Workers that died or hung and were replaced.", ()),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -66,6 +68,7 @@ HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tool_duration_seconds": ("Time that tool calls took.", ("agent", "tool")),
 }
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "code_last_reload_successful": ("Whether workers run the code that a reload last found, or could not.", ()),
     "config_last_reload_successful": ("Whether the last reload applied every file.", ()),
     "config_last_reload_success_timestamp_seconds": ("When a reload last applied every file, unix time.", ()),
 }

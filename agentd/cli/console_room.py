@@ -4,15 +4,14 @@ and the terminal for text."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from agentd.aio import Channel, now
 from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame, silence
-from agentd.errors import ToolError
+from agentd.runtime.pair_control import PairControl
 from agentd.session.room import AgentState, CallerLeft, CallerLinked, RoomEvent, TextReceived
-from agentd.tools.spec import Caller, NoFrontEnd, RoomMember, RoomView
+from agentd.tools.spec import Caller, NoFrontEnd
 
 FRAME_S = 0.032  # the VAD's window
 QUEUE_S = 0.1
@@ -81,39 +80,6 @@ class ConsoleCaption:
         self._show(self._text.strip())
 
 
-class ConsoleControl:
-    """The room as hooks see it: two participants, whose particulars are kept here."""
-
-    def __init__(self) -> None:
-        self._members = {
-            "agent": RoomMember(identity="agent", kind="agent"),
-            CALLER.identity: RoomMember(identity=CALLER.identity, name=CALLER.name, linked=True),
-        }
-
-    def view(self) -> RoomView:
-        local, *remote = self._members.values()
-        return RoomView(name="console", local=local, remote=tuple(remote))
-
-    async def set_attributes(self, attributes: Mapping[str, str], identity: str) -> None:
-        member = self._member(identity)
-        left = {name: value for name, value in {**member.attributes, **attributes}.items() if value}
-        self._members[member.identity] = replace(member, attributes=left)
-
-    async def set_metadata(self, metadata: str, identity: str) -> None:
-        member = self._member(identity)
-        self._members[member.identity] = replace(member, metadata=metadata)
-
-    async def send_text(self, text: str, topic: str, identities: Sequence[str]) -> None:
-        raise ToolError("there is no front end here that could take it")
-
-    def _member(self, identity: str) -> RoomMember:
-        """Raises ToolError."""
-        member = self._members.get(identity or "agent")
-        if member is None:
-            raise ToolError(f"there is nobody {identity} in the room")
-        return member
-
-
 class ConsoleRoom:
     """One caller who is there from the beginning. `said(who, text)` shows finished lines."""
 
@@ -121,7 +87,7 @@ class ConsoleRoom:
 
     def __init__(self, sinks: list[Sink], said: Callable[[str, str], None]) -> None:
         self.audio_out = PacedOut(sinks)
-        self.control = ConsoleControl()
+        self.control = PairControl("console", CALLER)
         self.state: AgentState = "initializing"
         self._said = said
         self._frames: Channel[AudioFrame] = Channel(100)

@@ -22,6 +22,7 @@ VERBS: Mapping[str, Verb] = {
     "serve": Verb("agentd.cli.serve:serve", "Run the daemon in the foreground."),
     "validate": Verb("agentd.cli.validate:validate", "Report every problem in agent files."),
     "render": Verb("agentd.cli.render:render", "Show an agent as it is resolved, secrets masked."),
+    "test": Verb("agentd.cli.test:test", "Hold the conversations of agents' tests."),
     "console": Verb("agentd.cli.console:console", "Talk to an agent without a LiveKit server."),
     "reload": Verb("agentd.cli.remote:reload", "Make a running daemon read its files again."),
     "plan": Verb("agentd.cli.plan:plan", "Compare the files with what a running daemon serves."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -64,10 +64,17 @@ def lines(plan: Mapping[str, Any]) -> Iterator[str]:
                 f"  {problem['file']}:{problem['line']}:{problem['column']}: {problem['severity']} {problem['code']}: "
                 f"{problem['message']}{hint}"
             )
-    if plan["daemon"]:
-        yield "the daemon: restart it"
-        for change in plan["daemon"]:
-            yield from _change(change, "restart")
+    yield from _outside_agents("the daemon: restart it", "restart", plan["daemon"])
+    yield from _outside_agents("the workers: a reload replaces them", "next session", plan["daemon"])
+
+
+def _outside_agents(heading: str, word: str, changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Those of this reload class."""
+    found = [change for change in changes if WORDS[change["reload"]] == word]
+    if found:
+        yield heading
+    for change in found:
+        yield from _change(change, word)
 
 
 def _change(change: Mapping[str, Any], effect: str) -> Iterator[str]:

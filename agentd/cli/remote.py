@@ -19,13 +19,14 @@ import click
 EXIT_UNAVAILABLE = 69
 EXIT_INVALID = 78
 POLL_S = 0.25
-TIMEOUT_S = 60.0  # a reload prepares providers and models in every worker
+TIMEOUT_S = 60.0
+RELOAD_S = 900.0  # new code starts every worker anew, one after the other, and each loads its models
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "agents": ("name", "state", "registered", "sessions", "generation", "revision", "source"),
-    "workers": ("id", "pid", "state", "sessions", "capacity", "load", "lag", "memory", "restarts"),
+    "workers": ("id", "pool", "pid", "state", "sessions", "capacity", "load", "lag", "memory", "restarts"),
     "rollouts": ("agent", "of", "state", "share", "calls", "in_state", "why"),
     "sinks": ("agent", "url", "state", "waiting", "delivered", "lost", "error"),
     "budgets": ("agent", "caller", "day", "tokens", "minutes", "cost", "used_up"),
@@ -209,11 +210,12 @@ def get(client: AdminClient, kind: str, name: str | None, output: str, watch: bo
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
 @admin_options
 def reload(client: AdminClient, output: str) -> None:
-    """Make a running daemon read its files again.
+    """Make a running daemon read its files again, and the code of its workers.
 
-    Waits until every worker has the new version. Exit 78 when a file was refused: its last good version serves on.
+    Waits until every worker has the new version; new code of plugins, and of agentd where only workers run it, gets
+    new workers. Exit 78 when a file or the code was refused: what served before goes on.
     """
-    answer = client.call("POST", "/v1/reload")
+    answer = client.call("POST", "/v1/reload", timeout_s=RELOAD_S)
     if answer.status not in (200, 422):
         raise _refused(answer)
     if output == "json":
@@ -250,12 +252,21 @@ def _calls(number: int) -> str:
 
 def outcome_line(outcome: Mapping[str, Any]) -> str:
     """What a reload did, in one line."""
-    parts = [f"{verb} {', '.join(outcome[verb])}" for verb in ("added", "updated", "removed") if outcome.get(verb)]
+    parts = _of_code(outcome.get("code"))
+    parts += [f"{verb} {', '.join(outcome[verb])}" for verb in ("added", "updated", "removed") if outcome.get(verb)]
     if not outcome.get("applied"):
         return f"Refused: {outcome.get('detail', '')}." + (f" Applied: {'; '.join(parts)}." if parts else "")
     if not parts:
         return f"Nothing changed; generation {outcome['generation']}."
     return f"Generation {outcome['generation']} serves after {outcome['duration_s']:.2f} s: {'; '.join(parts)}."
+
+
+def _of_code(code: Mapping[str, Any] | None) -> list[str]:
+    """What else becomes of new code, the problems say."""
+    if code is None or code["state"] != "replaced":
+        return []
+    files = f"{len(code['files'])} file{'s' if len(code['files']) != 1 else ''}"
+    return [f"{', '.join(code['workers'])} take the calls with new code in {files}"]
 
 
 def table(kind: str, entries: Sequence[Mapping[str, Any]], *, now: float) -> str:

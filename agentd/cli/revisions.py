@@ -11,7 +11,7 @@ import click
 
 from agentd.cli.remote import AdminClient, admin_options, aligned, serialised
 
-HISTORY = ("REVISION", "STATE", "FIRST SERVED", "LAST SERVED", "GOOD", "FAILED", "CALLS")
+HISTORY = ("REVISION", "STATE", "FIRST SERVED", "LAST SERVED", "GOOD", "FAILED", "CALLS", "TESTS")
 
 
 @click.command()
@@ -33,10 +33,15 @@ def history(client: AdminClient, name: str, output: str) -> None:
             str(one["trial"]["good"]),
             str(one["trial"]["failed"]),
             str(one["calls"]),
+            _tests(one["tests"]),
         ]
         for one in found
     ]
     click.echo(aligned([list(HISTORY), *rows]), nl=False)
+
+
+def _tests(tests: Mapping[str, Any] | None) -> str:
+    return f"{tests['passed']} of {tests['passed'] + tests['failed']}" if tests else ""
 
 
 @click.command()

@@ -223,5 +223,5 @@ def _on_signals(supervisor: Supervisor) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, supervisor.stop_signal)
     loop.add_signal_handler(signal.SIGINT, supervisor.stop_signal)
-    loop.add_signal_handler(signal.SIGHUP, supervisor.rollout.request)
+    loop.add_signal_handler(signal.SIGHUP, supervisor.reload_signal)
     loop.add_signal_handler(signal.SIGUSR1, supervisor.dump)

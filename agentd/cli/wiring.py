@@ -13,17 +13,18 @@ from livekit.api import ListRoomsRequest, LiveKitAPI, TwirpError
 
 from agentd.admin.deeds import Audit
 from agentd.admin.settings import AdminSettings, TokenEndpointSettings
-from agentd.cli.outside import Outside
+from agentd.cli.outside import daemon_changes
 from agentd.cli.setting import Setting
 from agentd.config.agent_files import AgentFiles
 from agentd.config.daemon import AuditSection, DaemonConfig, ErrorHookSection, OtelSection
 from agentd.config.load import Loaded, load
 from agentd.runtime.audit_log import log_of
 from agentd.runtime.calls import Calls
+from agentd.runtime.code import CodeOnDisk
 from agentd.runtime.door import DIRECTORY, door_key
 from agentd.runtime.error_hook import ErrorHookSettings
+from agentd.runtime.launch import launch_inside, launch_process
 from agentd.runtime.messages import AuditSettings, DoorSettings, OtelSettings, WorkerSettings
-from agentd.runtime.pool import launch_inside, launch_process
 from agentd.runtime.recycling import RecycleLimits
 from agentd.runtime.registrations import RegistrationLink
 from agentd.runtime.rejoin import rejoin_token
@@ -65,7 +66,8 @@ def supervisor_of(
         rebuild=lambda copy, file: load(
             copy, setting.config, setting.registry, setting.environment, only=[file], home=setting.directory
         ),
-        outside=Outside(setting).changes,
+        outside=lambda: daemon_changes(setting),
+        code=CodeOnDisk(setting.registry),
         probe_rooms=LiveKitProbeRooms(credentials),
         notify=notify,
         successor=successor if config_allows_upgrade(setting.config) else None,

@@ -18,6 +18,7 @@ from agentd.config.events import EventSink, OnRequest
 from agentd.config.handoffs import Handoff
 from agentd.config.hooks import Hook
 from agentd.config.rpc import RpcMethod
+from agentd.config.scenarios import GivenResult, ScenarioTurn
 from agentd.config.tasks import Task
 from agentd.config.tools import ClientTool, McpTool, ProviderTool, PythonTool, WebhookTool
 from agentd.config.turns import Turn
@@ -187,6 +188,29 @@ class Rollout:
         examples=({"plan": "gold"},),
     )
     objectives: Objectives | None = setting("When it is promoted or rolled back by itself.", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One conversation."""
+
+    name: str = setting("For reports, and to pick it by.", min_length=1)
+    llm: ProviderChoice | None = setting("The model of this conversation.", default=None)
+    variables: Mapping[str, Any] = setting("Over the agent's, as of a dispatch.", default_factory=dict)
+    tools: Mapping[str, GivenResult] = setting("Tools that are not called, and what they answer.", default_factory=dict)
+    turns: tuple[ScenarioTurn, ...] = setting("One after the other.", min_length=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentTests:
+    """`llm` and `tools` hold in every conversation that says nothing else."""
+
+    gate: bool = setting("A reload runs them first: a new revision that fails one does not serve.", default=False)
+    llm: ProviderChoice | None = setting(
+        "The model in tests, instead of the agent's: a scripted one, for answers that are known.", default=None
+    )
+    tools: Mapping[str, GivenResult] = setting("Tools that are not called, and what they answer.", default_factory=dict)
+    scenarios: tuple[Scenario, ...] = setting("The conversations.", min_length=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -366,6 +390,9 @@ class AgentDefinition:
         reload="live",
     )
     rollout: Rollout | None = setting("Canary of another agent.", default=None, reload="live")
+    tests: AgentTests | None = setting(
+        "Text conversations by which `agentd test` tries the agent.", default=None, reload="live"
+    )
     metadata: JsonObject = setting("Free; shown by `agentd get agents`.", default_factory=dict, reload="live")
 
     source: str = field(default="", compare=False)

@@ -26,6 +26,7 @@ from agentd.config.handoff_lint import handoff_problems, handoff_tools
 from agentd.config.hook_lint import hook_problems
 from agentd.config.realtime_lint import realtime_problems
 from agentd.config.rules import looks_like_secret
+from agentd.config.scenario_lint import scenario_problems
 from agentd.config.source import ListNode, MappingNode, Mark, Node, Scalar, pointer_to
 from agentd.config.task_lint import task_problems
 from agentd.config.tool_names import ToolNames, tool_names
@@ -62,6 +63,7 @@ def lint(root: MappingNode, values: Mapping[str, Any], folder: Folder, tools_all
         template_problems,
         lambda mark, pointer, ref: _python_ref(mark, pointer, ref, folder, tools_allow),
     )
+    yield from scenario_problems(root, values, None if names.more else [*known_tools, *handoff_tools(root)])
     yield from _languages(root, values)
     yield from _shared_languages(root, values)
     yield from realtime_problems(root, values)

@@ -20,8 +20,9 @@ from agentd.aio import now
 from agentd.runtime.calls import Calls
 from agentd.runtime.door import Found, door_key, doors, knock
 from agentd.runtime.jobs import Session
+from agentd.runtime.launch import Launched
 from agentd.runtime.messages import HeldSession, SessionChanged
-from agentd.runtime.pool import Launched, Pool
+from agentd.runtime.pool import Pool
 
 logger = logging.getLogger(__name__)
 

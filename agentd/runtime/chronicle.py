@@ -33,7 +33,9 @@ class Chronicle:
         self._keep("daemon.started", version=__version__, instance=instance)
 
     def reloaded(self, outcome: ReloadOutcome, agents: Mapping[str, AgentDefinition]) -> None:
-        """The files were read, and `agents` serve now: those that are others than before."""
+        """The files were read, and `agents` serve now: those that are others than before; the workers' code, too."""
+        if outcome.code is not None and outcome.code.state in ("replaced", "refused"):
+            self._keep(f"code.{outcome.code.state}", files=outcome.code.files, workers=outcome.code.workers)
         for name in (*outcome.added, *outcome.updated):
             definition, previous = agents[name], self._served.get(name, "")
             self._served[name] = definition.digest

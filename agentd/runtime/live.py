@@ -58,12 +58,17 @@ class LiveParts:
 
 def live_parts(settings: WorkerSettings) -> LiveParts:
     sdk.quiet()
+    return LiveParts(PreparedAgents(installed(), tool_kits(settings)), livekit_rooms(settings), Session)
+
+
+def tool_kits(settings: WorkerSettings) -> Callable[[str], ToolKit]:
+    """By the directory of the tools' code; "": the agents' directory."""
 
     def tool_kit(root: str) -> ToolKit:
         memory = Memory(settings.memory_dir) if settings.memory_dir is not None else None
         return ToolKit(tool_host(settings, root), WebhookClient(settings.http_allow), memory)
 
-    return LiveParts(PreparedAgents(installed(), tool_kit), livekit_rooms(settings), Session)
+    return tool_kit
 
 
 def tool_host(settings: WorkerSettings, root: str = "") -> ToolHost:

@@ -46,7 +46,8 @@ class AgentPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`daemon`: of agentd.yaml and of the code that runs: nothing of it applies before a restart."""
+    """`daemon`: of agentd.yaml and of the code that runs; what of it is of class "next_session", a reload gives new
+    workers."""
 
     generation: int
     same: bool
@@ -63,12 +64,14 @@ def plan(
     calls: Callable[[str], Mapping[str, int]],
     daemon: tuple[Change, ...] = (),
     folder: str = "",
+    tested: Callable[[AgentDefinition], str] = lambda definition: "",
 ) -> Plan:
-    """`calls`: of an agent, how many run by which revision. `folder`: the agents' directory, as it is shown."""
+    """`calls`: of an agent, how many run by which revision. `folder`: the agents' directory, as it is shown. `tested`:
+    what the tests of a new revision mean for a reload, in words."""
     serving = current.agents if current else {}
     candidate, _ = next_generation(current, loaded)
     names = sorted({*serving, *candidate.agents, *candidate.rejected})
-    found = [_agent(name, serving, candidate, loaded, holds.get(name), calls(name), folder) for name in names]
+    found = [_agent(name, serving, candidate, loaded, holds.get(name), calls(name), folder, tested) for name in names]
     agents = tuple(one for one in found if one is not None)
     return Plan(
         generation=current.number if current else 0,
@@ -87,6 +90,7 @@ def _agent(
     hold: Hold | None,
     revisions: Mapping[str, int],
     folder: str,
+    tested: Callable[[AgentDefinition], str],
 ) -> AgentPlan | None:
     """None: nothing of it differs."""
     old, new = serving.get(name), loaded.agents.get(name)
@@ -102,6 +106,7 @@ def _agent(
     count = sum(revisions.values())
     problems = {**candidate.stale, **candidate.rejected}.get(name, ()) if action == "broken" else ()
     source = (new or old).source if new or old else problems[0].file if problems else name  # type: ignore[union-attr]
+    tests = tested(new) if new is not None and action in ("added", "updated") else ""
     touched = count if what.now and action == "updated" else 0
     return AgentPlan(
         agent=name,
@@ -110,7 +115,7 @@ def _agent(
         calls=count,
         touched=touched,
         revisions=revisions,
-        effect=_effect(action, count, hold),
+        effect="; ".join(filter(None, (tests, _effect(action, count, hold)))),
         changes=tuple(
             PlannedChange(change=change, effect=_NOT_NOW.get(action) or _of_change(change, what, touched))
             for change in changes

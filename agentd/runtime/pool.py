@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from tempfile import TemporaryDirectory
 from typing import Literal, Protocol
 
 from agentd.aio import Channel, Closed, now
 from agentd.config.definition import AgentDefinition
 from agentd.errors import WorkerDied, WorkerUnresponsive
-from agentd.ipc import FrameLink, LinkClosed, memory_links, own_path, receive_object, send_object, spawn_child
+from agentd.ipc import FrameLink, LinkClosed, receive_object, send_object
 from agentd.pickled import Unreadable
-from agentd.runtime.door import SCRATCH_VARIABLE
+from agentd.runtime.launch import Adoption, Launch, Launched
 from agentd.runtime.messages import (
     Commit,
     FromWorker,
@@ -55,40 +51,31 @@ STEADY_S = 30.0  # a worker that lived this long did not fail at its start
 OUTBOX_MESSAGES = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launched:
-    """A running worker, and how to talk with it."""
-
-    link: FrameLink
-    pid: int
-
-
-Launch = Callable[[str], AbstractAsyncContextManager[Launched]]
-"""Starts the worker of this name; leaving the context ends it at once and for good."""
-
-Adoption = AbstractAsyncContextManager[Launched]
-"""A worker that runs already; leaving the context ends it at once and for good."""
-
-WorkerState = Literal["starting", "ready", "hung", "draining", "dead"]
+WorkerState = Literal["starting", "standby", "ready", "hung", "draining", "dead"]
 
 
 class WorkerHandle:
     """The supervisor's side of one worker process."""
 
-    def __init__(self, name: str, capacity: int, restarts: int) -> None:
+    def __init__(self, name: str, capacity: int, restarts: int, pool: int = 0) -> None:
+        """`pool`: of which it is one; a new one takes the place of the old when the code has changed."""
         self.name = name
         self.capacity = capacity
         self.restarts = restarts
+        self.pool = pool
         self.state: WorkerState = "starting"
         self.pid = 0
         self.pong = Pong(number=0, lag_p99_s=0.0, lag_max_s=0.0, memory_bytes=0, cpu=0.0)
         self.revisions: set[tuple[str, str]] = set()  # what it has prepared: (agent, digest)
+        self.lacking: Mapping[str, tuple[str, ...]] = {}  # agents that it could not make when it began, and why
         self._outbox: Channel[ToWorker] = Channel(OUTBOX_MESSAGES)
         self._answers: dict[int, asyncio.Future[Prepared]] = {}
         self.ready_at: float | None = None
         self.successor = ""  # the worker that replaces it
         self.leaving = False  # it is not replaced when it ends
         self.retiring = False  # its calls are over and it was told to end
+        self.drain_by: float | None = None  # when the calls that it still has are ended
+        self.standby: asyncio.Future[str] | None = None  # until it is given calls; "" once it is prepared
         self._heard_at = now()
         self._beats = 0
         self._requests = 0
@@ -154,6 +141,15 @@ class WorkerHandle:
 
     async def _welcome(self, listener: Listener) -> None:
         await listener.welcome(self)
+        if self.standby is None:
+            self.instate(listener)
+        else:
+            self.state = "standby"
+            self.standby.set_result("")
+
+    def instate(self, listener: Listener) -> None:
+        """It takes calls from now on."""
+        self.standby = None
         self.state, self.ready_at = "ready", now()
         listener.ready(self)
 
@@ -233,6 +229,7 @@ class Pool:
     ) -> None:
         self._count = count
         self._named = count  # numbers that were given to workers
+        self._number = 1  # of the pool that takes calls
         self._capacity = capacity
         self._launch = launch
         self._settings = settings
@@ -278,7 +275,8 @@ class Pool:
 
     def recycle(self, limits: RecycleLimits) -> None:
         """Begins to replace the worker that most needs it, one at a time: its successor is made ready first."""
-        if self._group is None or self._stopping or any(worker.successor for worker in self.workers.values()):
+        replacing = any(worker.successor or worker.standby is not None for worker in self.workers.values())
+        if self._group is None or self._stopping or replacing:
             return
         ready = [(worker, worker.ready_at) for worker in self.ready if worker.ready_at is not None]
         aged = [
@@ -287,8 +285,7 @@ class Pool:
         ]
         if (found := due(aged, limits)) is None:
             return
-        self._named += 1
-        successor = self.workers[found[0]].successor = f"worker-{self._named}"
+        successor = self.workers[found[0]].successor = self._next_name()
         extra = {"worker": found[0], "successor": successor, "reason": found[1]}
         logger.info("worker is replaced", extra=extra)
         self._group.create_task(self._slot(successor), name=successor)
@@ -296,14 +293,16 @@ class Pool:
     @property
     def staying(self) -> int:
         """Workers that take calls or will, of each pair of a worker and its successor one."""
-        return sum(worker.state != "draining" and not worker.successor for worker in self.workers.values())
+        return sum(
+            worker.state != "draining" and not worker.successor and worker.standby is None
+            for worker in self.workers.values()
+        )
 
     def add(self) -> str:
         """Starts one more worker; its name. `run` must have begun."""
         assert self._group is not None, "the pool runs"
-        self._named += 1
-        name = f"worker-{self._named}"
-        self.workers[name] = WorkerHandle(name, self._capacity, 0)  # counted from now on
+        name = self._next_name()
+        self.workers[name] = WorkerHandle(name, self._capacity, 0, self._number)  # counted from now on
         self._group.create_task(self._slot(name), name=name)
         return name
 
@@ -318,15 +317,63 @@ class Pool:
     def _is_successor(self, name: str) -> bool:
         return any(worker.successor == name for worker in self.workers.values())
 
+    def _next_name(self) -> str:
+        self._named += 1
+        return f"worker-{self._named}"
+
+    @property
+    def alive(self) -> int:
+        """Pools of which a worker takes or holds calls."""
+        return len({worker.pool for worker in self.workers.values() if worker.state in ("ready", "draining")})
+
+    async def stand_by(self) -> WorkerHandle:
+        """One worker more, which has prepared what it can and is given no calls yet. Raises WorkerDied."""
+        if self._group is None or self._stopping:
+            raise WorkerDied("the daemon ends")
+        worker = WorkerHandle(self._next_name(), self._capacity, 0, self._number + 1)
+        worker.standby = asyncio.get_running_loop().create_future()
+        self._group.create_task(self._slot(worker.name, worker), name=worker.name)
+        if reason := await worker.standby:
+            raise WorkerDied(reason)
+        return worker
+
+    def replace(self, successors: Sequence[WorkerHandle], drain_s: float) -> None:
+        """In one step these take all calls; those that were there take none, and end after their last one, or when
+        `drain_s` have passed."""
+        self._number += 1
+        for worker in self.workers.values():
+            if worker in successors or worker.state == "draining":
+                continue
+            worker.successor = successors[0].name
+            worker.drain_by = now() + drain_s
+            if worker.state == "ready":
+                worker.state = "draining"
+            elif worker.state == "starting":
+                self._dismiss(worker)
+        for worker in successors:
+            worker.instate(self._listener)
+
+    def discard(self, successors: Sequence[WorkerHandle]) -> None:
+        """Ends workers that stand by."""
+        for worker in successors:
+            self._dismiss(worker)
+
     def retire(self) -> None:
-        """Lets workers whose successors are ready take no more calls; ends those that have none left."""
+        """Lets workers take no more calls whose successors are ready and hold what they hold; ends those that have no
+        calls left, or whose time is up."""
         for worker in self.workers.values():
             successor = self.workers.get(worker.successor)
             if worker.state == "ready" and successor is not None and successor.state == "ready":
-                worker.state = "draining"
-            if worker.state == "draining" and not worker.retiring and not self._listener.sessions_of(worker):
-                worker.retiring = True
-                worker.post(Stop(reason="retired"))
+                worker.state = "draining" if worker.revisions <= successor.revisions else "ready"
+            if worker.state == "draining" and not worker.retiring:
+                over = worker.drain_by is not None and now() >= worker.drain_by
+                if over or not self._listener.sessions_of(worker):
+                    self._dismiss(worker, "drain_deadline" if over else "retired")
+
+    @staticmethod
+    def _dismiss(worker: WorkerHandle, reason: str = "retired") -> None:
+        worker.retiring = True
+        worker.post(Stop(reason=reason))
 
     def stop(self, reason: str) -> None:
         """Workers end their calls and exit; `run` returns when they have."""
@@ -334,23 +381,27 @@ class Pool:
         for worker in self.workers.values():
             worker.post(Stop(reason=reason))
 
-    async def _slot(self, name: str) -> None:
+    async def _slot(self, name: str, first: WorkerHandle | None = None) -> None:
         failures = restarts = 0
         while not self._stopping:
-            worker = self.workers[name] = WorkerHandle(name, self._capacity, restarts)
+            worker = first or WorkerHandle(name, self._capacity, restarts, self._number)
+            self.workers[name], first = worker, None
             began = now()
             serve = partial(self._serve, worker)
             reason = await self._life(worker, self._launch(name), serve)
             self._ended(worker, reason)
             if self._stopping:
                 return
-            if worker.successor or worker.leaving:
+            if worker.successor or worker.leaving or worker.standby is not None:
                 del self.workers[name]
                 return
             failures = 0 if now() - began > STEADY_S else failures + 1
             restarts += 1
             delay_s = restart_delay_s(failures, self._rng)
             await asyncio.sleep(max(delay_s, RESCUE_FIRST_S) if self.ready else delay_s)
+            if worker.successor:  # others have taken its place meanwhile
+                del self.workers[name]
+                return
 
     async def _serve(self, worker: WorkerHandle, launched: Launched) -> None:
         await worker.serve(launched, self._settings(worker.name), self._listener)
@@ -361,7 +412,9 @@ class Pool:
         del self.workers[worker.name]
 
     def _ended(self, worker: WorkerHandle, reason: str) -> None:
-        if worker.retiring:
+        if worker.standby is not None and not worker.standby.done():
+            worker.standby.set_result(reason)
+        elif worker.retiring or worker.standby is not None:
             self._listener.retired(worker)
         else:
             self._listener.died(worker, reason)
@@ -372,6 +425,10 @@ class Pool:
             async with launch as launched:
                 try:
                     await serve(launched)
+                except Exception:
+                    if said := launched.last_words():
+                        raise WorkerDied(f"{worker.name}: {said}") from None
+                    raise
                 finally:
                     worker.close()
         except Exception as error:
@@ -391,37 +448,3 @@ def _first_reason(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return str(error) or type(error).__name__
-
-
-@asynccontextmanager
-async def launch_process(name: str) -> AsyncIterator[Launched]:
-    """A worker in a process of its own session: a Ctrl-C at the terminal is the supervisor's to handle.
-
-    Its temporary files go into a directory that is removed with it, for a killed process tidies up nothing.
-    """
-    with TemporaryDirectory(prefix=f"agentd-{name}-", ignore_cleanup_errors=True) as scratch:
-        path = os.pathsep.join([*map(str, own_path()), *filter(None, [os.environ.get("PYTHONPATH")])])
-        environment = {**os.environ, "TMPDIR": scratch, SCRATCH_VARIABLE: scratch, "PYTHONPATH": path}
-        argv = [sys.executable, "-P", "-m", "agentd.runtime.worker"]
-        child = await spawn_child(argv, env=environment, start_new_session=True)
-        try:
-            yield Launched(link=child.link, pid=child.process.pid)
-        finally:
-            child.link.abort()
-            await child.process.stop(grace_s=0)
-            await child.link.wait_closed()
-
-
-@asynccontextmanager
-async def launch_inside(name: str) -> AsyncIterator[Launched]:
-    """A worker on this loop, for `workers: 0`: tests and debuggers."""
-    from agentd.runtime.worker import run_inside  # the process then holds all that a worker holds
-
-    ours, theirs = memory_links()
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(run_inside(theirs), name=name)
-        try:
-            yield Launched(link=ours, pid=os.getpid())
-        finally:
-            ours.close()
-            task.cancel()

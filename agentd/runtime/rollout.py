@@ -12,14 +12,16 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from agentd.aio import now
 from agentd.config.definition import AgentDefinition
 from agentd.config.generation import Generation, next_generation, with_rejected
 from agentd.config.load import Loaded
 from agentd.errors import Problem, WorkerDied
+from agentd.runtime.gate import Gate
 from agentd.runtime.pool import Pool, WorkerHandle
-from agentd.runtime.status import Measure, MeasureSink, ReloadOutcome
+from agentd.runtime.status import CodeOutcome, Measure, MeasureSink, ReloadOutcome
 from agentd.runtime.systemd import Phase
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,14 @@ DEATHS_AT_MOST = 2
 """One death while preparing may have been an accident; two are the new definition's doing."""
 
 NO_GENERATION = 0
+
+
+class WorkersCode(Protocol):
+    """`agentd.runtime.replacement.Replacement`. `problems`: of the code, as it was found last."""
+
+    problems: tuple[Problem, ...]
+
+    async def renew(self) -> CodeOutcome | None: ...
 
 
 class Rollout:
@@ -45,10 +55,13 @@ class Rollout:
         measures: MeasureSink,
         notify: Callable[[Phase], None],
         reloaded: Callable[[ReloadOutcome], None] = lambda outcome: None,
+        code: WorkersCode | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """`load` reads the files and may block; `revise` says what of it may serve now. `committed` is called right
         after a new generation serves, `reloaded` after every reading, and `keep` with what it has brought, and the
-        texts that were read, once those who waited know."""
+        texts that were read, once those who waited know. `code`: what the workers run. `gate`: the agents'
+        own tests."""
         self._notify = notify
         self._pool = pool
         self._load = load
@@ -56,6 +69,9 @@ class Rollout:
         self._keep = keep
         self._committed = committed
         self._reloaded = reloaded
+        self._code = code
+        self._code_asked = False
+        self._gate = gate
         self._measures = measures
         self._waiters: list[asyncio.Future[ReloadOutcome]] = []
         self._asked = asyncio.Event()
@@ -77,17 +93,19 @@ class Rollout:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Everything wrong with the files as they were read last."""
-        return (*(self.current.problems if self.current else ()), *self.unprepared)
+        of_code = self._code.problems if self._code else ()
+        return (*(self.current.problems if self.current else ()), *self.unprepared, *of_code)
 
-    async def reload(self) -> ReloadOutcome:
-        """Reads the files again and applies what changed."""
+    async def reload(self, *, code: bool = False) -> ReloadOutcome:
+        """Reads the files again and applies what changed; with `code`, looks at the workers' code too."""
         waiter: asyncio.Future[ReloadOutcome] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        self.request()
+        self.request(code=code)
         return await waiter
 
-    def request(self) -> None:
+    def request(self, *, code: bool = False) -> None:
         """A reload that nobody waits for."""
+        self._code_asked |= code
         self.coalesced += self._asked.is_set()
         self._asked.set()
 
@@ -119,18 +137,23 @@ class Rollout:
             for rejection in prepared.rejected:
                 extra = {"worker": worker.name, "agent": rejection.agent, "reason": "; ".join(rejection.problems)}
                 logger.error("worker cannot serve an agent", extra=extra)
+            worker.lacking = {rejection.agent: rejection.problems for rejection in prepared.rejected}
             if self.number == number:
                 worker.commit(number, revisions_of(agents))
                 return
 
     async def _apply(self) -> ReloadOutcome:
         began = now()
+        asked, self._code_asked = self._code_asked, False
+        code = await self._code.renew() if asked and self._code is not None else None  # files may say what it can do
         loaded = await self._revise(await asyncio.to_thread(self._load))
         self._texts = loaded.texts
         candidate, diff = next_generation(self.current, loaded)
-        changed = tuple(candidate.agents[name] for name in (*diff.added, *diff.updated))
+        new = tuple(candidate.agents[name] for name in (*diff.added, *diff.updated))
+        refused = await self._gate.refused(new, candidate.agents, loaded.places, again=asked) if self._gate else {}
+        changed = tuple(each for each in new if each.name not in refused)
         refusals = await self._prepare_everywhere(candidate.number, changed) if changed else {}
-        refused = {name: (_unprepared(candidate.agents[name], why),) for name, why in refusals.items()}
+        refused |= {name: (_unprepared(candidate.agents[name], why),) for name, why in refusals.items()}
         if refused:
             candidate, diff = with_rejected(candidate, self.current, refused)
         self.unprepared = tuple(problem for problems in refused.values() for problem in problems)
@@ -149,6 +172,8 @@ class Rollout:
             removed=diff.removed,
             problems=self.problems,
             duration_s=now() - began,
+            code=code,
+            tests=self._gate.outcomes if self._gate else (),
         )
 
     def _commit(self, generation: Generation) -> None:

@@ -53,6 +53,7 @@ class RevisionStatus:
     last_at: float
     trial: Trial
     calls: int  # under way
+    tests: TestsOutcome | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ class RolloutStatus:
 class WorkerStatus:
     id: str
     pid: int
-    state: Literal["starting", "ready", "hung", "draining", "dead"]
+    state: Literal["starting", "standby", "ready", "hung", "draining", "dead"]
     sessions: int
     capacity: int
     loop_lag_s: float  # worst lag of its event loop in the last heartbeat interval
@@ -87,6 +88,7 @@ class WorkerStatus:
     memory_bytes: int
     generations: tuple[int, ...] = ()
     restarts: int = 0
+    pool: int = 0  # new code makes a new one; 0: left by an earlier daemon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +155,33 @@ class BudgetStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeOutcome:
+    """What a reload made of new code in `files`. `state` "replaced": `workers` run it and take the calls; "refused":
+    the workers that were there go on; "waits": calls run by too many versions of it; "needs_upgrade": the daemon
+    itself runs it."""
+
+    state: Literal["replaced", "refused", "waits", "needs_upgrade"]
+    files: tuple[str, ...]
+    workers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestsOutcome:
+    """How a revision's own tests went, where its file has a reload wait for them: numbers of scenarios."""
+
+    __test__ = False  # no test of pytest's
+
+    agent: str
+    revision: str
+    passed: int
+    failed: int
+    at: float  # unix time: what has passed is not tried again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadOutcome:
-    """`applied` False: at least one agent kept its last good version or was refused; `problems` say why."""
+    """`applied` False: at least one agent kept its last good version or was refused, or the workers their code;
+    `problems` say why. `code` None: it was not looked at, or is the same."""
 
     applied: bool
     changed: bool
@@ -164,6 +191,8 @@ class ReloadOutcome:
     removed: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     duration_s: float = 0.0
+    code: CodeOutcome | None = None
+    tests: tuple[TestsOutcome, ...] = ()  # of revisions that are new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +257,8 @@ class Daemon(Protocol):
     def generation(self) -> int: ...
 
     async def reload(self) -> ReloadOutcome:
-        """Reads the files again and applies what changed; calls while one runs share the next run."""
+        """Reads the files again and applies what changed, the workers' code as well; calls while one runs share the
+        next run."""
         ...
 
     def drain(self) -> None:

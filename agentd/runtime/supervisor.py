@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,9 +41,11 @@ from agentd.runtime.chronicle import Chronicle
 from agentd.runtime.cold import recover_calls
 from agentd.runtime.drain import CUT_GRACE_S, Drain
 from agentd.runtime.event_ring import EventRing
+from agentd.runtime.gate import Gate
 from agentd.runtime.jobs import JobTable, Session
 from agentd.runtime.journals import unfinished
 from agentd.runtime.late_results import LateResults
+from agentd.runtime.launch import Launch, launch_process
 from agentd.runtime.ledger import Ledger
 from agentd.runtime.memory import used_share
 from agentd.runtime.messages import (
@@ -62,11 +65,12 @@ from agentd.runtime.messages import (
 from agentd.runtime.outcome import SessionOutcome, verdict
 from agentd.runtime.placement import LAG_OVERLOAD_S, Thresholds
 from agentd.runtime.planning import Plan, plan
-from agentd.runtime.pool import Launch, Pool, WorkerHandle
+from agentd.runtime.pool import Pool, WorkerHandle
 from agentd.runtime.probation import Probation
 from agentd.runtime.probe import ProbeRooms, Probes
 from agentd.runtime.recycling import RecycleLimits
 from agentd.runtime.registrations import LiveKitUnreachable, Register, Registrations
+from agentd.runtime.replacement import Code, Replacement
 from agentd.runtime.revisions import Rebuild, Revisions
 from agentd.runtime.rollout import Rollout
 from agentd.runtime.scaling import Bounds, Scaling
@@ -157,15 +161,16 @@ class Supervisor:
         room_exists: Callable[[str], Awaitable[bool]] | None = None,
         rebuild: Rebuild | None = None,
         outside: Callable[[], tuple[Change, ...]] = lambda: (),
+        code: Code | None = None,
         probe_rooms: ProbeRooms | None = None,
         notify: Callable[[Phase], None] = lambda phase: None,
         successor: Successor | None = None,
         children: Sequence[int] = (),
     ) -> None:
         """`changes`: yields whenever the agents' directory has changed. `room_exists`: asks LiveKit; None: no cold
-        recovery of calls that an earlier daemon left. `rebuild`: makes a kept revision again. `outside`: what
-        of the daemon itself differs from what is on disk. `notify`: tells the service manager. `successor`: what takes
-        its place at an upgrade. `children`: processes that it has from before one."""
+        recovery of calls that an earlier daemon left. `rebuild`: makes a kept revision again. `outside`: what of
+        agentd.yaml differs from what is on disk; `code`: that of agentd and its plugins. `notify`: tells the service
+        manager. `successor`: what takes its place at an upgrade. `children`: processes that it has from before one."""
         self._notify = notify
         self._children = children
         self._instance = secrets.token_hex(4)
@@ -198,6 +203,13 @@ class Supervisor:
             measures=measures,
             told=self._happened,
         )
+        self.gate = Gate(
+            state_dir=settings.state_dir,
+            settings=replace(settings.worker, worker="tests"),
+            launch=partial(launch_process, module="agentd.runtime.rehearsing"),
+            measures=measures,
+        )
+        self.replacement = self._replacement_of(code) if code is not None else None
         self.rollout = Rollout(
             pool=self.pool,
             load=load,
@@ -207,6 +219,8 @@ class Supervisor:
             measures=measures,
             notify=self._notify_reload,
             reloaded=self._reloaded,
+            code=self.replacement,
+            gate=self.gate,
         )
         self._webhooks = WebhookClient(settings.worker.http_allow)
         self._budgets = Budgets(
@@ -330,7 +344,7 @@ class Supervisor:
         adopted = await adopt_workers(self._settings.state_dir, self.pool, self.calls)
         left = unfinished(self._settings.state_dir)  # before any call of our own has a journal
         left = [each for each in left if each.session not in adopted]
-        for owner in (self.probation, self.canaries):
+        for owner in (self.probation, self.canaries, self.gate):
             await asyncio.to_thread(owner.load)
             others.append(group.create_task(owner.file.run(), name="state file"))
         others.append(group.create_task(every(TICK_S, self._tick), name="tick"))
@@ -382,6 +396,8 @@ class Supervisor:
         if not self._drain.asked and not self._upgrade.under_way:
             self._scaling.tick()
         self.pool.retire()
+        if self.replacement is not None:
+            self.replacement.tick()
         self._calls_changed()
         self._watchdog.tick()
 
@@ -411,6 +427,16 @@ class Supervisor:
     def stop_signal(self) -> None:
         """SIGTERM or SIGINT: the first drains, the second cuts."""
         self._drain.signal()
+
+    def _replacement_of(self, code: Code) -> Replacement:
+        return Replacement(
+            self.pool,
+            code,
+            replaces=self._settings.workers > 0,
+            drain_s=self._settings.drain_timeout_s,
+            measures=self._measures,
+            again=self.reload_signal,
+        )
 
     # Registrations
 
@@ -502,6 +528,8 @@ class Supervisor:
         self.calls.worker_died(worker.name)
 
     def retired(self, worker: WorkerHandle) -> None:
+        for session in self.calls.table.of_worker(worker.name):  # calls that did not end when their time was up
+            self.calls.control(session.id, EndSession(reason="drain_deadline"))
         logger.info("worker retired", extra={"worker": worker.name, "worker_pid": worker.pid})
 
     def sessions_of(self, worker: WorkerHandle) -> int:
@@ -557,7 +585,11 @@ class Supervisor:
         return Readiness(ready=not reasons, reasons=reasons)
 
     async def reload(self) -> ReloadOutcome:
-        return await self.rollout.reload()
+        return await self.rollout.reload(code=True)
+
+    def reload_signal(self) -> None:
+        """SIGHUP."""
+        self.rollout.request(code=True)
 
     async def plan(self) -> Plan:
         loaded = await asyncio.to_thread(self._load)
@@ -566,13 +598,17 @@ class Supervisor:
             loaded,
             holds=self.probation.holds,
             calls=self.calls.table.calls_by_revision,
-            daemon=await asyncio.to_thread(self._outside),
+            daemon=(*await asyncio.to_thread(self._outside), *await self._code_changes()),
             folder=self._settings.agents_shown or str(self._settings.worker.agents_dir),
+            tested=self.gate.in_words,
         )
+
+    async def _code_changes(self) -> tuple[Change, ...]:
+        return await self.replacement.changes() if self.replacement is not None else ()
 
     async def revisions(self, agent: str) -> tuple[RevisionStatus, ...]:
         kept = await self.probation.history(agent)
-        return views.revisions(kept, self.rollout.agents.get(agent), self.calls.table, self.probation)
+        return views.revisions(kept, self.rollout.agents.get(agent), self.calls.table, self.probation, self.gate)
 
     def decide_rollout(self, agent: str, state: Literal["promoted", "rolled_back"]) -> None:
         self.canaries.decide(agent, state)

@@ -7,10 +7,12 @@ from typing import Literal
 
 from agentd.config.definition import AgentDefinition
 from agentd.errors import Problem
+from agentd.runtime.gate import Gate
 from agentd.runtime.holds import Hold
 from agentd.runtime.jobs import JobTable, Session
 from agentd.runtime.pool import WorkerHandle
 from agentd.runtime.probation import Probation
+from agentd.runtime.replacement import REFUSED
 from agentd.runtime.revisions import Revision
 from agentd.runtime.rollout import Rollout
 from agentd.runtime.status import AgentStatus, RevisionStatus, SessionStatus, WorkerStatus
@@ -53,7 +55,7 @@ def _serving(
 
 
 def revisions(
-    kept: Sequence[Revision], serving: AgentDefinition | None, table: JobTable, probation: Probation
+    kept: Sequence[Revision], serving: AgentDefinition | None, table: JobTable, probation: Probation, gate: Gate
 ) -> tuple[RevisionStatus, ...]:
     """Newest first, as they are kept."""
     return tuple(
@@ -65,6 +67,7 @@ def revisions(
             last_at=one.last_at,
             trial=probation.trial(one.agent, one.digest),
             calls=table.calls_by_revision(one.agent).get(one.digest, 0),
+            tests=gate.outcome(one.agent, one.digest),
         )
         for one in kept
     )
@@ -110,7 +113,7 @@ def _leftover(rollout: Rollout, table: JobTable) -> list[str]:
 
 
 def worker(handle: WorkerHandle, sessions: int) -> WorkerStatus:
-    state: Literal["starting", "ready", "hung", "draining", "dead"] = handle.state
+    state: Literal["starting", "standby", "ready", "hung", "draining", "dead"] = handle.state
     return WorkerStatus(
         id=handle.name,
         pid=handle.pid,
@@ -122,6 +125,7 @@ def worker(handle: WorkerHandle, sessions: int) -> WorkerStatus:
         memory_bytes=handle.pong.memory_bytes,
         generations=handle.pong.generations,
         restarts=handle.restarts,
+        pool=handle.pool,
     )
 
 
@@ -154,7 +158,9 @@ def unready_reasons(
     problems: Sequence[Problem],
 ) -> tuple[str, ...]:
     """Each as a sentence; none: ready."""
-    broken = sorted({problem.file for problem in problems if problem.severity == "error"})
+    errors = [problem for problem in problems if problem.severity == "error"]
+    broken = sorted({problem.file for problem in errors if problem.code != REFUSED})
+    refused = sorted({problem.file for problem in errors if problem.code == REFUSED})
     reasons = {
         "The daemon is starting.": not started,
         "The daemon is draining.": draining,
@@ -162,5 +168,6 @@ def unready_reasons(
         f"Not registered with LiveKit: {', '.join(unregistered)}.": bool(unregistered),
         f"Registered, and probes of it are not received: {', '.join(sorted(stale))}.": bool(stale),
         f"The configuration is invalid: {', '.join(broken)}.": bool(broken),
+        f"Workers run earlier code, as they cannot run what is on disk: {', '.join(refused)}.": bool(refused),
     }
     return tuple(sentence for sentence, holds in reasons.items() if holds)

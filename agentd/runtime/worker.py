@@ -1,4 +1,4 @@
-"""A session worker: prepares agents and holds their calls. `python -m agentd.runtime.worker` is started by the pool.
+"""A session worker: prepares agents and holds their calls. Begun by `agentd.runtime.entry`.
 
 worker{ receive, report, prepare x P, job x M }: one task group. Heartbeats are answered on the loop on
 which the calls talk: a worker that answers can talk. When the link ends, the supervisor is gone: a worker
@@ -451,7 +451,3 @@ async def main() -> None:
     tell_errors(settings.error_hook)
     with logs.fields(worker=settings.worker):
         await run_alone(link, settings, worker_of)
-
-
-if __name__ == "__main__":
-    asyncio.run(main())

@@ -14,6 +14,7 @@ plugin = Plugin(
             settings="agentd_scripted.config:ScriptedLLMSettings",
             factory="agentd_scripted.llm:create_llm",
             summary="A dialogue of states, templates and tools, written in the agent file; needs no model.",
+            offline=True,
         ),
         Component(
             kind="stt",

@@ -11,7 +11,7 @@ from agentd.admin.metrics import Metrics
 from agentd.config.diff import Change
 from agentd.runtime.objectives import Measured
 from agentd.runtime.planning import AgentPlan, Plan, PlannedChange
-from agentd.runtime.status import RevisionStatus, RolloutStatus
+from agentd.runtime.status import RevisionStatus, RolloutStatus, TestsOutcome
 from agentd.runtime.trial import Trial
 from tests.admin.conftest import Serve
 from tests.admin.test_remote import PROBLEM, Remote, daemon, remote
@@ -33,7 +33,8 @@ UPDATED = AgentPlan(
     effect="2 calls under way keep what they have",
     changes=(PlannedChange(change=CHANGE, effect="next call: the agent does not say reload: live"),),
 )
-PLAN = Plan(generation=3, same=False, valid=True, agents=(UPDATED,), daemon=(RESTART,))
+CODE = Change(path="/p/owl.py", old="aa", new="bb", reload="next_session", place="/p/owl.py:1", origin="plugin")
+PLAN = Plan(generation=3, same=False, valid=True, agents=(UPDATED,), daemon=(RESTART, CODE))
 
 ERRORS = Measured(name="error_rate", count=50, value=0.04, low=0.011, high=0.135, limit=0.02, state="open")
 GAP = Measured(name="gap_p95", count=120, value=1.21, low=1.1, high=None)
@@ -60,6 +61,7 @@ REVISION = RevisionStatus(
     last_at=1_700_000_100.0,
     trial=Trial(good=7, failed=1),
     calls=2,
+    tests=TestsOutcome(agent="front-desk", revision="a1b2c3d4e5f6", passed=3, failed=1, at=1_700_000_000.0),
 )
 
 
@@ -76,6 +78,10 @@ async def test_a_plan_is_told_for_people_and_exits_with_1(remote: Remote, daemon
         "  agentd.yaml:1: workers (agentd.yaml)",
         "    2 -> 3",
         "    restart",
+        "the workers: a reload replaces them",
+        "  /p/owl.py:1: /p/owl.py (plugin)",
+        "    aa -> bb",
+        "    next session",
     ]
     told = json.loads((await remote("plan", "-o", "json")).stdout)
     assert told["agents"][0]["changes"][0]["change"]["reload"] == "next_turn"
@@ -98,9 +104,9 @@ async def test_the_history_is_a_table_of_revisions(remote: Remote, daemon: FakeD
     daemon.revision_list = (REVISION,)
     result = await remote("history", "front-desk")
     [head, row] = result.stdout.splitlines()
-    assert head.split() == ["REVISION", "STATE", "FIRST", "SERVED", "LAST", "SERVED", "GOOD", "FAILED", "CALLS"]
+    assert head.split()[-5:] == ["SERVED", "GOOD", "FAILED", "CALLS", "TESTS"]
     assert row.split()[:2] == ["a1b2c3d4", "serving"]
-    assert row.split()[-3:] == ["7", "1", "2"]
+    assert row.split()[-6:] == ["7", "1", "2", "3", "of", "4"]
     daemon.revision_list = ()
     missing = await remote("history", "nobody")
     assert (missing.exit_code, "says agent 'nobody'" in missing.stderr) == (1, True)

@@ -155,6 +155,12 @@ def test_a_table_without_entries_is_its_heading() -> None:
 
 def test_a_reload_of_nothing_says_so() -> None:
     assert outcome_line({"applied": True, "generation": 3}) == "Nothing changed; generation 3."
+    code = {"state": "replaced", "files": ["a.py", "b.py"], "workers": ["worker-3", "worker-4"]}
+    assert outcome_line({"applied": True, "generation": 3, "duration_s": 2.5, "code": code}) == (
+        "Generation 3 serves after 2.50 s: worker-3, worker-4 take the calls with new code in 2 files."
+    )
+    waits = {"state": "waits", "files": ["a.py"], "workers": []}
+    assert outcome_line({"applied": True, "generation": 3, "code": waits}) == "Nothing changed; generation 3."
 
 
 def test_a_token_is_minted_for_an_agent() -> None:

@@ -17,8 +17,8 @@ from agentd.errors import AgentdError
 from agentd.ipc import Child, LinkClosed, MemoryLink, memory_links, receive_object, spawn_child
 from agentd.runtime.door import DIRECTORY, door_key
 from agentd.runtime.jobs import Session
+from agentd.runtime.launch import Launched
 from agentd.runtime.messages import AuditSettings, DoorSettings, WorkerSettings
-from agentd.runtime.pool import Launched
 from agentd.runtime.supervisor import Supervisor, SupervisorSettings
 from agentd.runtime.worker import Worker
 from agentd.tools.acts import EndSession
@@ -150,6 +150,7 @@ async def running(
     launch: Any = None,
     outside: Any = lambda: (),
     audit: AuditSettings | None = None,
+    code: Any = None,
     **settings: Any,
 ) -> AsyncIterator[Daemon]:
     """A daemon that serves; drained and gone at the end."""
@@ -183,6 +184,7 @@ async def running(
         changes=changes,
         room_exists=room_exists,
         outside=outside,
+        code=code,
         rebuild=getattr(files, "rebuild", None),
     )
     daemon = Daemon(supervisor, files, registrations, measures, links, ever)

@@ -17,6 +17,7 @@ from agentd.runtime.chronicle import Chronicle
 from agentd.runtime.daemon_events import held, released
 from agentd.runtime.holds import Hold
 from agentd.runtime.messages import AuditSettings
+from agentd.runtime.status import CodeOutcome, ReloadOutcome
 from tests.runtime.daemon import running
 from tests.runtime.parts import Files, definition
 
@@ -61,6 +62,16 @@ async def test_a_daemons_life_is_on_record(tmp_path: Path, audit: AuditSettings)
     assert changed["revision"] == files.agents["desk"].digest != first
     assert (removed["agent"], removed["generation"]) == ("shop", changed["generation"])
     assert (draining["calls"], ended["outcome"]) == (1, "calls_cut")
+
+
+def test_new_code_of_the_workers_is_on_record(audit: AuditSettings) -> None:
+    chronicle = Chronicle(audit)
+    replaced = CodeOutcome(state="replaced", files=("/p/owl.py",), workers=("worker-3",))
+    for code in (replaced, CodeOutcome(state="refused", files=("/p/owl.py",)), CodeOutcome(state="waits", files=())):
+        chronicle.reloaded(ReloadOutcome(applied=True, changed=False, generation=1, code=code), {})
+    first, second = records(audit)
+    assert (first["kind"], first["files"], first["workers"]) == ("code.replaced", ["/p/owl.py"], ["worker-3"])
+    assert second["kind"] == "code.refused"
 
 
 async def test_operators_and_the_daemon_write_one_chain(tmp_path: Path, audit: AuditSettings) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from agentd.errors import ProviderRefused
 from agentd.runtime.recycling import GROWN_FROM_S, Aged, RecycleLimits, due
 from tests.runtime.daemon import running, until
-from tests.runtime.parts import Files, definition
+from tests.runtime.parts import FakeSettings, Files, definition
 
 HOUR = 3600.0
 LIMITS = RecycleLimits(after_s=24 * HOUR, memory_bytes=600 << 20)
@@ -49,6 +52,23 @@ async def test_a_successor_is_ready_before_an_old_worker_takes_no_more_calls(tmp
         await until(lambda: list(pool.workers) == ["worker-2"])
         assert daemon.talks(newer)
         assert daemon.measures.of("worker_restarts_total") == 0
+
+
+async def test_an_old_worker_stays_while_its_successor_lacks_an_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(settings: FakeSettings) -> None:
+        raise ProviderRefused("fake", "the key has expired")
+
+    files = Files({"desk": definition("desk")})
+    async with running(tmp_path, files, workers=1) as daemon:
+        pool = daemon.supervisor.pool
+        monkeypatch.setattr("tests.runtime.parts.make_provider", refuse)
+        pool.recycle(RecycleLimits(after_s=0.001))
+        await until(lambda: "worker-2" in pool.workers and pool.workers["worker-2"].state == "ready")
+        pool.retire()
+        assert [worker.name for worker in pool.ready] == ["worker-1", "worker-2"]
+        assert daemon.session(await daemon.call("desk")).worker == "worker-1"  # type: ignore[union-attr]
 
 
 async def test_workers_are_replaced_one_at_a_time(tmp_path: Path) -> None:
