@@ -46,9 +46,9 @@ def is_deed(method: str, path: str) -> bool:
 
 
 def deed_of(method: str, route: str) -> str:
-    """The name of what a request to a route asks for: session.say, agent.write, reload. Pure."""
+    """The name of what a request to a route asks for: session.say, agent.write, reload; "" without a route. Pure."""
     parts = [part for part in route.split("/")[2:] if part and not part.startswith("{")]
-    return ".".join((*(_ONE.get(part, part) for part in parts), *_DONE.get(method, ())))
+    return ".".join((*(_ONE.get(part, part) for part in parts), *_DONE.get(method, ()))) if parts else ""
 
 
 def note(request: web.Request, **told: Any) -> None:

@@ -62,6 +62,8 @@ class EventStream:
         self._readers += 1
         try:
             await response.prepare(request)
+            if request.method == "HEAD":
+                return response
             await response.write(f"retry: {RETRY_MS}\n\n".encode())
             await self._send(response, wanted, after, follow=follow == "true")
         except (ConnectionError, TimeoutError):

@@ -110,7 +110,7 @@ def _only_agent(agents: Collection[str]) -> tuple[AgentToDispatch, ...]:
     if len(agents) == 1:
         return (AgentToDispatch(agent_name=next(iter(agents))),)
     if not agents:
-        raise Refused(503, "no agent serves at the moment")
+        raise Refused(503, "no agent serves at the moment", headers={"Retry-After": str(RETRY_AFTER_S)})
     raise Refused(400, f"say in room_config.agents which agent is called: {', '.join(sorted(agents))}")
 
 

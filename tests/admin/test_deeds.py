@@ -30,7 +30,7 @@ from tests.fakes.daemon import FakeDaemon
         ("PUT", "/v1/agents/{name}", "agent.write"),
         ("DELETE", "/v1/agents/{name}", "agent.delete"),
         ("POST", "/v1/rollouts/{name}/promote", "rollout.promote"),
-        ("POST", "", ""),
+        ("PUT", "", ""),
     ],
 )
 def test_a_deed_is_named_by_its_route(method: str, route: str, deed: str) -> None:

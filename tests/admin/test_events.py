@@ -165,3 +165,12 @@ def test_a_long_event_is_one_line() -> None:
 def test_comments_and_fields_without_data_are_no_message() -> None:
     lines = [":", "", "retry: 2000", "", "id: b-1", "event: close", 'data: {"a": 1}', "", "event: close"]
     assert list(messages(lines)) == [Message("b-1", "close", {"a": 1})]
+
+
+async def test_a_head_request_is_answered_without_events(daemon: FakeDaemon, serve: Serve) -> None:
+    """Bytes of events would be taken for the answer to the next request of the connection."""
+    daemon.ring.add([Event(type="close", session="s-1", agent="desk", at=1.0, data={"reason": "caller_left"})])
+    client = await serve()
+    async with client.head("/v1/events") as answer:
+        assert (answer.status, answer.content_type, await answer.read()) == (200, "text/event-stream", b"")
+    assert (await client.get("/livez")).status == 200
