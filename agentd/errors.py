@@ -33,6 +33,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from agentd.revealed import without_secrets
+
 Severity = Literal["error", "warning"]
 
 
@@ -81,16 +83,16 @@ class PluginBroken(PluginError):
 class ProviderError(AgentdError):
     """A provider failed. `retryable` says whether the same request may succeed later.
 
-    `retry_after_s` is the provider's own word on when, if it gave one.
+    `retry_after_s` is the provider's own word on when, if it gave one. Of its message, secrets are taken out.
     """
 
     retryable = False
 
     def __init__(self, provider: str, message: str, *, retry_after_s: float | None = None) -> None:
         self.provider = provider
-        self.message = message
+        self.message = without_secrets(message)
         self.retry_after_s = retry_after_s
-        super().__init__(f"{provider}: {message}")
+        super().__init__(f"{provider}: {self.message}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_provider_error, (type(self), self.provider, self.message, self.retry_after_s))

@@ -1,5 +1,5 @@
 """Logs: JSON lines, past tense, with session, room, job, turn and agent as fields from context variables; without
-telephone numbers, e-mail addresses and card numbers, whoever logs them."""
+telephone numbers, e-mail addresses, card numbers and secrets, whoever logs them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 from agentd.redaction import PATTERNS, Pattern, redacted, redacted_data
+from agentd.revealed import without_secrets
 
 _fields: ContextVar[dict[str, Any]] = ContextVar("log_fields", default={})  # noqa: B039 -- never mutated
 
@@ -60,7 +61,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["exception"] = redacted(self.formatException(record.exc_info), self._redact)
-        return json.dumps(entry, ensure_ascii=False, default=str)
+        return without_secrets(json.dumps(entry, ensure_ascii=False, default=str))
 
 
 class TextFormatter(logging.Formatter):
@@ -76,8 +77,8 @@ class TextFormatter(logging.Formatter):
         said = redacted(f"{record.getMessage()}{'  ' + shown if shown else ''}", self._redact)
         line = f"{at} {record.levelname:<7} {said}"
         if not record.exc_info:
-            return line
-        return f"{line}\n{redacted(self.formatException(record.exc_info), self._redact)}"
+            return without_secrets(line)
+        return without_secrets(f"{line}\n{redacted(self.formatException(record.exc_info), self._redact)}")
 
 
 def configure(

@@ -19,6 +19,7 @@ LAYERS = [
         "agentd.logs",
         "agentd.pickled",
         "agentd.redaction",
+        "agentd.revealed",
         "agentd.virtual_time",
     },
     {"agentd.providers"},

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NewType
 
 from agentd.errors import AgentdError
+from agentd.revealed import remember
 
 Duration = NewType("Duration", float)
 """Seconds. Written `250ms`, `0.5s`, `15m` or `1h`; a bare number is refused, but for 0."""
@@ -56,13 +57,13 @@ class Secret:
         if self.source == "literal":
             return self.value
         if self.source == "file":
-            return _read(Path(self.value))
+            return remember(_read(Path(self.value)))
         if self.source == "template":
             return _expand(self.value, env)
         if env.get(self.value):
-            return env[self.value]
+            return remember(env[self.value])
         if path := env.get(f"{self.value}_FILE"):
-            return _read(Path(path))
+            return remember(_read(Path(path)))
         raise SecretMissing(f"the environment variable {self.value} is not set")
 
     def __repr__(self) -> str:
@@ -71,15 +72,19 @@ class Secret:
 
 
 def _expand(template: str, env: Mapping[str, str]) -> str:
-    from agentd.providers.interpolation import InterpolationError, expand
+    from agentd.providers.interpolation import InterpolationError, Reference, expand, parse
 
     files = {
         name.removesuffix("_FILE"): _read(Path(path))
         for name, path in env.items()
         if name.endswith("_FILE") and path and f"${{{name.removesuffix('_FILE')}" in template
     }
+    known = {**files, **{name: value for name, value in env.items() if value or name not in files}}
     try:
-        return expand(template, {**files, **{name: value for name, value in env.items() if value or name not in files}})
+        for piece in parse(template):
+            if isinstance(piece, Reference):
+                remember(known.get(piece.variable, ""))
+        return expand(template, known)
     except InterpolationError as error:
         raise SecretMissing(str(error)) from error
 

@@ -14,6 +14,7 @@ from agentd.config.tools import WebhookTool
 from agentd.config.values import parse_duration
 from agentd.errors import ToolError
 from agentd.providers.llm import ToolCall, ToolResult
+from agentd.revealed import without_secrets
 from agentd.tools.acts import BeginTask, TransferCall
 from agentd.tools.changes import change_of_agent
 from agentd.tools.front_end import LARGEST_PAYLOAD_BYTES
@@ -92,8 +93,8 @@ def _done(call: ToolCall, answer: Answer, reading: Reading) -> ToolOutcome:
 
 
 def failure(call: ToolCall, text: str, label: str = "error") -> ToolOutcome:
-    """An outcome that tells the model of an error."""
-    result = ToolResult(call_id=call.id, name=call.name, content=for_model(text), is_error=True)
+    """An outcome that tells the model of an error, without secrets: endpoints repeat what they were sent."""
+    result = ToolResult(call_id=call.id, name=call.name, content=for_model(without_secrets(text)), is_error=True)
     return ToolOutcome(result=result, outcome=label)
 
 
