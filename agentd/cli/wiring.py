@@ -135,9 +135,10 @@ def _otel_settings(section: OtelSection) -> OtelSettings | None:
 
 def error_hook_settings(section: ErrorHookSection) -> ErrorHookSettings | None:
     """Raises SecretMissing."""
-    if not section.url:
+    if not section.url and not section.command:
         return None
-    return ErrorHookSettings(url=section.url, secret=section.secret.reveal() if section.secret else "")
+    secret = section.secret.reveal() if section.secret else ""
+    return ErrorHookSettings(url=section.url, secret=secret, command=section.command)
 
 
 def _audit_settings(section: AuditSection, state_dir: Path) -> AuditSettings | None:

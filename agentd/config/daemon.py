@@ -239,6 +239,13 @@ class ErrorHookSection:
     secret: Secret | None = setting(
         "Signing secret: whsec_ and base64 of 24 to 64 bytes.", default=None, reload="restart"
     )
+    command: tuple[str, ...] = setting(
+        "A program and its arguments, such as one of Python, that finds each of them as JSON on its standard input; "
+        "of the environment it sees PATH, HOME, USER and SHELL.",
+        default=(),
+        examples=(["python3", "/etc/agentd/errors.py"],),
+        reload="restart",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

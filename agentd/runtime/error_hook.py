@@ -1,4 +1,4 @@
-"""Unexpected exceptions, told to an address: what failed and where, and nothing of what was said.
+"""Unexpected exceptions, told to an address or a program: what failed and where, and nothing of what was said.
 
 An exception is unexpected when it is logged with its traceback. Its message stays here, as it may hold anything; its
 class, the classes behind it and the places in the code go. A thread sends; what comes faster than it can is lost and
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import queue
 import secrets
+import subprocess
 import threading
 import time
 import traceback
@@ -32,15 +34,18 @@ TIMEOUT_S = 5.0
 AGAIN_AFTER_S = 60.0
 """An exception of the same class at the same place is told once in this time, with how often it came."""
 FRAMES = 50
+SEEN = ("PATH", "HOME", "USER", "SHELL")
+"""Of the environment, what a program sees: the rest holds secrets."""
 CONTEXT = ("session", "agent", "job", "turn", "worker")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorHookSettings:
-    """`secret`: of Standard Webhooks; "": unsigned."""
+    """`secret`: of Standard Webhooks; "": unsigned. `command`: a program and its arguments. Either, or both."""
 
-    url: str
+    url: str = ""
     secret: str = field(default="", repr=False)
+    command: tuple[str, ...] = ()
 
 
 def report_of(error: BaseException, logger: str, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,6 +90,7 @@ class ErrorHook(logging.Handler):
     def __init__(self, settings: ErrorHookSettings) -> None:
         super().__init__(logging.ERROR)
         self._url = settings.url
+        self._command = settings.command
         self._keys = signing.keys(settings.secret) if settings.secret else ()
         self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(WAITING)
         self._told: dict[tuple[str, str], tuple[float, int]] = {}  # when last, and how often since
@@ -128,10 +134,13 @@ class ErrorHook(logging.Handler):
 
     def _run(self) -> None:
         while (report := self._waiting.get()) is not None:
-            try:
-                self._send(json.dumps(report, default=str).encode())
-            except (OSError, ValueError) as error:
-                logging.getLogger(__name__).warning("error hook failed: %s", type(error).__name__)
+            body = json.dumps(report, default=str).encode()
+            for given, tell in ((self._url, self._send), (self._command, self._hand)):
+                try:
+                    if given:
+                        tell(body)
+                except (OSError, ValueError, subprocess.SubprocessError) as error:
+                    logging.getLogger(__name__).warning("error hook failed: %s", type(error).__name__)
 
     def _send(self, body: bytes) -> None:
         headers = {"Content-Type": "application/json", "User-Agent": f"agentd/{agentd.__version__}"}
@@ -146,6 +155,19 @@ class ErrorHook(logging.Handler):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=TIMEOUT_S):
             pass
+
+    def _hand(self, body: bytes) -> None:
+        """To a process of its own: code of somebody's neither holds up nor takes down the one that failed."""
+        environment = {name: os.environ[name] for name in SEEN if name in os.environ}
+        subprocess.run(
+            self._command,
+            input=body,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=TIMEOUT_S,
+            check=True,
+        )
 
 
 def tell_errors(settings: ErrorHookSettings | None) -> None:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,3 +133,34 @@ def test_a_receiver_that_hangs_holds_nobody_up() -> None:
 def test_a_secret_that_is_none_is_refused(secret: str) -> None:
     with pytest.raises(signing.SecretMalformed):
         ErrorHook(ErrorHookSettings(url="http://127.0.0.1:9/", secret=secret))
+
+
+def test_a_program_finds_each_report_and_no_secret_in_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
+    program = tmp_path / "errors.py"
+    program.write_text(
+        "import json, os, sys\n"
+        "report = json.load(sys.stdin)\n"
+        "told = [report['exceptions'], report['session'], 'OPENAI_API_KEY' in os.environ]\n"
+        f"open({str(tmp_path / 'told')!r}, 'w').write(json.dumps(told))\n"
+    )
+    hook = ErrorHook(ErrorHookSettings(command=(sys.executable, str(program))))
+    error = failure(lambda: failing("x"))
+    info = (type(error), error, error.__traceback__)
+    hook.emit(logging.makeLogRecord({"name": "t", "levelno": logging.ERROR, "exc_info": info, "session": "s-1"}))
+    hook.close()
+    told = json.loads((tmp_path / "told").read_text())
+    assert told == [["builtins.RuntimeError", "builtins.KeyError"], "s-1", False]
+
+
+def test_a_program_that_fails_or_is_not_there_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    for command in ((sys.executable, "-c", "raise SystemExit(3)"), ("/nowhere/at/all",)):
+        hook = ErrorHook(ErrorHookSettings(command=command))
+        error = failure(lambda: failing("x"))
+        info = (type(error), error, error.__traceback__)
+        hook.emit(logging.makeLogRecord({"name": "t", "levelno": logging.ERROR, "exc_info": info}))
+        hook.close()
+    found = [record.getMessage() for record in caplog.records if record.name == "agentd.runtime.error_hook"]
+    assert found == ["error hook failed: CalledProcessError", "error hook failed: FileNotFoundError"]
