@@ -11,6 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVE_FLAGS ?=
 MINUTES ?= 30
+# Two files of tests side by side: the system tests speak in real time, and need half a core each.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: run test unit fresh soak deploy check format schemas bench clean
 
@@ -19,10 +21,10 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	@bash tests/system/install.sh
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 unit: $(VENV)/.installed
-	@$(BIN)/python -m pytest -m "not system"
+	@$(PYTEST) -m "not system"
 
 fresh: $(VENV)/.installed
 	@$(BIN)/python -m pytest -sv tests/fresh/two_commands.py
@@ -32,7 +34,7 @@ soak: $(VENV)/.installed
 
 deploy: $(VENV)/.installed
 	@bash tests/deploy/helm.sh
-	@$(BIN)/python -m pytest tests/deploy
+	@$(PYTEST) tests/deploy
 
 check: $(VENV)/.installed
 	@$(BIN)/ruff check .
