@@ -30,6 +30,10 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sessions_total": ("Sessions that ended, by reason.", ("agent", "reason")),
     "sessions_resumed_total": ("Sessions that went on in another worker.", ("agent",)),
     "tool_calls_total": ("Tool calls, by outcome.", ("agent", "tool", "outcome")),
+    "live_edits_total": (
+        "Edits under reload: live, by what the calls under way did with them.",
+        ("agent", "outcome"),
+    ),
     "tool_loops_total": ("Answers without tools, because the model went on calling them.", ("agent",)),
     "hook_runs_total": ("What hooks did, by outcome.", ("agent", "outcome")),
     "provider_requests_total": ("Requests to providers, by outcome.", ("kind", "provider", "outcome")),

@@ -29,7 +29,7 @@ from agentd.providers.tts import TTS, SpeechChunk
 from agentd.registry import installed
 from agentd.session.journal import Journal
 from agentd.session.session import Session
-from agentd.session.setup import Agents, Candidate, Equipment, SessionSetup
+from agentd.session.setup import Agents, Candidate, Equipment, NoAgents, SessionSetup
 
 if TYPE_CHECKING:
     from agentd.runtime.prepared import PreparedAgents
@@ -129,7 +129,7 @@ class _Silent:
 
 
 @dataclass(frozen=True)
-class _Agents:
+class _Agents(NoAgents):
     """Those of the directory, made when the call comes to them. `silent`: without a voice."""
 
     agents: PreparedAgents

@@ -11,6 +11,7 @@ from agentd.session.explained_call import (
     Attempt,
     Cause,
     Early,
+    EditExplained,
     Explained,
     HandoffExplained,
     MuteExplained,
@@ -33,6 +34,7 @@ def text_of(call: Explained, turn: int | None = None) -> str:
         parts += [(reply.at_s, _other_reply(reply)) for reply in call.replies]
         parts += [(handoff.at_s, _handoff(handoff)) for handoff in call.handoffs]
         parts += [(mute.at_s, _mute(mute)) for mute in call.mutes]
+        parts += [(edit.at_s, _edit(edit)) for edit in call.edits]
         parts += [(rescue.at_s, _rescue(rescue.gap_s, rescue.incarnation)) for rescue in call.rescues]
     blocks = [_head(call), *("\n".join(lines) for _, lines in sorted(parts, key=lambda part: part[0]))]
     return "\n\n".join(blocks) + "\n"
@@ -102,6 +104,20 @@ def _mute(mute: MuteExplained) -> list[str]:
         ("voice", False): "could speak again",
     }
     return [f"mute, {mute.at_s:.1f} s", *_told("agent", f"it {said[mute.what, mute.muted]}: {_caused(mute.cause)}")]
+
+
+def _edit(edit: EditExplained) -> list[str]:
+    lines = [f"edit, {edit.at_s:.1f} s"]
+    if edit.taken:
+        told = f"the call went on by revision {edit.revision[:8]} of {edit.agent}, before it {edit.previous[:8]}"
+        lines += _told("agent", told) + _told("taken", ", ".join(edit.applied))
+    else:
+        lines += _told("agent", f"the call kept revision {edit.previous[:8]} of {edit.agent}, not {edit.revision[:8]}")
+    if edit.cause is not None:
+        lines += _told("why", f"{edit.cause.why}: {edit.cause.value}" if edit.cause.value else edit.cause.why)
+    for setting, why in edit.kept:
+        lines += _told("kept", f"{setting}: {why}" if why else setting)
+    return lines
 
 
 def _rescue(gap_s: float, incarnation: int) -> list[str]:

@@ -28,6 +28,10 @@ from agentd.registry import Kind
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 LANGUAGE_PATTERN = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 
+MIXED = "+"
+"""Between two digests: of the revision that a call has taken while it went on, and of the one whose settings it keeps
+where they hold from its beginning."""
+
 ToolDefinition = PythonTool | WebhookTool | McpTool | ClientTool | ProviderTool | BuiltinDefinition
 
 
@@ -306,9 +310,7 @@ class AgentDefinition:
     instructions_file: IncludedFile | None = setting(
         "The same from a file in the agents' directory.", default=None, reload="next_turn"
     )
-    variables: Mapping[str, Any] = setting(
-        "Values for templates and tools.", default_factory=dict, reload="next_session"
-    )
+    variables: Mapping[str, Any] = setting("Values for templates and tools.", default_factory=dict, reload="next_turn")
     greeting: Greeting | None = setting(
         "What the agent says first; without it the caller begins.", default=None, reload="next_session"
     )
@@ -379,7 +381,7 @@ class AgentDefinition:
     on_request: OnRequest | None = setting("Who is asked before a call is taken.", default=None, reload="next_session")
     recording: Recording | None = setting("What is kept of a call.", default=None, planned=True, reload="next_session")
     reload: Literal["next_session", "live"] = setting(
-        "When an edit applies: to the next call, or to running ones at a turn's boundary (planned).",
+        "When an edit applies: to the next call, or to running ones too, at a turn's boundary.",
         default="next_session",
         reload="live",
     )
@@ -401,6 +403,11 @@ class AgentDefinition:
     code: Mapping[str, Mapping[str, str]] = field(default_factory=dict, compare=False, repr=False)
     files: tuple[str, ...] = field(default=(), compare=False, repr=False)
     root: str = field(default="", compare=False)
+
+    @property
+    def revision(self) -> str:
+        """Of the file that it is, or (of a call that took an edit) that it is as far as it could be."""
+        return self.digest.partition(MIXED)[0]
 
     @property
     def prompt(self) -> str:

@@ -82,9 +82,9 @@ def _value(old: Any, new: Any, path: str, written: str, field: Field | None, app
     if isinstance(old, ProviderChoice) and isinstance(new, ProviderChoice) and old.provider == new.provider:
         yield from _record(old.settings, new.settings, path, written, applies)
         yield from _list(old.fallback, new.fallback, _key(path, "fallback"), _key(written, "fallback"), applies)
-    elif _is_record(old) and type(old) is type(new):
+    elif is_record(old) and type(old) is type(new):
         yield from _record(old, new, path, written, applies)
-    elif _are_lists(old, new) and any(map(_is_record, (*old, *new))):
+    elif _are_lists(old, new) and any(map(is_record, (*old, *new))):
         yield from _list(old, new, path, written, applies)
     elif isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in dict.fromkeys((*old, *new)):
@@ -112,7 +112,7 @@ def _by_name(items: Sequence[Any]) -> Mapping[str, Any]:
     return dict(zip(names, items, strict=True))
 
 
-def _is_record(value: Any) -> bool:
+def is_record(value: Any) -> bool:
     return (
         dataclasses.is_dataclass(value)
         and not isinstance(value, ProviderChoice | IncludedFile)
@@ -230,13 +230,21 @@ def applied(changes: Sequence[Change], *, reload: str, unable: Unable = lambda c
     return Applied(now=tuple(now), daemon=tuple(daemon), later=tuple(later), restart=tuple(restart))
 
 
-def unable_with(definition: AgentDefinition) -> Unable:
-    """A realtime model's connection is told its instructions and tools anew, but what else is made with it stays."""
+def unable_with(old: AgentDefinition, new: AgentDefinition) -> Unable:
+    """For calls that run `old` while the file says `new`. A canary's calls are counted for one revision. A realtime
+    model's connection is told its instructions and tools anew, but what else is made with it stays."""
 
     def unable(change: Change) -> str | None:
+        if old.rollout is not None or new.rollout is not None:
+            return "a canary's calls keep the revision that they are counted for"
+        model = old.realtime or new.realtime
         block = change.path.partition(".")[0].partition("[")[0]
-        if definition.realtime is None or block not in ("stt", "llm", "languages"):
+        if model is None or block not in ("stt", "llm", "tts", "languages"):
             return None
-        return f'{definition.realtime.provider} takes no other "{block}" while it is connected'
+        if (old.realtime is None) != (new.realtime is None):
+            return f"{model.provider} holds a whole call or none of it"
+        if block == "tts" and (old.tts is None) == (new.tts is None):
+            return None
+        return f'{model.provider} takes no other "{block}" while it is connected'
 
     return unable

@@ -16,7 +16,9 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "agent_state_changed": ("old_state", "new_state"),
     "user_input_transcribed": ("transcript", "is_final", "language", "speaker"),
     "user_transcription_timeout": ("speech_duration",),
-    "conversation_item_added": ("role", "text", "interrupted", "turn", "reply", "purpose", "language", "speaker"),
+    "conversation_item_added": (
+        *("role", "text", "interrupted", "turn", "reply", "purpose", "language", "speaker", "revision"),
+    ),
     "agent_false_interruption": ("resumed", "rule", "value"),
     "overlapping_speech": ("is_interruption", "outcome", "duration"),
     "function_tools_executed": ("reply", "calls"),
@@ -47,6 +49,7 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "agent_entered": ("agent", "revision", "previous", "first"),
     "agent_left": ("agent", "next", "rule", "value"),
     "agent_handoff": ("from", "to", "revision", "rule", "value", "history"),
+    "agent_edited": ("agent", "revision", "previous", "taken", "applied", "kept", "reason"),
     "user_speech_limit": ("taken", "rule", "value"),
     "rpc_received": ("method", "identity", "payload"),
     "consent_updated": ("id", "tool", "by", "status", "rule", "arguments", "text"),

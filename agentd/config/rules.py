@@ -137,9 +137,6 @@ def _agent(definition: AgentDefinition) -> Iterable[Finding]:
     for name in dict.fromkeys(methods):
         if methods.count(name) > 1:
             yield Finding("rpc", "name-clash", f'the method "{name}" is there {methods.count(name)} times')
-    if definition.reload == "live":
-        message = '"reload: live" has no effect in this version of agentd'
-        yield Finding("reload", "no-effect-yet", message, "edits apply to the next call", warning=True)
     if definition.context.summarize and definition.limits.history_tokens is None:
         message = '"context.summarize" needs "limits.history_tokens": without it nothing is ever left out'
         yield Finding("context", "missing-key", message)

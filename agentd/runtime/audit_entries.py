@@ -34,6 +34,8 @@ class Auditor:
     failed: bool = False
 
     def take(self, kind: str, data: Mapping[str, Any]) -> None:
+        if kind == "agent.edited" and data["agent"] == self.agent:
+            self.revision = data["revision"]
         entry = self._entry(kind, data)
         if entry is None:
             return

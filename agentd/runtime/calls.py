@@ -22,7 +22,16 @@ from agentd.runtime.busy import BusyState
 from agentd.runtime.capacity import Capacity, revision_of
 from agentd.runtime.jobs import JobTable, Reservation, Session
 from agentd.runtime.journals import journal_path, mark_ended
-from agentd.runtime.messages import Admitted, Control, JobEnded, JobRejoins, JobStarted, QueueTicket, SessionChanged
+from agentd.runtime.messages import (
+    Admitted,
+    Control,
+    JobEnded,
+    JobRejoins,
+    JobStarted,
+    QueueTicket,
+    SessionChanged,
+    SessionRevised,
+)
 from agentd.runtime.outcome import NOTHING_KNOWN, SessionOutcome
 from agentd.runtime.placement import Load, Thresholds, choose, choose_to_wait
 from agentd.runtime.pool import Pool
@@ -310,6 +319,16 @@ class Calls(Capacity):
             )
             if acting != session.acting:  # it counts for another agent now
                 self._changed()
+
+    def revised(self, message: SessionRevised) -> None:
+        session, definition = self._current(message.session, message.incarnation), message.definition
+        if session is None:
+            return
+        if definition.name == session.agent:
+            self.table.update(session.id, definition=definition)
+        else:
+            others = [each for each in session.others if each.name != definition.name]
+            self.table.update(session.id, others=(*others, definition))
 
     def ended(self, message: JobEnded) -> None:
         session = self._current(message.session, message.incarnation)

@@ -25,6 +25,7 @@ from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.room import Room
 from agentd.session.setup import Audit, Equipment, SessionSetup, unaudited
+from agentd.session.trials import Trials
 from agentd.tools.acts import Act, EndSession, GiveUp
 from agentd.tools.spec import Event, LateAnswer
 
@@ -51,6 +52,10 @@ class RunningSession(Protocol):
         """Carries it out in its own time."""
         ...
 
+    def look_at_files(self) -> None:
+        """What serves may be another revision than before."""
+        ...
+
     def deliver(self, key: str, token: str, answer: LateAnswer) -> Delivery | None:
         """Takes the result of a tool's call, on record when this returns; None: it is not ready to."""
         ...
@@ -63,6 +68,7 @@ class Common:
     rates: Rates = field(default_factory=Rates)
     callback_url: str = ""
     agents_dir: Path = Path()  # where hold sounds are
+    trials: Trials = field(default_factory=Trials)
 
 
 Rooms = Callable[[StartJob, AgentDefinition, Callable[[], None]], AbstractAsyncContextManager[Room]]
@@ -142,6 +148,7 @@ class Job:
                 await joined()
                 if self._end_reason is not None:
                     session.do(EndSession(reason=self._end_reason))
+                session.look_at_files()
                 return await session.run()
         except Exception as error:
             mark_ended(self.start.journal, failure_reason(error))
@@ -172,6 +179,11 @@ class Job:
         self.start, self._busy = start, start.busy
         self._others.begins(start)
         self.waiting.admit()
+
+    def look_at_files(self) -> None:
+        """What serves may be another revision than before; a session that begins looks by itself."""
+        if self._session is not None:
+            self._session.look_at_files()
 
     def deliver(self, key: str, token: str, answer: LateAnswer) -> Delivery | None:
         """None: the session has not begun or is over."""
@@ -229,6 +241,7 @@ class Job:
             busy=self._busy,
             llm_step=self.start.llm_step,
             waited_s=self.start.waited_s,
+            trials=self._common.trials,
         )
 
 

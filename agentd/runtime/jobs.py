@@ -32,10 +32,10 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A call of ours. `worker` "" while it waits for one after a rescue. `definition`: what it runs, to its end.
-    `registration`: under whose name LiveKit knows its job, where that is another agent; `canary_of`: whose calls it
-    takes a share of. `queued_at`: since when it waits for a place; None: it has one. `llm_step`: the step of
-    `when_busy` whose model it has."""
+    """A call of ours. `worker` "" while it waits for one after a rescue. `definition`: what it runs, to its end or to
+    an edit that it takes. `registration`: under whose name LiveKit knows its job, where that is another agent;
+    `canary_of`: whose calls it takes a share of. `queued_at`: since when it waits for a place; None: it has one.
+    `llm_step`: the step of `when_busy` whose model it has."""
 
     id: str
     job: str
@@ -187,7 +187,7 @@ class JobTable:
         return promised + sum(session.agent == agent for session in self.queue())
 
     def calls_by_revision(self, agent: str) -> Mapping[str, int]:
-        return Counter(each.definition.digest for each in self._sessions.values() if each.definition.name == agent)
+        return Counter(each.definition.revision for each in self._sessions.values() if each.definition.name == agent)
 
     def jobs_of_agent(self, agent: str) -> int:
         """Sessions that LiveKit knows under this name."""
@@ -211,7 +211,7 @@ class JobTable:
 
     def revisions_of(self, agent: str) -> frozenset[str]:
         """By which calls run."""
-        return frozenset(each.definition.digest for each in self._sessions.values() if each.definition.name == agent)
+        return frozenset(each.definition.revision for each in self._sessions.values() if each.definition.name == agent)
 
     def running_of_agent(self, agent: str) -> int:
         return sum(session.agent == agent for session in self.placed())

@@ -54,8 +54,16 @@ def _tool(data: Mapping[str, Any], agent: str) -> list[Measure]:
 
 
 def _decision(data: Mapping[str, Any], agent: str) -> list[Measure]:
+    if data["action"] == "KeepRevision":
+        outcome = "failed" if data["rule"] == "edit_not_ready" else "kept"
+        return [Measure(name="live_edits_total", labels={"agent": agent, "outcome": outcome})]
     loops = data["rule"] == "tool_loop"
     return [Measure(name="tool_loops_total", labels={"agent": agent})] if loops else []
+
+
+def _edited(data: Mapping[str, Any], agent: str) -> list[Measure]:
+    outcome = "taken_in_part" if data["kept"] else "taken"
+    return [Measure(name="live_edits_total", labels={"agent": agent, "outcome": outcome})]
 
 
 def _provider(data: Mapping[str, Any], agent: str) -> list[Measure]:
@@ -90,6 +98,7 @@ _BY_KIND: Mapping[str, Callable[[Mapping[str, Any], str], list[Measure]]] = {
     "language": _language,
     "tool.completed": _tool,
     "decision": _decision,
+    "agent.edited": _edited,
     "provider": _provider,
     "hook.completed": _hook,
     "hook.dropped": _hooks_dropped,

@@ -6,7 +6,7 @@ Order matters and is kept: a StartJob posted before a Commit is served by the ge
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,6 +140,12 @@ class StartJob:
     waited_s: float | None = None
     busy: GiveUp = field(default_factory=GiveUp)
     llm_step: int | None = None
+
+    def revised(self, definition: AgentDefinition) -> StartJob:
+        """The same job as it goes on after an edit of one of its agents."""
+        if definition.name == self.agent:
+            return replace(self, revision=definition.digest, definition=definition, places=definition.places)
+        return replace(self, others=(*(each for each in self.others if each.name != definition.name), definition))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,6 +290,15 @@ class SessionChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRevised:
+    """The call has taken an edit: of the agent of this name it runs this, to its end or to the next edit."""
+
+    session: str
+    incarnation: int
+    definition: AgentDefinition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechChanged:
     """A speech that somebody asked for was queued, began, or is done."""
 
@@ -338,6 +353,7 @@ FromWorker = (
     | JobRejoins
     | JobEnded
     | SessionChanged
+    | SessionRevised
     | SpeechChanged
     | SessionEvents
     | SessionUsed

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentd.config.definition import AgentDefinition
-from agentd.config.diff import Applied, Change, applied, definition_changes, unable_with
+from agentd.config.diff import Applied, Change, definition_changes
 from agentd.config.generation import Generation, next_generation
+from agentd.config.live_edit import edit_of
 from agentd.config.load import Loaded
 from agentd.errors import Problem
 from agentd.runtime.holds import Hold, must_wait
@@ -16,9 +17,6 @@ from agentd.runtime.holds import Hold, must_wait
 Action = Literal["added", "updated", "removed", "broken", "held", "waits"]
 """broken: the file cannot be used, and the last good version serves if there is one; held: the file says what failed
 or was taken back, and something else serves; waits: calls run by too many revisions of it as it is."""
-
-CALLS_TAKE_EDITS = False
-"""Whether a call under way can take an edit (`reload: live`). No session of this version can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +98,9 @@ def _agent(
     changes: tuple[Change, ...] = ()
     what = Applied()
     if old is not None and new is not None:
-        changes = definition_changes(old, new, loaded.places.get(name, {}), folder=folder)
-        unable = unable_with(new) if CALLS_TAKE_EDITS else _no_call_takes_edits
-        what = applied(changes, reload=new.reload, unable=unable)
+        places = loaded.places.get(name, {})
+        changes = definition_changes(old, new, places, folder=folder)
+        what = edit_of(old, new, places, folder).what
     count = sum(revisions.values())
     problems = {**candidate.stale, **candidate.rejected}.get(name, ()) if action == "broken" else ()
     source = (new or old).source if new or old else problems[0].file if problems else name  # type: ignore[union-attr]
@@ -115,7 +113,7 @@ def _agent(
         calls=count,
         touched=touched,
         revisions=revisions,
-        effect="; ".join(filter(None, (tests, _effect(action, count, hold)))),
+        effect="; ".join(filter(None, (tests, _effect(action, count, touched, hold)))),
         changes=tuple(
             PlannedChange(change=change, effect=_NOT_NOW.get(action) or _of_change(change, what, touched))
             for change in changes
@@ -146,11 +144,7 @@ def _action(
 _NOT_NOW: Mapping[Action, str] = {"held": "not while it is held", "waits": "not while it waits"}
 
 
-def _no_call_takes_edits(change: Change) -> str:
-    return "calls under way take no edits in this version"
-
-
-def _effect(action: Action, calls: int, hold: Hold | None) -> str:
+def _effect(action: Action, calls: int, touched: int, hold: Hold | None) -> str:
     under_way = f"{calls} call{'' if calls == 1 else 's'} under way"
     match action:
         case "added":
@@ -163,6 +157,8 @@ def _effect(action: Action, calls: int, hold: Hold | None) -> str:
             return f"{hold.reason.replace('_', ' ')}: {hold.why}" if hold else ""
         case "waits":
             return "until the calls of an older revision have ended"
+        case "updated" if touched:
+            return f"{under_way} {'takes' if calls == 1 else 'take'} it at the next turn's boundary"
         case "updated":
             return f"{under_way} {'keeps what it has' if calls == 1 else 'keep what they have'}" if calls else ""
 

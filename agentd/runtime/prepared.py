@@ -163,7 +163,7 @@ class PreparedAgents:
         if (agent, revision) not in self._agents and definition is not None:
             async with self._making:
                 if (agent, revision) not in self._agents:
-                    await self._make(generation, definition, _Shared(None))
+                    await self._make(generation, definition, self._kit_of(definition))
         found = self._agents.get((agent, revision))
         if found is None:
             raise AgentdError(f"agent {agent} of revision {revision} is not prepared")
@@ -183,15 +183,24 @@ class PreparedAgents:
             raise AgentdError(f"there is no agent {agent}")
         return found
 
+    def newest(self, agent: str) -> AgentDefinition | None:
+        """What serves; None: there is none, or it could not be made here."""
+        found = next((revision for name, revision in self._serving if name == agent), None)
+        return self.definition(agent, found) if found is not None else None
+
     async def release(self, agent: PreparedAgent) -> None:
         """One call fewer."""
         agent.sessions -= 1
-        await self._close_unused()
+        await self.close_unused()
 
     async def commit(self, revisions: Mapping[str, str]) -> None:
+        self.serve(revisions)
+        await self.close_unused()
+
+    def serve(self, revisions: Mapping[str, str]) -> None:
+        """These serve from now on; see `close_unused`."""
         self._serving = frozenset(revisions.items())
         self._candidates.clear()
-        await self._close_unused()
 
     async def aclose(self) -> None:
         """Everything, whoever uses it."""
@@ -199,7 +208,7 @@ class PreparedAgents:
         self._candidates.clear()
         for agent in self._agents.values():
             agent.sessions = 0
-        await self._close_unused()
+        await self.close_unused()
 
     async def _make(self, generation: int, definition: AgentDefinition, kit: _Shared) -> None:
         held: list[ProviderChoice] = []
@@ -259,7 +268,8 @@ class PreparedAgents:
         steps = {number: await with_fallbacks(llm) for number, llm in models if llm is not None}
         return replace(own, languages=languages, steps=steps)
 
-    async def _close_unused(self) -> None:
+    async def close_unused(self) -> None:
+        """What neither serves nor has a call."""
         needed = self._serving | self._candidates
         unused = [key for key, agent in self._agents.items() if agent.sessions <= 0 and key not in needed]
         for agent in [self._agents.pop(key) for key in unused]:
@@ -267,6 +277,11 @@ class PreparedAgents:
             agent.kit.users -= 1
             await self._close_kit(agent.kit)
             await self.providers.release(agent.choices)
+
+    def _kit_of(self, definition: AgentDefinition) -> _Shared:
+        """For what a call goes on with after an edit, that of the revision which it has taken."""
+        made = self._agents.get((definition.name, definition.revision))
+        return made.kit if made is not None else _Shared(None)
 
     async def _close_kit(self, kit: _Shared) -> None:
         if kit.value is not None and kit.users <= 0:

@@ -149,13 +149,17 @@ class Probation:
         if verdict.result == "failed" and trial.fails and serving is not None and serving.digest == revision:
             self._failing[agent] = revision
             self._request()
+        self.look_again(agent)
+
+    def look_again(self, agent: str) -> None:
+        """Fewer revisions of it may be in use: an edit that waits for that may apply."""
         waits = self._waiting.get(agent)
         if waits is not None and not must_wait(waits, self._in_use(agent)):
             self._request()
 
     def with_code(self, definition: AgentDefinition) -> AgentDefinition:
         """The definition with the tools' code of its time, where that is kept."""
-        code = self._codes.get((definition.name, definition.digest))
+        code = self._codes.get((definition.name, definition.revision))
         return replace(definition, root=str(code)) if code else definition
 
     def trial(self, agent: str, revision: str) -> Trial:

@@ -58,6 +58,7 @@ from agentd.runtime.messages import (
     Measures,
     SessionChanged,
     SessionEvents,
+    SessionRevised,
     SpeechChanged,
     ToWorker,
     WorkerSettings,
@@ -478,7 +479,7 @@ class Supervisor:
     def _call_ended(self, session: Session, reason: str, failed: bool, outcome: SessionOutcome) -> None:
         whole = session.turns and reason == "rescue_failed"  # it talked until something else took its workers down
         judged = verdict(outcome, reason, failed=failed and not whole)
-        self.probation.ended(session.definition.name, session.definition.digest, judged)
+        self.probation.ended(session.definition.name, session.definition.revision, judged)
         self.canaries.ended(session, outcome, judged)
 
     # The pool's listener
@@ -502,6 +503,9 @@ class Supervisor:
                 self.calls.ended(message)
             case SessionChanged():
                 self.calls.changed(message)
+            case SessionRevised(definition=definition):
+                self.calls.revised(message)
+                self.probation.look_again(definition.name)
             case SessionEvents():
                 self._ring.add(message.events)
                 self.announcements.stir()

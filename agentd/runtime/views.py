@@ -133,7 +133,7 @@ def session(session: Session) -> SessionStatus:
     return SessionStatus(
         id=session.id,
         agent=session.agent,
-        revision=session.definition.digest,
+        revision=session.definition.revision,
         generation=session.generation,
         room=session.room,
         job_id=session.job,

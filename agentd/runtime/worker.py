@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agentd import logs
 from agentd.aio import Channel, cancel_and_wait
+from agentd.config.definition import MIXED, AgentDefinition
 from agentd.errors import AgentdError
 from agentd.ipc import FrameLink, LinkClosed, parent_link, receive_object, send_object
 from agentd.pickled import Unreadable
@@ -45,6 +46,7 @@ from agentd.runtime.messages import (
     QueueMoved,
     SessionChanged,
     SessionEvents,
+    SessionRevised,
     SpeechChanged,
     StartJob,
     Stop,
@@ -52,15 +54,15 @@ from agentd.runtime.messages import (
 )
 from agentd.runtime.other_agents import OtherAgents
 from agentd.runtime.outcome import Tally
-from agentd.runtime.prepared import PreparedAgent, PreparedAgents
+from agentd.runtime.prepared import PreparedAgents
 from agentd.runtime.speeches import speech_change
 from agentd.runtime.spoken import spoken
 from agentd.runtime.status import Measure
 from agentd.runtime.usage import UsageMeter
+from agentd.runtime.visible import visible_changes
 from agentd.runtime.vitals import Vitals
 from agentd.session.records import Record
 from agentd.session.setup import Audit, unaudited
-from agentd.session.timing import TOTAL
 from agentd.tools.acts import EndSession, GenerateReply, SayText
 from agentd.tools.spec import Event
 
@@ -116,7 +118,7 @@ class Worker:
         self._tallies: dict[str, Tally] = {}  # how each session went so far
         self._steps: list[Measure] = []
         self._usage = UsageMeter()
-        self._urgent: Channel[JobRejoins | SpeechChanged] = Channel(URGENT_WAITING)
+        self._urgent: Channel[JobRejoins | SpeechChanged | SessionRevised] = Channel(URGENT_WAITING)
         self._events: Channel[Event] = Channel(EVENTS_WAITING)
         self._events_dropped = 0  # as far as it was told
         self._vitals = Vitals()
@@ -161,7 +163,10 @@ class Worker:
                 case Prepare():
                     group.create_task(self._prepare(message))
                 case Commit():
-                    group.create_task(self._agents.commit(message.revisions))
+                    self._agents.serve(message.revisions)
+                    for job in self._jobs.values():
+                        job.look_at_files()
+                    group.create_task(self._agents.close_unused())
                 case DumpTasks():
                     self._dump()
                 case Stop():
@@ -215,11 +220,10 @@ class Worker:
         ):
             reason, failed = "cancelled", True
             tally = self._tallies[start.session] = Tally(beginning=start.incarnation == 1)
-            agent: PreparedAgent | None = None
             others: OtherAgents | None = None
             try:
                 agent = await self._agents.lease(start.agent, start.revision, start.definition, start.generation)
-                others = OtherAgents(start, agent, self._agents)
+                others = OtherAgents(start, agent, self._agents, partial(self._revised, start))
                 await others.open()
                 job = self._jobs[start.session] = Job(
                     start, agent, others, self._observe, self._events.force, self._auditor(start), self._common
@@ -242,11 +246,9 @@ class Worker:
             finally:
                 self._jobs.pop(start.session, None)
                 self._early.pop(start.session, None)
+                self._tallies.pop(start.session, None)
                 if others is not None:
                     await others.aclose()
-                self._tallies.pop(start.session, None)
-                if agent is not None:
-                    await self._agents.release(agent)
             logger.info("session ended in the worker", extra={"reason": reason})
             await self._flush()
             self._seen.pop(start.session, None)
@@ -287,6 +289,13 @@ class Worker:
             )
             for session, start in self._held.items()
         )
+
+    def _revised(self, start: StartJob, definition: AgentDefinition) -> None:
+        """The call goes on by this, here and after the death of this process."""
+        held = self._held[start.session]
+        self._held[start.session] = held.revised(definition)
+        changed = SessionRevised(session=start.session, incarnation=start.incarnation, definition=definition)
+        self._urgent.force(changed)
 
     def _rejoins(self, start: StartJob) -> None:
         self._rejoined.add(start.session)
@@ -387,25 +396,6 @@ class Worker:
             logger.info("session", extra={"session": job.start.session, "agent": job.start.agent})
 
 
-def visible_changes(record: Record) -> Mapping[str, Any]:
-    """Fields of SessionChanged that this record sets. Pure."""
-    match record.kind:
-        case "state":
-            return {"state": str(record.data["state"])}
-        case "agent.entered":
-            return {"acting": str(record.data["agent"])}
-        case "turn.user":
-            return {"turns": int(record.data["turn"])}
-        case "turn.agent" if TOTAL in record.data["latencies"]:
-            return {"latencies": dict(record.data["latencies"])}
-        case "caller.linked":
-            present = tuple(record.data.get("present", ()))
-            return {"caller": ", ".join(present) or str(record.data.get("name") or record.data["identity"])}
-        case "caller.left" if record.data.get("present"):
-            return {"caller": ", ".join(record.data["present"])}
-    return {}
-
-
 def worker_of(settings: WorkerSettings, link: FrameLink, orphaned: Callable[[], None] = lambda: None) -> Worker:
     """A worker with the real parts: installed plugins, LiveKit rooms, sessions and tools."""
     from agentd.runtime.live import live_parts
@@ -428,7 +418,7 @@ def _auditor_of(settings: WorkerSettings) -> Callable[[StartJob], Audit]:
     log = log_of(wanted)
 
     def auditor(start: StartJob) -> Audit:
-        return Auditor(log, wanted.arguments, start.session, start.agent, start.revision).take
+        return Auditor(log, wanted.arguments, start.session, start.agent, start.revision.partition(MIXED)[0]).take
 
     return auditor
 

@@ -244,6 +244,11 @@ class Consents:
             )
         )
 
+    @property
+    def under_way(self) -> bool:
+        """Somebody is asked, or has agreed to what is not made yet."""
+        return self._open is not None or self._granted is not None
+
     # Time.
 
     @property

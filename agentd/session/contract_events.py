@@ -75,6 +75,12 @@ class ContractEvents:
         self.variables.update(data.get("variables") or {})
         yield "session.started", {"variables": dict(self.variables)}
 
+    def edited(self, record: Record) -> _Told:
+        if record.data["agent"] == self.agent:
+            self.revision = record.data["revision"]
+        self.variables = dict(record.data["variables"])
+        yield from ()
+
     def linked(self, record: Record) -> _Told:
         self.participant = {name: record.data[name] for name in ("identity", "name", "kind")}
         yield "participant.linked", {"participant": self.participant, "returned": record.data["returned"]}
@@ -164,6 +170,7 @@ _HANDLERS: Mapping[str, Callable[[ContractEvents, Record], _Told]] = {
     "session.started": ContractEvents.started,
     "session.ended": ContractEvents.ended,
     "caller.linked": ContractEvents.linked,
+    "agent.edited": ContractEvents.edited,
     "caller.left": ContractEvents.left,
     "turn.user": ContractEvents.user_turn,
     "turn.corrected": ContractEvents.corrected,

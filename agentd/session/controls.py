@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agentd.session.events import CommitRequested, TurnDropped
-from agentd.session.inbox import Cancel, End, InboxEvent, InterruptNow
+from agentd.session.inbox import Cancel, End, InboxEvent, InterruptNow, LookAtFiles
 from agentd.session.plan import Plan
 from agentd.session.speech import PRIORITIES, SpeechHandle
 from agentd.session.speeches import Speeches
@@ -110,6 +110,10 @@ class Controls:
         """Ends the call: at once, or after what is being said and the goodbye, if the caller is there to hear it and
         it does not take longer than `GOODBYE_S`."""
         self.do(EndSession(reason=reason, goodbye=goodbye or ""))
+
+    def look_at_files(self) -> None:
+        """The agents' files have been edited: the call takes of it what its agent's file lets it take."""
+        self._post(LookAtFiles())
 
     def leave(self, reason: str) -> None:
         """The call ends for the agent only: the others go on."""

@@ -148,19 +148,20 @@ class Conversation:
             self.setup.publish(event)
             self.follow(event)
 
-    def become(self, equipment: Equipment) -> None:
+    def become(self, equipment: Equipment, *, edited: bool = False) -> None:
         """The conversation goes on as this agent. What is said and known stays, its own variables are beside it, and
-        what was changed of the agent before is gone with that."""
+        what was changed of the agent before is gone with that; but not where it is the same agent, `edited`."""
         definition, language = equipment.definition, self.language
         self.first_hook += len(self.definition.hooks)
         self.setup = replace(self.setup, definition=definition, providers=equipment.providers, tools=equipment.tools)
-        self.definition, self.tools = definition, SessionTools(equipment.tools)
+        tools = self.tools.renewed(equipment.tools) if edited else SessionTools(equipment.tools)
+        self.definition, self.tools = definition, tools
         self.provider_tools = provider_tools(definition)
         declared = definition.declared_languages
         language = match(language, declared) or definition.language
         self.languages = LanguageTracker(declared, definition.language_detection, language)
         self.variables = {**self.variables, **definition.variables, **self.assigned}
-        self.adjustments = Adjustments()
+        self.adjustments = self.adjustments if edited else Adjustments()
 
     def adjust(self, act: Adjustment) -> None:
         """The agent is told otherwise, or has other tools, until the call is handed over."""
@@ -186,7 +187,7 @@ class Conversation:
             self.record(
                 "session.started",
                 agent=setup.definition.name,
-                revision=setup.definition.digest,
+                revision=setup.definition.revision,
                 source=setup.definition.source,
                 places=dict(setup.definition.places),
                 room=setup.room_name,
@@ -202,7 +203,8 @@ class Conversation:
                 self._record_busy("began")
         else:
             gap_s = round(max(0.0, time.time() - setup.restored.last_record_at), 3)
-            self.record("session.resumed", incarnation=setup.incarnation, gap_s=gap_s)
+            revision = self.definition.revision
+            self.record("session.resumed", incarnation=setup.incarnation, gap_s=gap_s, revision=revision)
 
     @property
     def caller(self) -> Caller:
@@ -264,6 +266,7 @@ class Conversation:
             delay_s=round(now() - turn.ended_at, 4),
             source=turn.source,
             language=language,
+            revision=self.definition.revision,
             **self.whose(turn.voice),
             **changed,
         )
@@ -450,7 +453,7 @@ class Conversation:
         return ToolContext(
             session_id=self.setup.id,
             agent=self.definition.name,
-            revision=self.definition.digest,
+            revision=self.definition.revision,
             room=self.setup.room_name,
             job_id=self.setup.job_id,
             started_at=datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="seconds"),

@@ -206,9 +206,9 @@ class EarlyAnswers:
             return None
         return early
 
-    def follow_agent(self) -> None:
-        """Another agent has the call, and begins early as its file says."""
-        self.end("handoff")
+    def follow_agent(self, rule: str = "handoff") -> None:
+        """Another agent has the call, or another revision of it, and begins early as its file says."""
+        self.end(rule)
         self._preemption = Preemption(self._conversation.definition.turn.preemptive)
 
     def end(self, rule: str = "session_ended") -> None:

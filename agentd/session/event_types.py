@@ -47,7 +47,7 @@ EVENT_TYPES: Mapping[str, EventType] = {
             "conversation_item_added",
             "A turn of the caller, or what was heard of a reply.",
             ("turn.user", "turn.agent"),
-            ("role", "text", "interrupted", "turn", "reply", "purpose", "language", "speaker"),
+            ("role", "text", "interrupted", "turn", "reply", "purpose", "language", "speaker", "revision"),
             ("text", "speaker"),
         ),
         EventType(
@@ -216,6 +216,13 @@ EVENT_TYPES: Mapping[str, EventType] = {
             "The call goes from one agent to another.",
             ("handoff",),
             ("from", "to", "revision", "rule", "value", "history"),
+        ),
+        EventType(
+            "agent_edited",
+            "The agent's file was edited under `reload: live`: the call has `taken` the new revision at a turn's "
+            "boundary, or keeps the one that it had; `kept` says which settings stay, and why.",
+            ("agent.edited", "decision"),
+            ("agent", "revision", "previous", "taken", "applied", "kept", "reason"),
         ),
         EventType(
             "user_speech_limit",

@@ -124,6 +124,7 @@ class TurnExplained:
     hook: str = ""
     consents: list[ConsentExplained] = field(default_factory=list)
     tasks: list[TaskStep] = field(default_factory=list)
+    revision: str = ""  # of the agent that had the call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +171,22 @@ class MuteExplained:
     cause: Cause
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditExplained:
+    """An edit of the agent's file during the call. `kept`: settings that stay, each with why. `taken` False: all do.
+    `turn`: the caller's last; None before the first."""
+
+    at_s: float
+    agent: str
+    revision: str
+    previous: str
+    taken: bool
+    applied: tuple[str, ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
+    cause: Cause | None = None
+    turn: int | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Explained:
     """One call. Moments (`at_s`) are seconds since its start. `replies` answer no turn: greeting, prompts, bridges.
@@ -190,3 +207,4 @@ class Explained:
     rescues: list[Rescue] = field(default_factory=list)
     handoffs: list[HandoffExplained] = field(default_factory=list)
     mutes: list[MuteExplained] = field(default_factory=list)
+    edits: list[EditExplained] = field(default_factory=list)

@@ -15,6 +15,7 @@ from agentd.session.explained_call import (
     Cause,
     ConsentExplained,
     Early,
+    EditExplained,
     Explained,
     HandoffExplained,
     MuteExplained,
@@ -111,6 +112,16 @@ class _Explaining:
         told = MuteExplained(at_s=self.at_s, what=data["what"], muted=data["muted"], cause=cause)
         self.call.mutes.append(told)
 
+    def on_agent_edited(self, data: Mapping[str, Any]) -> None:
+        self.places = data.get("places")
+        self._edited(data, taken=True, applied=tuple(data["applied"]))
+
+    def _edited(self, data: Mapping[str, Any], **more: Any) -> None:
+        turn = self.call.turns[-1].turn if self.call.turns else None
+        kept = tuple((each["setting"], each["why"]) for each in data["kept"])
+        named = {name: data[name] for name in ("agent", "revision", "previous")}
+        self.call.edits.append(EditExplained(at_s=self.at_s, turn=turn, kept=kept, **named, **more))
+
     def on_session_requested(self, data: Mapping[str, Any]) -> None:
         self.call.requested = {name: data[name] for name in ("outcome", "agent", "duration_s", "message")}
 
@@ -153,6 +164,7 @@ class _Explaining:
             errors=pending.errors,
             heard=data.get("heard", ""),
             hook=data.get("hook", ""),
+            revision=data.get("revision", ""),
         )
         self.call.turns.append(turn)
         self.awaited = True
@@ -167,6 +179,8 @@ class _Explaining:
         match data["action"]:
             case "RefuseHandoff":
                 self._handed(data.get("agent", ""), data, made=False)
+            case "KeepRevision":
+                self._edited(data, taken=False, cause=cause)
             case "Ignore" | "DropTurn":
                 self.pending.ignored.append(cause)
             case "RefuseTool":

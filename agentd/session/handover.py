@@ -113,6 +113,11 @@ class Handover:
         if act is not None and self._pending is None:
             self._post(act)
 
+    def follow_edit(self) -> None:
+        """The agent's file has other handoffs, maybe; what is true already has been so."""
+        conversation = self._conversation
+        self._edges = Edges.of(conversation.definition.handoffs, now(), conversation.variables)
+
     def caller_spoke(self) -> None:
         self._conversation.trail.caller_spoke()
 
@@ -185,7 +190,7 @@ class Handover:
         conversation.record(
             "handoff",
             **{"from": before.name, "to": definition.name},
-            revision=definition.digest,
+            revision=definition.revision,
             history=act.history,
             rule=act.rule,
             value=act.value,
@@ -202,7 +207,7 @@ class Handover:
         conversation.record(
             "agent.entered",
             agent=definition.name,
-            revision=definition.digest,
+            revision=definition.revision,
             source=definition.source,
             places=dict(definition.places),
             previous=before.name,

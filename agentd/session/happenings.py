@@ -159,7 +159,10 @@ def _agent_turn(_: Happenings, data: Mapping[str, Any]) -> _Told:
 
 def _item(role: str, data: Mapping[str, Any], *, interrupted: bool) -> dict[str, Any]:
     item = {"role": role, "text": data["text"], "interrupted": interrupted}
-    return {**item, **{name: data.get(name) for name in ("turn", "reply", "purpose", "language", "speaker")}}
+    return {
+        **item,
+        **{name: data.get(name) for name in ("turn", "reply", "purpose", "language", "speaker", "revision")},
+    }
 
 
 def _decision(_: Happenings, data: Mapping[str, Any]) -> _Told:
@@ -168,7 +171,16 @@ def _decision(_: Happenings, data: Mapping[str, Any]) -> _Told:
         yield "agent_false_interruption", {"resumed": True, **why}
     if data["rule"] == "max_speech":
         yield "user_speech_limit", {"taken": data["action"] == "CommitTurn", **why}
+    if data["action"] == "KeepRevision":
+        names = ("agent", "revision", "previous", "kept")
+        told = {name: data[name] for name in names}
+        yield "agent_edited", {**told, "taken": False, "applied": [], "reason": data["value"]}
     yield "debug_message", {"message": data["action"], **why}
+
+
+def _edited(_: Happenings, data: Mapping[str, Any]) -> _Told:
+    told = {name: data[name] for name in ("agent", "revision", "previous", "applied", "kept")}
+    yield "agent_edited", {**told, "taken": True, "reason": ""}
 
 
 def _overlapped(_: Happenings, data: Mapping[str, Any]) -> _Told:
@@ -283,6 +295,7 @@ _HANDLERS: Mapping[str, Callable[[Happenings, Mapping[str, Any]], _Told]] = {
     "handoff.asked": _handoff_asked,
     "handoff": _handed_over,
     "agent.entered": Happenings.entered,
+    "agent.edited": _edited,
     "agent.adjusted": _adjusted,
     "hook.dropped": _hooks_dropped,
     "variables": _same("variables_changed"),

@@ -92,6 +92,16 @@ class HandoverReady:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtFiles:
+    """The agents' files have been edited."""
+
+
+@dataclass(frozen=True, slots=True)
+class EditReady:
+    """What an edit brings to the call is ready, or will not be."""
+
+
+@dataclass(frozen=True, slots=True)
 class Caused:
     """Something that hooks have brought about."""
 
@@ -116,6 +126,8 @@ SessionEvent = (
     | DecideApproval
     | HandOff
     | HandoverReady
+    | LookAtFiles
+    | EditReady
     | Adjustment
     | BeginTask
     | PressKeys

@@ -12,7 +12,7 @@ session.queued     waited_s: so long the caller waited for a place before the se
 busy               rule (began, entered, left), step (of `when_busy`, up to which things are given up; 0: nothing), load
                    (for which), early (whether answers may be begun early), llm (the provider of the step's model, which
                    the call has to its end; "": the agent's)
-session.resumed    incarnation, gap_s
+session.resumed    incarnation, gap_s, revision (by which it goes on)
 session.ended      reason, duration_s
 caller.linked      identity, name, kind, returned; where the agent talks with several people: label (what the model
                    reads of them), present (the labels of all who are here)
@@ -33,9 +33,10 @@ transcript         text, final, language (heard, where the recogniser tells), st
 turn.held          text, source, rule, language (the turn has ended, and hooks look at it before the model does); of
                    several people or voices: label, other_voice, waits
 turn.user          turn, text, rule (why the turn ended), value (the configuration behind it), delay_s, language
-                   (heard, or the conversation's), source (speech, text); of several people or voices: label,
-                   other_voice, waits (true: it enters the conversation when a reply to it or a later turn begins); of
-                   a turn that a hook has changed: heard (what was said), hook (where the hook stands)
+                   (heard, or the conversation's), source (speech, text), revision (of the agent); of several people
+                   or voices: label, other_voice, waits (true: it enters the conversation when a reply to it or a
+                   later turn begins); of a turn that a hook has changed: heard (what was said), hook (where the hook
+                   stands)
 turn.corrected     turn, text: its words were found out after it had ended
 language           language, before, rule (clear_turn, agreeing_turns, tool, caller_attribute), value: the
                    conversation goes on in this language
@@ -56,7 +57,7 @@ segment.started    reply, segment, text (handed to synthesis), draft (number of 
                    belongs to), before_calls (that message stands ahead of the calls under way), opening (not said
                    again by a later incarnation)
 segment.heard      reply, segment, text (what was played of it), interrupted (cut before its end)
-turn.agent         reply, turn, text (all that was heard), interrupted, purpose,
+turn.agent         reply, turn, text (all that was heard), interrupted, purpose, revision (of the agent),
                    latencies {eou, stt, llm_ttft, tools, tts_ttfb, hold, e2e} in seconds (see `agentd.session.timing`)
 decision           rule, action (commit_turn, interrupt, pause, resume, ignore ...), value, detail; speaker (of several)
 tool.called        reply, id, name, arguments, speaker (whose turn led to it), key (names this call over retries, and
@@ -87,6 +88,10 @@ handoff            from, to, revision, history, rule, value, place (file:line of
                    this call before): the call goes from one agent to another
 agent.entered      agent, revision, source, places, previous, first, enters (answer, greet, reply, wait), language,
                    variables (all), first_hook (the number of its first hook in this call): it has the call now
+agent.edited       agent, revision, previous, source, places, applied (settings that the call takes), kept (each with
+                   setting and why: those that stay), language, variables (all), first_hook: the agent's file was
+                   edited, and the call goes on by the new revision; the decision KeepRevision (rule, value: why,
+                   agent, revision, previous, kept) says that it does not
 agent.adjusted     edit (append, replace), text: what the model is told, until the call is handed over
 context.truncated  items (the oldest, forgotten for good; system messages are not counted and stay), later (of the
                    caller's current turn, left out of one request), tokens_before, tokens, rule, value

@@ -386,5 +386,6 @@ class Reply:
             purpose=self.plan.purpose,
             text=" ".join(self._heard),
             interrupted=interrupted,
+            revision=self._conversation.definition.revision,
             latencies=self._marks.latencies(self.plan.timing),
         )

@@ -395,6 +395,12 @@ class _Restoring:
         self.tools = {}
         self.owed = self.owed or data["enters"] == "reply"
 
+    def on_agent_edited(self, data: Mapping[str, Any]) -> None:
+        self.revision = data["revision"]
+        self.variables = dict(data["variables"])
+        self.language = data["language"]
+        self.first_hook = data["first_hook"]
+
     def on_agent_adjusted(self, data: Mapping[str, Any]) -> None:
         self.adjustments = self.adjustments.with_(UpdateInstructions(text=data["text"], edit=data["edit"]))
 

@@ -61,6 +61,7 @@ from agentd.session.inbox import (
     FromVoice,
     InboxEvent,
     InterruptNow,
+    LookAtFiles,
     ReplyDone,
     ReplySounds,
     ReplyTells,
@@ -70,6 +71,7 @@ from agentd.session.inbox import (
 )
 from agentd.session.job_desk import show_again
 from agentd.session.late_calls import LateCalls
+from agentd.session.live_edits import LiveEdits
 from agentd.session.permission_gate import PermissionGate
 from agentd.session.plan import Plan, bridge, result_came
 from agentd.session.reply import Reply
@@ -194,6 +196,8 @@ class Session(Controls):
         self._time = CallTime(self._conversation, self._speeches)
         self._attendance = Attendance()
         self._handover = Handover(self._conversation, self._speeches, self._put, self._become, self._sides)
+        half_done = (self._collected, self._consents, self._handover)
+        self._edits = LiveEdits(self._conversation, self._put, self._follow_edit, half_done)
         async with asyncio.TaskGroup() as hooks:
             self._hooks.start(hooks)
             self._conversation.record_start()
@@ -216,7 +220,7 @@ class Session(Controls):
         reasons: list[str] = []
         try:
             async with asyncio.TaskGroup() as group:
-                self._tasks = self._handover.tasks = group
+                self._tasks = self._handover.tasks = self._edits.tasks = group
                 self._conversation.background = group.create_task
                 self._late_calls = LateCalls(self._conversation, group)
                 if self._setup.restored is not None:
@@ -259,6 +263,7 @@ class Session(Controls):
             await self._take(await self._next_event())
             await self._check_time()
             self._step_handover()
+            self._edits.step(boundary=self._at_boundary())
             await self._start_next_reply()
 
     async def _take(self, event: InboxEvent) -> None:
@@ -406,6 +411,8 @@ class Session(Controls):
                 self._handover.ask(event)
             case _ if isinstance(event, Adjustment):
                 self._conversation.adjust(event)
+            case LookAtFiles():
+                self._edits.look()
             case TurnChecked():
                 self._turn_checked(event)
             case End(reason, text, stay):
@@ -553,7 +560,22 @@ class Session(Controls):
         self._consents.withdraw("handed_over")
         self._conversation.become(equipment)
         self._sides.follow_agent()
-        for part in (self._hooks, self._turn_hooks, self._rpc, self._early, self._speeches, self._time):
+        self._early.follow_agent()
+        self._speeches.follow_agent()
+        self._follow_definition()
+        self._edits.follow_agent()
+
+    def _follow_edit(self, equipment: Equipment) -> None:
+        """The same for another revision of the agent that has the call."""
+        self._conversation.become(equipment, edited=True)
+        self._sides.follow_agent()
+        self._early.follow_agent("edit")
+        self._speeches.forget_early("edit")
+        self._handover.follow_edit()
+        self._follow_definition()
+
+    def _follow_definition(self) -> None:
+        for part in (self._hooks, self._turn_hooks, self._rpc, self._time):
             part.follow_agent()
         self._machine.streaming = self._conversation.providers.stt[0].provider.capabilities.streaming
         self._machine.turn = self._conversation.turn_settings

@@ -24,6 +24,13 @@ class SessionTools:
         self._shared = shared
         self._added: dict[str, RunnableTool] = {}
         self._removed: set[str] = set()
+        self._changes: dict[str, Any] = {}  # what was done, by name
+
+    def renewed(self, shared: ToolRunner) -> SessionTools:
+        """The same changes of other tools: the agent's after an edit."""
+        renewed = SessionTools(shared)
+        renewed.change(self._changes)
+        return renewed
 
     def change(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Carries out what `ChangeTools` asks for; what of it was done. What cannot be is left out, and logged."""
@@ -35,6 +42,7 @@ class SessionTools:
                 logger.warning("a tool was not added", extra={"tool": name, "error": str(error)})
             else:
                 done[name] = told
+        self._changes.update(done)
         return done
 
     @property

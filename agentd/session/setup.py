@@ -89,8 +89,24 @@ class Agents(Protocol):
     """The other agents that a call may be handed to."""
 
     async def equip(self, name: str) -> Equipment:
-        """The one of the generation that the call began with, ready to go on with it; it stays ready until the call is
-        over. Raises AgentdError."""
+        """The one of the generation that the call began with, or the newest where it says `reload: live`, ready to go
+        on with it; it stays ready until the call is over. Raises AgentdError."""
+        ...
+
+    def newest(self, name: str) -> AgentDefinition | None:
+        """What serves under this name now; None: nothing, or it is not known here."""
+        ...
+
+    async def equip_edited(self, definition: AgentDefinition) -> Equipment:
+        """What a call goes on with after an edit; it stays ready until `let_go`. Raises AgentdError."""
+        ...
+
+    def runs(self, definition: AgentDefinition) -> None:
+        """The call goes on by this, from now on and after the death of its process."""
+        ...
+
+    async def let_go(self, definition: AgentDefinition) -> None:
+        """The call uses it no more."""
         ...
 
 
@@ -99,6 +115,33 @@ class NoAgents:
 
     async def equip(self, name: str) -> Equipment:
         raise AgentdError(f"there is no agent {name} here")
+
+    def newest(self, name: str) -> AgentDefinition | None:
+        return None
+
+    async def equip_edited(self, definition: AgentDefinition) -> Equipment:
+        raise AgentdError("there are no edits here")
+
+    def runs(self, definition: AgentDefinition) -> None:
+        """Nobody asks."""
+
+    async def let_go(self, definition: AgentDefinition) -> None:
+        """There is nothing to let go."""
+
+
+class Trials(Protocol):
+    """Whether providers that an edit brings can be opened; `agentd.session.trials.Trials`."""
+
+    async def make(self, before: AgentDefinition, equipment: Equipment, language: str) -> None:
+        """Raises ProviderError."""
+        ...
+
+
+class Untried:
+    """Nothing is tried beforehand."""
+
+    async def make(self, before: AgentDefinition, equipment: Equipment, language: str) -> None:
+        """It will be seen."""
 
 
 def _ignore(what: Record | Event) -> None:
@@ -135,4 +178,5 @@ class SessionSetup:
     busy: GiveUp = field(default_factory=GiveUp)  # what is given up at the beginning
     llm_step: int | None = None  # the step of `when_busy` whose model the call has
     waited_s: float | None = None  # for a place; None: it had one at once
+    trials: Trials = field(default_factory=Untried)  # of all sessions of this process
     callback_url: str = ""  # how the world reaches the daemon's callbacks; "": not at all

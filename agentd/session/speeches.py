@@ -120,9 +120,13 @@ class Speeches:
         """Another agent has the call: what the one before would have said by itself is not said, and what it made of an
         answer is not used."""
         self._drop(lambda plan: plan.purpose in OWN)
+        self.forget_early("handoff")
+
+    def forget_early(self, rule: str) -> None:
+        """The answers that wait are made anew, and not of what was begun before."""
         for plan in self._queue.take_out(lambda plan: plan.early is not None):
             assert plan.early is not None
-            plan.early.drop("handoff")
+            plan.early.drop(rule)
             self._queue.add(replace(plan, early=None))
 
     def close(self) -> None:

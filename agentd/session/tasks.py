@@ -81,7 +81,7 @@ class Tasks:
         self._results.start(background)
 
     @property
-    def active(self) -> bool:
+    def under_way(self) -> bool:
         return self._state is not None
 
     @property

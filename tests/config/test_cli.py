@@ -49,7 +49,7 @@ def test_errors_exit_with_78_one_a_line(folder: Path) -> None:
 
 
 def test_warnings_exit_with_3_when_strict(folder: Path) -> None:
-    write(folder, {"agents.d/a.yaml": f"{PROVIDERS}reload: live\n"})
+    write(folder, {"agents.d/a.yaml": f"{PROVIDERS}recording: {{audio: true}}\n"})
     assert run("validate").exit_code == 0
     assert run("validate", "--strict").exit_code == 3
 

@@ -222,7 +222,7 @@ def test_with_reload_live_the_rest_is_told_to_wait_and_why(tmp_path: Path) -> No
 def test_what_a_realtime_model_cannot_take_waits_for_the_next_call() -> None:
     definition = installed_realtime()
     words, tongue = change("instructions", "next_turn"), change("languages.de", "next_turn")
-    result = applied([words, tongue], reload="live", unable=unable_with(definition))
+    result = applied([words, tongue], reload="live", unable=unable_with(definition, definition))
     assert result.now == (words,)
     [(waits, why)] = result.later
     assert waits == tongue

@@ -127,7 +127,7 @@ def test_a_broken_agent_does_not_stop_the_others(tmp_path: Path) -> None:
 
 
 def test_a_warning_refuses_nothing(tmp_path: Path) -> None:
-    write(tmp_path, {"a.yaml": f"{PROVIDERS}recording: {{audio: true}}\nreload: live\n"})
+    write(tmp_path, {"a.yaml": f"{PROVIDERS}recording: {{audio: true}}\nroom: {{video: true}}\n"})
     result = loaded(tmp_path)
     assert list(result.agents) == ["a"]
     assert codes(result) == ["no-effect-yet"] * 2

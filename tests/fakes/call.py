@@ -22,7 +22,7 @@ from agentd.config.turns import Turn
 from agentd.errors import AgentdError
 from agentd.providers.interruption_detector import InterruptionDetector
 from agentd.providers.language_id import LanguageIdentifier
-from agentd.providers.llm import LLM, Message, ToolCall, ToolResult, ToolSchema
+from agentd.providers.llm import LLM, LLMSettings, Message, ToolCall, ToolResult, ToolSchema
 from agentd.providers.realtime import Realtime
 from agentd.providers.stt import STT, STTSettings
 from agentd.providers.tts import TTS, TTSSettings
@@ -34,6 +34,7 @@ from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.session import Session
 from agentd.session.setup import Agents, Audit, Candidate, Equipment, NoAgents, Providers, SessionSetup, unaudited
+from agentd.session.trials import Trials
 from agentd.tools.spec import Event, HookOutcome, LateAnswer, RunnableTool, ToolContext, ToolOutcome
 from tests.fakes.providers import FakeLLM, FakeSTT, FakeTTS, FakeVAD, says
 from tests.fakes.room import FakeRoom
@@ -49,7 +50,7 @@ def definition(**changes: Any) -> AgentDefinition:
         name="test-agent",
         instructions="Be brief.",
         stt=choice("stt", STTSettings()),
-        llm=choice("llm", None),
+        llm=choice("llm", LLMSettings()),
         tts=choice("tts", TTSSettings()),
         vad=choice("vad", VADSettings()),
         digest="revision-1",
@@ -185,12 +186,33 @@ class FakeAgents:
 
     ready: dict[str, Equipment]
     takes_s: float = 0.0
+    serving: dict[str, Equipment] = field(default_factory=dict)
+    """What serves under a name since an edit; `refuses`: why it cannot be made, by digest."""
+    refuses: dict[str, str] = field(default_factory=dict)
+    running: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
 
     async def equip(self, name: str) -> Equipment:
         await asyncio.sleep(self.takes_s)
         if name not in self.ready:
             raise AgentdError(f"there is no agent {name}")
         return self.ready[name]
+
+    def newest(self, name: str) -> AgentDefinition | None:
+        return self.serving[name].definition if name in self.serving else None
+
+    async def equip_edited(self, definition: AgentDefinition) -> Equipment:
+        made = self.serving[definition.name]
+        await asyncio.sleep(self.takes_s)
+        if why := self.refuses.get(definition.revision):
+            raise AgentdError(why)
+        return replace(made, definition=definition)
+
+    def runs(self, definition: AgentDefinition) -> None:
+        self.running.append(definition.digest)
+
+    async def let_go(self, definition: AgentDefinition) -> None:
+        self.released.append(definition.digest)
 
 
 def equipment(
@@ -284,6 +306,7 @@ async def calling(
             requested=requested,
             incarnation=incarnation,
             rates=rates or Rates(),
+            trials=Trials(),
             callback_url=callback_url,
         )
         session = Session(setup)

@@ -62,13 +62,30 @@ async def test_an_edit_is_told_with_the_calls_that_keep_what_they_have(tmp_path:
         assert all(daemon.talks(call) for call in calls)
 
 
-async def test_reload_live_is_told_as_what_it_does_today(tmp_path: Path, directory: Directory) -> None:
+async def test_with_reload_live_it_is_told_which_calls_an_edit_touches(tmp_path: Path, directory: Directory) -> None:
+    async with serving(tmp_path, directory) as daemon:
+        for _ in range(2):
+            await daemon.call("desk")
+        directory.write("desk.yaml", f"instructions: new\ngreeting: {{say: hi}}\nreload: live\n{AGENT}")
+        plan = await planned(daemon)
+        assert (plan.calls, plan.touched) == (2, 2)
+        assert plan.effect == "2 calls under way take it at the next turn's boundary"
+        assert effects(plan) == {
+            "instructions": "next turn of 2 calls",
+            "greeting": "next call: it holds from the beginning of a call",
+            "reload": "at once",
+        }
+
+
+async def test_the_calls_of_a_canary_take_no_edit_and_the_plan_says_so(tmp_path: Path, directory: Directory) -> None:
+    directory.write("next.yaml", f"instructions: one\nreload: live\nrollout: {{of: desk, percent: 50}}\n{AGENT}")
     async with serving(tmp_path, directory) as daemon:
         await daemon.call("desk")
-        directory.write("desk.yaml", f"instructions: new\nreload: live\n{AGENT}")
-        plan = await planned(daemon)
+        directory.write("next.yaml", f"instructions: two\nreload: live\nrollout: {{of: desk, percent: 50}}\n{AGENT}")
+        plan = await planned(daemon, "next")
         assert plan.touched == 0
-        assert effects(plan)["instructions"] == "next call: calls under way take no edits in this version"
+        why = "a canary's calls keep the revision that they are counted for"
+        assert effects(plan)["instructions"] == f"next call: {why}"
 
 
 async def test_added_removed_and_broken_files_are_told(tmp_path: Path, directory: Directory) -> None:

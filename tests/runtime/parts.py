@@ -219,6 +219,9 @@ class FakeSession:
             case InterruptSpeech():
                 self.record("decision", rule="operator", action="interrupt", value=None, detail="")
 
+    def look_at_files(self) -> None:
+        """It keeps what it has."""
+
     def _speech(self, kind: str, speech: str, **data: Any) -> None:
         self.record(kind, speech=speech, requested=True, **data)
 

@@ -197,6 +197,18 @@ def test_a_session_tells_who_called_what_with_whose_consent_and_how_it_went(tmp_
     assert "Ann" not in path.read_text()
 
 
+def test_after_an_edit_that_the_call_has_taken_its_entries_carry_the_new_revision(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    auditor = Auditor(AuditLog(path), "hash", "s-1", "desk", "r1")
+    called = {"id": "c", "name": "t", "arguments": "{}"}
+    auditor.take("tool.called", called)
+    auditor.take("agent.edited", {"agent": "desk", "revision": "r2"})
+    auditor.take("tool.called", called)
+    auditor.take("agent.edited", {"agent": "billing", "revision": "b2"})
+    auditor.take("tool.called", called)
+    assert [entry["revision"] for entry in checked(path).records] == ["r1", "r2", "r2"]
+
+
 def test_arguments_hash_alike_whatever_their_order_and_are_written_only_where_it_is_wanted(tmp_path: Path) -> None:
     for how in ("hash", "full"):
         path = tmp_path / f"{how}.jsonl"

@@ -6,7 +6,7 @@ import pytest
 
 from agentd.config.definition import Greeting
 from agentd.runtime.measures import measures
-from agentd.runtime.worker import visible_changes
+from agentd.runtime.visible import visible_changes
 from agentd.session.records import Record
 from agentd.session.timing import STAGES, TOTAL
 from tests.fakes.call import calling, definition

@@ -54,7 +54,6 @@ async def test_those_that_the_files_name_stay_what_they_were_when_the_call_began
     assert FakeToolKit.open_kits <= open_kits
     with pytest.raises(AgentdError):
         await agents.lease("billing", "billing-1", None, 1)
-    await agents.release(first)
     await agents.aclose()
 
 
@@ -82,6 +81,63 @@ async def test_a_worker_that_never_had_it_makes_it_for_a_rescued_call() -> None:
     await agents.aclose()
 
 
+async def test_one_that_says_reload_live_is_entered_as_it_serves_then() -> None:
+    desk, billing = definition("desk"), replace(definition("billing"), reload="live")
+    agents = PreparedAgents(registry(), FakeToolKit)
+    await agents.prepare(1, [desk, billing])
+    await agents.commit({"desk": desk.digest, "billing": billing.digest})
+    others = OtherAgents(start(desk, billing), await agents.lease("desk", desk.digest, None, 1), agents)
+    await others.open()
+    assert (await others.equip("billing")).definition.digest == "billing-1"
+    newer = replace(billing, digest="billing-2")
+    await agents.prepare(2, [newer])
+    await agents.commit({"desk": desk.digest, "billing": newer.digest})
+    assert (await others.equip("billing")).definition.digest == "billing-2"
+    assert (await others.equip("billing")).definition.digest == "billing-2"
+    await others.aclose()
+    await agents.aclose()
+
+
+async def test_what_a_call_goes_on_with_has_the_tools_code_of_its_revision_and_the_former_is_let_go() -> None:
+    old, new = definition("desk"), replace(definition("desk", "2"), reload="live")
+    agents = PreparedAgents(registry(), FakeToolKit)
+    await agents.prepare(1, [old])
+    await agents.commit({"desk": old.digest})
+    told: list[str] = []
+    first = await agents.lease("desk", old.digest, None, 1)
+    others = OtherAgents(start(old), first, agents, lambda definition: told.append(definition.digest))
+    assert others.newest("desk") == old
+    assert others.newest("nobody") is None
+    await agents.prepare(2, [new])
+    await agents.commit({"desk": new.digest})
+    assert others.newest("desk") == new
+    open_kits = FakeToolKit.open_kits
+    mixed = replace(new, digest=f"{new.digest}+{old.digest}", places={"llm": "desk.yaml:2"})
+    equipped = await others.equip_edited(mixed)
+    assert FakeToolKit.open_kits == open_kits, "it shares the code of the revision that it has taken"
+    assert equipped.definition.places == {"llm": "desk.yaml:2"}
+    assert told == []
+    others.runs(mixed)
+    assert told == [mixed.digest]
+    assert (await others.equip("desk")).definition.digest == mixed.digest
+    await others.let_go(old)
+    assert FakeToolKit.open_kits == open_kits - 1
+    with pytest.raises(AgentdError):
+        await agents.lease("desk", old.digest, None, 1)
+    again = await others.equip_edited(mixed)
+    await others.let_go(again.definition)
+    assert await agents.lease_prepared("desk", mixed.digest) is not None, "the call runs by it all the same"
+    await others.aclose()
+    await agents.aclose()
+
+
+def test_a_worker_tells_its_next_supervisor_what_its_calls_run_after_an_edit() -> None:
+    desk, billing = definition("desk", "2"), definition("billing", "2")
+    job = start(definition("desk"), definition("billing"))
+    after = job.revised(desk).revised(billing)
+    assert (after.revision, after.definition, after.others) == ("desk-2", desk, (billing,))
+
+
 @dataclass
 class Talking:
     """Prepared agents that can talk."""
@@ -95,6 +151,9 @@ class Talking:
 
     async def lease_prepared(self, name: str, revision: str) -> PreparedAgent | None:
         return await self.lease(name)
+
+    def newest(self, name: str) -> None:
+        """Nothing was edited."""
 
     async def release(self, agent: PreparedAgent) -> None:
         self.leased.remove(agent.definition.name)

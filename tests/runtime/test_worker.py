@@ -46,6 +46,9 @@ class OneAgent:
     async def lease(self, *asked: object) -> Any:
         return self._agent
 
+    def newest(self, name: str) -> None:
+        """Nothing was edited."""
+
     async def release(self, agent: object) -> None: ...
 
     async def aclose(self) -> None: ...

@@ -112,3 +112,13 @@ def test_every_event_says_whose_it_is() -> None:
             "participant": {"identity": "ann", "name": "Ann", "kind": "sip"},
         },
     }
+
+
+def test_after_an_edit_that_the_call_has_taken_its_events_carry_the_new_revision() -> None:
+    edited = {"agent": "desk", "revision": "r2", "previous": "r1", "variables": {"a": 2}}
+    events, made = fold(STARTED, ("agent.edited", edited))
+    assert events.common()["agent"] == {"name": "desk", "revision": "r2"}
+    assert events.variables == {"a": 2}
+    assert [event.type for event in made] == ["session.started"]
+    events.take(Record(seq=2, at=1002.0, kind="agent.edited", data={**edited, "agent": "billing", "revision": "b2"}))
+    assert events.revision == "r2", "it is another agent's, which the call was handed to"

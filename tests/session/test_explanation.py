@@ -198,11 +198,11 @@ def test_the_document_is_json_of_a_known_shape() -> None:
     shown = json.loads(json.dumps(document(call)))
     assert set(shown) == {
         "version", "session", "agent", "revision", "source", "room", "caller", "started_at", "duration_s", "ended",
-        "turns", "replies", "rescues", "requested", "handoffs", "mutes",
+        "turns", "replies", "rescues", "requested", "handoffs", "mutes", "edits",
     }  # fmt: skip
     assert set(shown["turns"][0]) == {
         "turn", "at_s", "text", "source", "language", "delay_s", "ended", "ignored", "early", "attempts", "errors",
-        "reply", "heard", "hook", "speaker", "consents", "tasks",
+        "reply", "heard", "hook", "speaker", "consents", "tasks", "revision",
     }  # fmt: skip
     assert set(shown["turns"][0]["reply"]) == {
         "reply", "purpose", "at_s", "text", "unheard", "finished", "interrupted", "cut", "cut_at_s", "latencies",

@@ -133,6 +133,7 @@ def test_a_call_in_which_all_of_it_happens_tells_nearly_all_of_it(eventful: Call
         "rpc_received",
         "error",
         "agent_handoff",
+        "agent_edited",
         "participant_left",
         "participant_muted",
         "participant_updated",

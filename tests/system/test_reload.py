@@ -1,7 +1,11 @@
-"""Ten calls on a real LiveKit server while everything is done to the agents' files that can be: they notice nothing."""
+"""Calls on a real LiveKit server while everything is done to the agents' files that can be: they notice nothing; but
+under `reload: live` they take each edit at a turn's boundary, on the same track and without a gap."""
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,7 +15,10 @@ from agentd.transport.tokens import LiveKitCredentials
 from bench.caller import Caller, Server
 from bench.daemon import running_daemon, zero_cost_agent
 from bench.reload import add_and_delete, break_and_mend, measure_edits, replace_many, revision_of
-from tests.system.caller import ended_journal, server_of
+from bench.upgrade import longest_gap_s
+from tests.system.caller import ended_journal, server_of, spoken
+from tests.system.test_daemon import asked
+from tests.system.test_handoff import pitch_hz
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
@@ -84,3 +91,86 @@ async def test_ten_calls_notice_nothing_of_what_happens_to_the_files(server: Ser
         assert "session.resumed" not in kinds
         assert "error" not in kinds
         assert records[-1].data["reason"] == "caller_left"
+
+
+AT_LENGTH = ", and this takes so long that the end of what was said before does not count in its pitch."
+
+
+def live(version: str, pitch: int, *more: str) -> str:
+    """The pitch of its tone is its voice."""
+    answer = f"{version}, {{text}}{AT_LENGTH}"
+    text = zero_cost_agent("live", [LONG, answer, answer], character="25ms", extra="reload: live")
+    return text.replace("sound: tone", f"sound: tone, frequency_hz: {pitch}") + "".join(more)
+
+
+async def test_under_reload_live_the_next_turn_is_by_the_new_file_on_the_same_track_and_without_a_gap(
+    server: Server, tmp_path: Path
+) -> None:
+    environment = {"AGENTD_STORE": str(tmp_path)}
+    async with running_daemon(server, {"live.yaml": live("old", 300)}, workers=2, environment=environment) as daemon:
+        file = daemon.agents_dir / "live.yaml"
+
+        async def revised(text: str) -> str:
+            """Writes the file, and waits until the call runs by it."""
+            before = await revision_of(daemon, "live")
+            file.write_text(text)
+
+            async def applied() -> bool:
+                serving = await revision_of(daemon, "live")
+                [session] = await daemon.sessions()
+                return serving not in ("", before) and session["revision"] == serving
+
+            await daemon.until(applied, 60)
+            return await revision_of(daemon, "live")
+
+        async with Caller.join(server, agent="live", microphone=False) as caller:
+            await caller.agent_state("listening", 30)
+            first = await revision_of(daemon, "live")
+            begun = time.monotonic()
+            await caller.chat("go")
+            await caller.agent_state("speaking", 30)
+            second = await revised(live("new", 700, "greeting: {say: Welcome.}\n"))  # waits for the end of the answer
+            ended = time.monotonic()
+            assert any(each.text.strip().endswith("done.") for each in caller.agent_captions()), "it was not cut"
+            assert pitch_hz(caller, begun) == pytest.approx(300, abs=15)
+            speaking = next(state.at for state in caller.states if state.state == "speaking" and state.at > begun)
+            silent = next(state.at for state in caller.states if state.state == "listening" and state.at > speaking)
+            gap_s = longest_gap_s(caller.heard, speaking + 0.5, min(silent, ended) - 0.5)
+            since = time.monotonic()
+            assert await asked(caller, "and now") == f"new, and now{AT_LENGTH}"
+            await spoken(caller, since)
+            assert pitch_hz(caller, since) == pytest.approx(700, abs=15)
+
+            tracks = [
+                each.detail for each in caller.happened if each.what == "track"
+            ]  # before there is another process
+
+            (session,) = await daemon.sessions()
+            (worker,) = [each for each in await daemon.workers() if each["id"] == session["worker"]]
+            killed = time.monotonic()
+            os.kill(int(worker["pid"]), signal.SIGKILL)
+            await spoken(caller, killed)
+            assert pitch_hz(caller, killed) == pytest.approx(700, abs=15), "it went on by the edit that it had taken"
+            (session,) = await daemon.sessions()
+            assert session["revision"] == second
+            third = await revised(live("newest", 500))
+            assert await asked(caller, "once more") == f"newest, once more{AT_LENGTH}"
+            metrics = await daemon.metrics()
+            await caller.leave()
+        records = await ended_journal(tmp_path, caller.room)
+    assert gap_s < 0.06
+    assert len(tracks) == 1
+    assert 'agentd_live_edits_total{agent="live",outcome="taken_in_part"} 1.0' in metrics
+    turns = [record.data for record in records if record.kind == "turn.user"]
+    assert [(turn["text"], turn["revision"]) for turn in turns] == [
+        ("go", first),
+        ("and now", second),
+        ("once more", third),
+    ]
+    answers = [record.data for record in records if record.kind == "turn.agent" and record.data["purpose"] == "answer"]
+    assert [answer["revision"] for answer in answers] == [first, second, third]
+    edits = [record.data for record in records if record.kind == "agent.edited"]
+    assert [edit["revision"] for edit in edits] == [second, third]
+    assert [each["setting"] for each in edits[0]["kept"]] == ["greeting"]
+    resumed = next(record.data for record in records if record.kind == "session.resumed")
+    assert resumed["revision"] == second
