@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from agentd.aio import now
 from agentd.config.definition import AgentDefinition
@@ -19,14 +19,16 @@ from agentd.errors import AgentdError
 from agentd.session.conversation import Conversation
 from agentd.session.inbox import EditReady
 from agentd.session.setup import Equipment
+from agentd.tools.spec import ToolRunner
 
 log = logging.getLogger(__name__)
 
 READY_S = 90.0
 """For what an edit brings to be made: a model from a slow disk takes its time, and nobody waits for it."""
 
-LET_GO_S = 30.0
-"""So long what a call ran by is kept after an edit: hooks, summaries and streams of it may still be at work."""
+LET_GO_S = 65.0
+"""So long what a call ran by is kept after an edit: summaries and streams of it may still be at work, and hooks, which
+have a minute at the most."""
 
 
 class AtWork(Protocol):
@@ -52,25 +54,28 @@ class _Former:
     """What the call ran by until `at`."""
 
     at: float
-    tools: Any
+    tools: ToolRunner
     definition: AgentDefinition
 
 
 class LiveEdits:
     """One session's, for its own task. `post` puts an event before it; `become` has all its parts follow an edit;
-    `parts`: that an edit waits for while they are at work."""
+    `parts`: that an edit waits for while they are at work; `needed`: whether something of these tools is to be called
+    at the end."""
 
     def __init__(
         self,
         conversation: Conversation,
         post: Callable[[EditReady], None],
         become: Callable[[Equipment], None],
-        parts: Sequence[AtWork] = (),
+        parts: Sequence[AtWork],
+        needed: Callable[[ToolRunner], bool],
     ) -> None:
         self._conversation = conversation
         self._post = post
         self._become = become
         self._parts = parts
+        self._needed = needed
         self.tasks: asyncio.TaskGroup | None = None  # in which edits are made ready, once the session has it
         self._seen = ""  # the revision that was looked at last
         self._pending: _Pending | None = None
@@ -187,7 +192,8 @@ class LiveEdits:
         """Of what nothing is at work any more."""
         at_work = [call.tools for call in self._conversation.calls.open]
         for former in list(self._former):
-            if now() - former.at >= LET_GO_S and not any(tools is former.tools for tools in at_work):
+            in_use = self._needed(former.tools) or any(tools is former.tools for tools in at_work)
+            if now() - former.at >= LET_GO_S and not in_use:
                 self._former.remove(former)
                 self._release(former.definition)
 

@@ -197,7 +197,7 @@ class Session(Controls):
         self._attendance = Attendance()
         self._handover = Handover(self._conversation, self._speeches, self._put, self._become, self._sides)
         half_done = (self._collected, self._consents, self._handover)
-        self._edits = LiveEdits(self._conversation, self._put, self._follow_edit, half_done)
+        self._edits = LiveEdits(self._conversation, self._put, self._follow_edit, half_done, self._shutdown.needs)
         async with asyncio.TaskGroup() as hooks:
             self._hooks.start(hooks)
             self._conversation.record_start()

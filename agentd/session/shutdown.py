@@ -56,6 +56,10 @@ class ShutdownCallbacks:
         self._callbacks[ref] = Callback(ref, hook.number, hook.tools)
         self._conversation.record("shutdown.added", ref=ref, hook=hook.number)
 
+    def needs(self, tools: ToolRunner) -> bool:
+        """Whether the code of one of them is there."""
+        return any(each.tools is tools for each in self._callbacks.values())
+
     async def run(self, reason: str) -> None:
         """Side by side; those that are not done after `SHUTDOWN_S` are ended."""
         self._over = True

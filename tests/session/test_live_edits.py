@@ -34,10 +34,12 @@ from agentd.session.explanation import explain
 from agentd.session.live_edits import LET_GO_S
 from agentd.session.restore import restore
 from agentd.tools.acts import BeginTask, SetTools, UpdateInstructions
-from agentd.tools.spec import ToolContext
+from agentd.tools.spec import Event, ToolContext
 from tests.fakes.call import Call, FakeAgents, FakeTools, calling, definition, equipment
 from tests.fakes.providers import Answer, FakeLLM, FakeStreamingSTT, FakeSTT, FakeTTS, FakeVAD, calls, says
 from tests.fakes.realtime import FakeRealtime, answers, realtime_agent
+from tests.session.test_hooks import hook, hooked, python, ref
+from tests.session.test_job_desk import adding
 from tests.session.test_session import LONG, story
 
 OTHER = "other"
@@ -485,6 +487,26 @@ async def test_what_the_call_ran_by_is_let_go_once_nothing_of_it_is_at_work() ->
         await file.call.room.silent(LET_GO_S)
         await file.call.say("And now?")
         assert file.agents.released == ["revision-1"]
+
+
+@story
+async def test_the_code_of_what_is_to_be_called_at_the_end_is_kept_until_then() -> None:
+    called: list[str] = []
+
+    async def clean_up(event: Event, context: ToolContext) -> None:
+        called.append(event.type)
+
+    agent = hooked(hook("participant_linked", python=ref(adding(ref(clean_up)))))
+    async with edited(agent, tools=python(adding(ref(clean_up)), clean_up)) as file:
+        await file.call.room.silent(1)
+        file.edit(instructions="Be polite.", its_tools=FakeTools())
+        await file.call.room.silent(LET_GO_S + 2)
+        await file.call.say("Hello.")
+        assert file.taken == ["revision-2"]
+        assert file.agents.released == []
+        file.call.session.end("done")
+        await file.call.task
+        assert called == ["shutdown"]
 
 
 # A realtime model.
