@@ -99,7 +99,7 @@ AT_LENGTH = ", and this takes so long that the end of what was said before does 
 def live(version: str, pitch: int, *more: str) -> str:
     """The pitch of its tone is its voice."""
     answer = f"{version}, {{text}}{AT_LENGTH}"
-    text = zero_cost_agent("live", [LONG, answer, answer], character="25ms", extra="reload: live")
+    text = zero_cost_agent("live", [LONG, *[answer] * 4], character="25ms", extra="reload: live")
     return text.replace("sound: tone", f"sound: tone, frequency_hz: {pitch}") + "".join(more)
 
 
@@ -147,10 +147,17 @@ async def test_under_reload_live_the_next_turn_is_by_the_new_file_on_the_same_tr
 
             (session,) = await daemon.sessions()
             (worker,) = [each for each in await daemon.workers() if each["id"] == session["worker"]]
-            killed = time.monotonic()
             os.kill(int(worker["pid"]), signal.SIGKILL)
-            await spoken(caller, killed)
-            assert pitch_hz(caller, killed) == pytest.approx(700, abs=15), "it went on by the edit that it had taken"
+
+            async def resumed() -> bool:
+                [session] = await daemon.sessions()
+                return bool(session["incarnation"] == 2 and session["state"] == "listening")
+
+            await daemon.until(resumed, 60)
+            since = time.monotonic()
+            assert await asked(caller, "still there") == f"new, still there{AT_LENGTH}"
+            await spoken(caller, since)
+            assert pitch_hz(caller, since) == pytest.approx(700, abs=15), "it goes on by the edit that it had taken"
             (session,) = await daemon.sessions()
             assert session["revision"] == second
             third = await revised(live("newest", 500))
@@ -165,10 +172,11 @@ async def test_under_reload_live_the_next_turn_is_by_the_new_file_on_the_same_tr
     assert [(turn["text"], turn["revision"]) for turn in turns] == [
         ("go", first),
         ("and now", second),
+        ("still there", second),
         ("once more", third),
     ]
     answers = [record.data for record in records if record.kind == "turn.agent" and record.data["purpose"] == "answer"]
-    assert [answer["revision"] for answer in answers] == [first, second, third]
+    assert [answer["revision"] for answer in answers] == [first, second, second, third]
     edits = [record.data for record in records if record.kind == "agent.edited"]
     assert [edit["revision"] for edit in edits] == [second, third]
     assert [each["setting"] for each in edits[0]["kept"]] == ["greeting"]
