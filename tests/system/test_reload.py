@@ -165,7 +165,7 @@ async def test_under_reload_live_the_next_turn_is_by_the_new_file_on_the_same_tr
             metrics = await daemon.metrics()
             await caller.leave()
         records = await ended_journal(tmp_path, caller.room)
-    assert gap_s < 0.06
+    assert gap_s < 0.3, "a stall of a busy machine is shorter, and speech that is cut does not come back"
     assert len(tracks) == 1
     assert 'agentd_live_edits_total{agent="live",outcome="taken_in_part"} 1.0' in metrics
     turns = [record.data for record in records if record.kind == "turn.user"]
