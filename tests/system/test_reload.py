@@ -131,7 +131,9 @@ async def test_under_reload_live_the_next_turn_is_by_the_new_file_on_the_same_tr
             await caller.agent_state("speaking", 30)
             second = await revised(live("new", 700, "greeting: {say: Welcome.}\n"))  # waits for the end of the answer
             ended = time.monotonic()
-            assert any(each.text.strip().endswith("done.") for each in caller.agent_captions()), "it was not cut"
+            await caller.agent_state("listening", 15)
+            said = lambda: any(each.text.strip().endswith("done.") for each in caller.agent_captions())  # noqa: E731
+            await caller.until(said, 15)  # it was not cut
             assert pitch_hz(caller, begun) == pytest.approx(300, abs=15)
             speaking = next(state.at for state in caller.states if state.state == "speaking" and state.at > begun)
             silent = next(state.at for state in caller.states if state.state == "listening" and state.at > speaking)
