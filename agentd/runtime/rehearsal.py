@@ -25,7 +25,7 @@ from agentd.runtime.rehearsal_results import Failure, ScenarioResult
 from agentd.session.journal import Journal
 from agentd.session.records import Record
 from agentd.session.session import Session
-from agentd.session.setup import Candidate, Equipment, Providers, SessionSetup
+from agentd.session.setup import Candidate, Equipment, NoAgents, Providers, SessionSetup
 from agentd.tools.spec import ToolRunner
 from agentd.virtual_time import real_time
 
@@ -115,7 +115,7 @@ class Rehearsal:
         return next((place for place in known if place), f"{self._definition.source.partition('#')[0]}:1")
 
 
-class Cast:
+class Cast(NoAgents):
     """The agents of one conversation (`agentd.session.setup.Agents`), without sound."""
 
     def __init__(
