@@ -9,17 +9,11 @@ from typing import Any
 from agentd.config import busy_rules, task_rules, tool_rules, workers
 from agentd.config.budget import Budget
 from agentd.config.builtins import SetLanguageTool
-from agentd.config.definition import (
-    AgentDefinition,
-    BusyStep,
-    Greeting,
-    Limits,
-    Objectives,
-    Rollout,
-)
+from agentd.config.definition import AgentDefinition, BusyStep, Greeting, Limits
 from agentd.config.finding import Finding
 from agentd.config.handoffs import HISTORY_PATTERN, Handoff, Passing
 from agentd.config.hooks import HookActions, InstructionsAction, ToolsAction
+from agentd.config.rollout import Objectives, Rollout
 from agentd.config.turns import Endpointing, EndpointingRule
 from agentd.config.values import format_duration
 from agentd.config.workers import WorkersSection

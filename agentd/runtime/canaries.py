@@ -12,7 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from agentd.config.definition import AgentDefinition, Objectives, Rollout
+from agentd.config.definition import AgentDefinition
+from agentd.config.rollout import Objectives, Rollout
 from agentd.errors import AgentdError
 from agentd.runtime.canary import Progress, decided, judged, seen, share_of, shared
 from agentd.runtime.jobs import Session

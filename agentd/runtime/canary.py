@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from agentd.config.definition import AgentDefinition, Objectives, Rollout
+from agentd.config.definition import AgentDefinition
+from agentd.config.rollout import Objectives, Rollout
 from agentd.config.values import digest
 from agentd.runtime.objectives import NO_FIGURES, Figures, assess
 from agentd.transport.protocol import Job

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
-from agentd.config.definition import Objectives
+from agentd.config.rollout import Objectives
 from agentd.runtime.outcome import SessionOutcome, Verdict
 
 GAPS_KEPT = 2_000

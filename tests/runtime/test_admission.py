@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from agentd.config.definition import AgentDefinition, Rollout
+from agentd.config.definition import AgentDefinition
 from agentd.config.events import OnRequest
+from agentd.config.rollout import Rollout
 from agentd.providers.fields import Duration, Secret
 from agentd.runtime.admission import APPEND_CHARACTERS, AnswerUnusable, ask, reading
 from agentd.runtime.cold import left_behind

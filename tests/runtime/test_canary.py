@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentd.config.definition import Objectives, Rollout
+from agentd.config.rollout import Objectives, Rollout
 from agentd.providers.fields import Duration
 from agentd.runtime.canary import Progress, attributes_of, decided, judged, matches, seen, shared
 from agentd.runtime.objectives import Figures

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from agentd.config.definition import Objectives
+from agentd.config.rollout import Objectives
 from agentd.providers.fields import Duration
 from agentd.runtime.objectives import NO_FIGURES, Figures, assess, measured, percentile, wilson, with_call
 from agentd.runtime.outcome import SessionOutcome, Verdict
