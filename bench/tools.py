@@ -25,7 +25,8 @@ from typing import Any
 
 import aiohttp
 
-from agentd.config.definition import AgentDefinition, ProviderChoice
+from agentd.config.definition import AgentDefinition
+from agentd.config.provider_choice import ProviderChoice
 from agentd.config.tools import PythonTool, WebhookTool
 from agentd.providers.fields import Duration, Secret
 from agentd.providers.llm import ToolCall

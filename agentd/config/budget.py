@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from agentd.providers.fields import setting
 
 if TYPE_CHECKING:
-    from agentd.config.definition import AgentDefinition, ProviderChoice
+    from agentd.config.definition import AgentDefinition
+    from agentd.config.provider_choice import ProviderChoice
 
 _TOKENS = "Tokens of the language model, in and out."
 _MINUTES = "Minutes of calls."

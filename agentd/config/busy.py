@@ -1,15 +1,13 @@
-"""How callers wait for a place, as an agent's file says it."""
+"""What is given up when calls are many, and how callers wait for a place, as an agent's file says it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Literal
 
+from agentd.config.provider_choice import ProviderChoice
 from agentd.providers.fields import Duration, setting
-
-if TYPE_CHECKING:
-    from agentd.config.definition import BusyStep
 
 POSITION = "position"
 """The variable of `queue.say`: which the caller is in the queue, from 1."""
@@ -44,6 +42,28 @@ class CallQueue:
         "Said when the time is over; a Jinja2 template over the variables. A sentence of agentd's own by default.",
         default=None,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusyStep:
+    """What is given up from some load on. The steps below it hold too."""
+
+    load: float = setting(
+        "From which share of the capacity on: of the agent's `limits.concurrency`, or of the daemon's places or "
+        "processors, whichever is fuller. 1 is full.",
+        default=1.0,
+        minimum=0.05,
+        maximum=1.0,
+    )
+    preemptive: Literal["off"] | None = setting(
+        "No answers are begun early (`turn.preemptive`), from the next turn on of calls under way too.", default=None
+    )
+    llm: ProviderChoice | None = setting(
+        "The language model of new calls, to their end: another provider, or only the settings that differ.",
+        default=None,
+    )
+    queue: CallQueue | None = setting("New calls wait for a place instead of being refused.", default=None)
+    refuse: bool = setting("New calls are refused, though there may be places.", default=False)
 
 
 def queue_of(steps: Iterable[BusyStep]) -> tuple[float, CallQueue] | None:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from agentd.config.busy import queue_of, refuses_from
-from agentd.config.definition import BusyStep
+from agentd.config.busy import BusyStep, queue_of, refuses_from
 from agentd.config.finding import Finding
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.source import ListNode, MappingNode, Scalar

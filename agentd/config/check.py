@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
-from agentd.config.definition import ProviderChoice
 from agentd.config.finding import Finding
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.hints import (
@@ -29,6 +28,7 @@ from agentd.config.hints import (
     shortened,
     unset_hint,
 )
+from agentd.config.provider_choice import ProviderChoice
 from agentd.config.rules import findings_of, looks_like_secret
 from agentd.config.shapes import Choice, Field, Leaf, ListOf, MapOf, ProviderBlock, Record, Shape, Union, fields_of
 from agentd.config.source import Entry, ListNode, MappingNode, Mark, Node, Scalar, pointer_to

@@ -13,18 +13,18 @@ from typing import Any, Literal
 
 from agentd.config.budget import Budget
 from agentd.config.builtins import BuiltinDefinition
-from agentd.config.busy import CallQueue
+from agentd.config.busy import BusyStep
 from agentd.config.events import EventSink, OnRequest
 from agentd.config.handoffs import Handoff
 from agentd.config.hooks import Hook
+from agentd.config.provider_choice import ProviderChoice
 from agentd.config.rollout import Rollout
 from agentd.config.rpc import RpcMethod
-from agentd.config.scenarios import GivenResult, ScenarioTurn
+from agentd.config.scenarios import AgentTests
 from agentd.config.tasks import Task
 from agentd.config.tools import ClientTool, McpTool, ProviderTool, PythonTool, WebhookTool
 from agentd.config.turns import Turn
 from agentd.providers.fields import Duration, IncludedFile, JsonObject, setting
-from agentd.registry import Kind
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 LANGUAGE_PATTERN = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
@@ -34,20 +34,6 @@ MIXED = "+"
 where they hold from its beginning."""
 
 ToolDefinition = PythonTool | WebhookTool | McpTool | ClientTool | ProviderTool | BuiltinDefinition
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderChoice:
-    """A provider of one kind with its parsed settings (the plugin's dataclass), and what to try when it fails.
-
-    `digest` is equal for equal settings: a worker shares one provider among all that have the same.
-    """
-
-    kind: Kind
-    provider: str
-    settings: Any
-    digest: str
-    fallback: tuple[ProviderChoice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,29 +135,6 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """One conversation."""
-
-    name: str = setting("For reports, and to pick it by.", min_length=1)
-    llm: ProviderChoice | None = setting("The model of this conversation.", default=None)
-    variables: Mapping[str, Any] = setting("Over the agent's, as of a dispatch.", default_factory=dict)
-    tools: Mapping[str, GivenResult] = setting("Tools that are not called, and what they answer.", default_factory=dict)
-    turns: tuple[ScenarioTurn, ...] = setting("One after the other.", min_length=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentTests:
-    """`llm` and `tools` hold in every conversation that says nothing else."""
-
-    gate: bool = setting("A reload runs them first: a new revision that fails one does not serve.", default=False)
-    llm: ProviderChoice | None = setting(
-        "The model in tests, instead of the agent's: a scripted one, for answers that are known.", default=None
-    )
-    tools: Mapping[str, GivenResult] = setting("Tools that are not called, and what they answer.", default_factory=dict)
-    scenarios: tuple[Scenario, ...] = setting("The conversations.", min_length=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LanguageOverride:
     """What changes when the conversation is in this language. What is not named stays the agent's."""
 
@@ -207,28 +170,6 @@ class LanguageDetection:
         maximum=1,
     )
     agreeing: int = setting("Turns in a row in the same language that are enough.", default=2, minimum=1, maximum=10)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BusyStep:
-    """What is given up from some load on. The steps below it hold too."""
-
-    load: float = setting(
-        "From which share of the capacity on: of the agent's `limits.concurrency`, or of the daemon's places or "
-        "processors, whichever is fuller. 1 is full.",
-        default=1.0,
-        minimum=0.05,
-        maximum=1.0,
-    )
-    preemptive: Literal["off"] | None = setting(
-        "No answers are begun early (`turn.preemptive`), from the next turn on of calls under way too.", default=None
-    )
-    llm: ProviderChoice | None = setting(
-        "The language model of new calls, to their end: another provider, or only the settings that differ.",
-        default=None,
-    )
-    queue: CallQueue | None = setting("New calls wait for a place instead of being refused.", default=None)
-    refuse: bool = setting("New calls are refused, though there may be places.", default=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from itertools import zip_longest
 from pathlib import PurePath
 from typing import Any, Literal
 
-from agentd.config.definition import AgentDefinition, ProviderChoice
+from agentd.config.definition import AgentDefinition
+from agentd.config.provider_choice import ProviderChoice
 from agentd.config.reload_class import class_of
 from agentd.config.render import shown
 from agentd.config.shapes import Field, fields_of

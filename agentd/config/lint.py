@@ -14,16 +14,11 @@ from typing import Any
 from agentd.config import templates
 from agentd.config.busy import POSITION
 from agentd.config.busy_rules import audio_problems, busy_texts
-from agentd.config.definition import (
-    Greeting,
-    LanguageOverride,
-    Limits,
-    ProviderChoice,
-    ToolDefinition,
-)
+from agentd.config.definition import Greeting, LanguageOverride, Limits, ToolDefinition
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.handoff_lint import handoff_problems, handoff_tools
 from agentd.config.hook_lint import hook_problems
+from agentd.config.provider_choice import ProviderChoice
 from agentd.config.realtime_lint import realtime_problems
 from agentd.config.rules import looks_like_secret
 from agentd.config.scenario_lint import scenario_problems

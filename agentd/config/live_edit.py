@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agentd.config.builtins import CollectDigitsTool
-from agentd.config.definition import MIXED, AgentDefinition, ProviderChoice
+from agentd.config.definition import MIXED, AgentDefinition
 from agentd.config.diff import Applied, Change, applied, definition_changes, is_record, unable_with
+from agentd.config.provider_choice import ProviderChoice
 from agentd.config.reload_class import class_of
 from agentd.config.rules import findings_of
 from agentd.config.shapes import fields_of

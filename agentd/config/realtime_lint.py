@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agentd.config.definition import Context, ProviderChoice, RoomOptions
+from agentd.config.definition import Context, RoomOptions
+from agentd.config.provider_choice import ProviderChoice
 from agentd.config.source import MappingNode, Node, Scalar, pointer_to
 from agentd.config.turns import Turn
 from agentd.errors import Problem

@@ -9,7 +9,8 @@ from typing import Any
 from agentd.config import busy_rules, task_rules, tool_rules, workers
 from agentd.config.budget import Budget
 from agentd.config.builtins import SetLanguageTool
-from agentd.config.definition import AgentDefinition, BusyStep, Greeting, Limits
+from agentd.config.busy import BusyStep
+from agentd.config.definition import AgentDefinition, Greeting, Limits
 from agentd.config.finding import Finding
 from agentd.config.handoffs import HISTORY_PATTERN, Handoff, Passing
 from agentd.config.hooks import HookActions, InstructionsAction, ToolsAction

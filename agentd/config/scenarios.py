@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agentd.config.patterns import TOOL_NAME_PATTERN
+from agentd.config.provider_choice import ProviderChoice
 from agentd.providers.fields import Duration, JsonObject, setting
 
 
@@ -49,3 +51,26 @@ class ScenarioTurn:
     say: str | None = setting("The caller's words, typed. Without them: what the agent says by itself.", default=None)
     wait: Duration = setting("The caller says nothing for so long first.", default=Duration(0.0), minimum=0)
     expect: Expectation = setting("What must be true then.", default_factory=Expectation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One conversation."""
+
+    name: str = setting("For reports, and to pick it by.", min_length=1)
+    llm: ProviderChoice | None = setting("The model of this conversation.", default=None)
+    variables: Mapping[str, Any] = setting("Over the agent's, as of a dispatch.", default_factory=dict)
+    tools: Mapping[str, GivenResult] = setting("Tools that are not called, and what they answer.", default_factory=dict)
+    turns: tuple[ScenarioTurn, ...] = setting("One after the other.", min_length=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentTests:
+    """`llm` and `tools` hold in every conversation that says nothing else."""
+
+    gate: bool = setting("A reload runs them first: a new revision that fails one does not serve.", default=False)
+    llm: ProviderChoice | None = setting(
+        "The model in tests, instead of the agent's: a scripted one, for answers that are known.", default=None
+    )
+    tools: Mapping[str, GivenResult] = setting("Tools that are not called, and what they answer.", default_factory=dict)
+    scenarios: tuple[Scenario, ...] = setting("The conversations.", min_length=1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-from agentd.config.definition import ProviderChoice
+from agentd.config.provider_choice import ProviderChoice
 from agentd.providers.fields import METADATA_KEY, Duration, IncludedFile, Secret, Setting
 from agentd.registry import Kind
 

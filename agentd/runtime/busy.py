@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from agentd.aio import now
-from agentd.config.definition import AgentDefinition, BusyStep
+from agentd.config.busy import BusyStep
+from agentd.config.definition import AgentDefinition
 from agentd.runtime.daemon_events import busy_changed
 from agentd.runtime.jobs import Session
 from agentd.runtime.ladder import Ladder, steps_at

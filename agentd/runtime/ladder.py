@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agentd.config.busy import queue_of, refuses_from
-from agentd.config.definition import BusyStep
+from agentd.config.busy import BusyStep, queue_of, refuses_from
 from agentd.runtime.placement import Load, Reason
 
 MARGIN = 0.1

@@ -14,8 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from agentd.aio import cancel_and_wait, now
-from agentd.config.definition import AgentDefinition, AgentTests, ProviderChoice, Scenario
-from agentd.config.scenarios import ScenarioTurn
+from agentd.config.definition import AgentDefinition
+from agentd.config.provider_choice import ProviderChoice
+from agentd.config.scenarios import AgentTests, Scenario, ScenarioTurn
 from agentd.errors import AgentdError
 from agentd.registry import Registry
 from agentd.runtime.expectations import observed, unmet

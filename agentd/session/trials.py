@@ -10,7 +10,8 @@ from typing import Any
 
 from agentd.aio import now
 from agentd.audio import INPUT_HZ, silence
-from agentd.config.definition import AgentDefinition, ProviderChoice
+from agentd.config.definition import AgentDefinition
+from agentd.config.provider_choice import ProviderChoice
 from agentd.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from agentd.providers.llm import LLM, ChatRequest, Message
 from agentd.providers.stt import STT

@@ -14,7 +14,8 @@ from typing import Any, cast
 from agentd_local.hibari_tts import pcm, without_silence
 
 from agentd.audio import OUTPUT_HZ, AudioFrame
-from agentd.config.definition import AgentDefinition, ProviderChoice
+from agentd.config.definition import AgentDefinition
+from agentd.config.provider_choice import ProviderChoice
 from agentd.providers.stt import STTCapabilities, STTStream, Transcript
 from agentd.providers.tts import SpeechChunk
 from agentd.providers.turn_detector import TurnSoFar

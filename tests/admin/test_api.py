@@ -10,7 +10,8 @@ from agentd.admin.documents import document
 from agentd.admin.openapi import OPENAPI
 from agentd.admin.server import admin_application
 from agentd.admin.settings import AdminSettings
-from agentd.config.definition import AgentDefinition, ProviderChoice
+from agentd.config.definition import AgentDefinition
+from agentd.config.provider_choice import ProviderChoice
 from agentd.config.tools import WebhookTool
 from agentd.errors import Problem
 from agentd.providers.fields import Secret, setting

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from agentd.config.daemon import DaemonConfig
-from agentd.config.definition import AgentDefinition, ProviderChoice
+from agentd.config.definition import AgentDefinition
 from agentd.config.diff import Change, applied, definition_changes, settings_changes, unable_with
+from agentd.config.provider_choice import ProviderChoice
 from agentd.config.reload_class import class_of, class_of_kind, records_of
 from agentd.config.shapes import Field, ProviderBlock, fields_of
 from agentd.providers.fields import METADATA_KEY, ReloadClass, Setting

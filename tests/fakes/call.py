@@ -11,12 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agentd.config.definition import (
-    AgentDefinition,
-    Greeting,
-    Limits,
-    ProviderChoice,
-)
+from agentd.config.definition import AgentDefinition, Greeting, Limits
+from agentd.config.provider_choice import ProviderChoice
 from agentd.config.tools import ToolOptions
 from agentd.config.turns import Turn
 from agentd.errors import AgentdError

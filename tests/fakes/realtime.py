@@ -9,7 +9,8 @@ from typing import Any
 
 from agentd.aio import Channel
 from agentd.audio import OUTPUT_HZ, AudioFrame
-from agentd.config.definition import AgentDefinition, ProviderChoice
+from agentd.config.definition import AgentDefinition
+from agentd.config.provider_choice import ProviderChoice
 from agentd.errors import ProviderError, ProviderRefused
 from agentd.providers.llm import ChatItem, Message, ToolCall, ToolResult, Usage
 from agentd.providers.realtime import (

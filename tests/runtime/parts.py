@@ -13,8 +13,10 @@ from typing import Any, ClassVar
 
 from agentd.aio import now
 from agentd.audio import OUTPUT_HZ, AudioFrame
-from agentd.config.definition import AgentDefinition, BusyStep, Limits, ProviderChoice
+from agentd.config.busy import BusyStep
+from agentd.config.definition import AgentDefinition, Limits
 from agentd.config.load import Loaded
+from agentd.config.provider_choice import ProviderChoice
 from agentd.errors import Problem, ProviderRefused
 from agentd.providers.tts import SpeechChunk
 from agentd.registry import Component, Plugin, Registry

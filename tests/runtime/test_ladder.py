@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.config.busy import CallQueue
-from agentd.config.definition import BusyStep
+from agentd.config.busy import BusyStep, CallQueue
 from agentd.runtime.ladder import CALM_S, LAST_CHOICE, Ladder, left_below, steps_at, way_in
 from agentd.runtime.placement import Load, Place, Thresholds, fraction_of
 from tests.runtime.parts import choice

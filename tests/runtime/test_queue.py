@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from agentd.config.busy import CallQueue
-from agentd.config.definition import BusyStep
+from agentd.config.busy import BusyStep, CallQueue
 from agentd.providers.fields import Duration
 from agentd.tools.acts import EndSession
 from tests.runtime.daemon import Daemon, running, until

@@ -13,15 +13,9 @@ import pytest
 
 from agentd.cli.explained import text_of
 from agentd.config.builtins import CollectDigitsTool
-from agentd.config.definition import (
-    AgentDefinition,
-    Greeting,
-    IdlePrompt,
-    LanguageOverride,
-    Limits,
-    ProviderChoice,
-)
+from agentd.config.definition import AgentDefinition, Greeting, IdlePrompt, LanguageOverride, Limits
 from agentd.config.hooks import Hook, HookActions
+from agentd.config.provider_choice import ProviderChoice
 from agentd.config.turns import Endpointing, Turn
 from agentd.errors import ProviderRefused
 from agentd.providers.fields import Duration

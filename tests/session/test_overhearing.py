@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentd.config.definition import ProviderChoice
+from agentd.config.provider_choice import ProviderChoice
 from agentd.errors import ProviderUnavailable
 from agentd.providers.interruption_detector import InterruptionDetectorSettings, OverlapSoFar
 from agentd.registry import Component, Plugin, Registry

@@ -12,12 +12,8 @@ import pytest
 
 from agentd.aio import now
 from agentd.audio import INPUT_HZ, AudioFrame
-from agentd.config.definition import (
-    Greeting,
-    LanguageOverride,
-    Limits,
-    ProviderChoice,
-)
+from agentd.config.definition import Greeting, LanguageOverride, Limits
+from agentd.config.provider_choice import ProviderChoice
 from agentd.config.turns import Preemptive, Turn
 from agentd.errors import ProviderRefused, ProviderUnavailable
 from agentd.providers.llm import Message, ToolCall, ToolResult

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from agentd.config.definition import LanguageOverride, ProviderChoice
+from agentd.config.definition import LanguageOverride
+from agentd.config.provider_choice import ProviderChoice
 from agentd.errors import ProviderError, ProviderRefused, ProviderTimeout
 from agentd.providers.tts import TTSSettings
 from agentd.session.setup import Candidate, Equipment

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agentd.config.builtins import EndCallTool, SetLanguageTool
-from agentd.config.definition import AgentDefinition, LanguageOverride, ProviderChoice, ToolDefinition
+from agentd.config.definition import AgentDefinition, LanguageOverride, ToolDefinition
+from agentd.config.provider_choice import ProviderChoice
 from agentd.config.tools import ClientTool, Filler, ProviderTool, PythonTool, ToolOptions, WebhookTool
 from agentd.errors import ToolError
 from agentd.providers.fields import Duration, Secret
