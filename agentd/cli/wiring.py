@@ -16,8 +16,9 @@ from agentd.admin.settings import AdminSettings, TokenEndpointSettings
 from agentd.cli.outside import daemon_changes
 from agentd.cli.setting import Setting
 from agentd.config.agent_files import AgentFiles
-from agentd.config.daemon import AuditSection, DaemonConfig, ErrorHookSection, OtelSection
+from agentd.config.daemon import DaemonConfig
 from agentd.config.load import Loaded, load
+from agentd.config.telemetry import AuditSection, ErrorHookSection, OtelSection
 from agentd.runtime.audit_log import log_of
 from agentd.runtime.calls import Calls
 from agentd.runtime.code import CodeOnDisk

@@ -7,18 +7,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
+from agentd.config.admin import AdminSection, TokenEndpoint
 from agentd.config.budget import Price
 from agentd.config.check import INVALID, Checker
+from agentd.config.environment import environment_record
 from agentd.config.events import EventSink
 from agentd.config.folder import FileRefused, Folder
 from agentd.config.merge import overlay
-from agentd.config.patterns import URL_PATTERN
 from agentd.config.places import places_of
-from agentd.config.shapes import Choice, Field, Leaf, Record, fields_of
-from agentd.config.source import Entry, MappingNode, Mark, Scalar, parse
-from agentd.config.workers import WorkersSection
+from agentd.config.source import MappingNode, Mark, Scalar, parse
+from agentd.config.telemetry import AuditSection, ErrorHookSection, LogSection, OtelSection
+from agentd.config.tool_process import ToolProcessSection
+from agentd.config.workers import RecycleSection, WorkersSection
 from agentd.errors import Problem
 from agentd.providers.fields import Duration, JsonObject, Secret, env_secret, setting
 from agentd.registry import Registry
@@ -60,73 +61,6 @@ class LiveKitSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdminToken:
-    """A bearer token of the API, and what its holder may."""
-
-    name: str = setting(
-        "Who holds it, for the audit log.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", reload="restart"
-    )
-    role: Literal["read", "operate", "mint"] = setting(
-        "read: look at everything. mint: tokens for callers and dispatches, nothing else. operate: both, and act on "
-        "calls, agents and the daemon.",
-        reload="restart",
-    )
-    token: Secret = setting("The token.", reload="restart")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdminSection:
-    """HTTP for operators: health, metrics, API."""
-
-    addr: str = setting(
-        "Host and port; port 0 takes a free one.",
-        default="127.0.0.1:8081",
-        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]*):[0-9]{1,5}$",
-        examples=("127.0.0.1:8081",),
-        reload="restart",
-    )
-    token: Secret | None = setting(
-        "Bearer token of the API that may do everything; without any token only a loopback address is taken.",
-        default=None,
-        reload="restart",
-    )
-    tokens: tuple[AdminToken, ...] = setting(
-        "More tokens, each with a role.", default=(), min_length=0, reload="restart"
-    )
-    rate_limit: float = setting(
-        "Requests a second that each token, or each address without one, may make; twice as many at once. 0: no limit.",
-        default=50.0,
-        minimum=0,
-        maximum=100000,
-        reload="restart",
-    )
-    write_agents: bool = setting(
-        "Whether agents may be created, changed and deleted over the API. Whoever may operate can then have every "
-        "secret of the daemon's environment sent anywhere.",
-        default=False,
-        reload="restart",
-    )
-    talk: bool | None = setting("Serve the talk page; on with --dev.", default=None, reload="restart")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogSection:
-    """Logs on standard error."""
-
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting("The least level.", default="INFO", reload="restart")
-    format: Literal["json", "text"] = setting("For machines, or for people.", default="json", reload="restart")
-    content: bool = setting(
-        "Whether what is said, and what tools are asked and answer, is logged.", default=False, reload="restart"
-    )
-    redact: tuple[Literal["phone", "email", "card"], ...] = setting(
-        "What is taken out of everything that is logged.",
-        default=("phone", "email", "card"),
-        min_length=0,
-        reload="restart",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSection:
     """Which hosts agentd calls for tools and events, and how they call back."""
 
@@ -144,139 +78,6 @@ class HttpSection:
         pattern=r"^(https://[^/?#\s]+|http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?)(/[^?#\s]*)?$",
         examples=("https://voice.example.com",),
         reload="restart",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolProcessSection:
-    """What a process that runs Python tools sees and may use. The limits are the kernel's, for each process."""
-
-    env: tuple[str, ...] = setting(
-        "Variables of the daemon's environment that Python tools see, beside PATH, LANG, TZ and certificates' paths. "
-        "Name no key here that a tool does not need.",
-        default=(),
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        examples=("CRM_URL", "CRM_KEY"),
-        reload="restart",
-    )
-    memory_mib: int = setting(
-        "Address space; more is a MemoryError in the tool. 0: no limit.",
-        default=2048,
-        minimum=0,
-        maximum=1048576,
-        reload="restart",
-    )
-    cpu_s: int = setting(
-        "Processor time of one call, of all its threads; then SIGXCPU ends the process. 0: no limit.",
-        default=120,
-        minimum=0,
-        maximum=86400,
-        reload="restart",
-    )
-    open_files: int = setting(
-        "Open files and sockets. 0: no limit.", default=1024, minimum=0, maximum=1048576, reload="restart"
-    )
-    processes: int = setting(
-        "Processes and threads, on top of what the daemon's user has when the tool's process starts; the kernel does "
-        "not count those of root. 0: no limit.",
-        default=256,
-        minimum=0,
-        maximum=65536,
-        reload="restart",
-    )
-    file_mib: int = setting(
-        "Size of each file that is written. 0: no limit.", default=256, minimum=0, maximum=1048576, reload="restart"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecycleSection:
-    """When workers are replaced."""
-
-    after: Duration = setting(
-        "Age of a worker; 0: never.", default=Duration(86400.0), minimum=0, maximum=30 * 86400, reload="restart"
-    )
-    memory_mib: int = setting(
-        "Resident memory of a worker that is ten minutes old or more; 0: never.",
-        default=0,
-        minimum=0,
-        maximum=1048576,
-        reload="restart",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditSection:
-    """The log of every call of a tool and of what operators did: append-only, each record bound to the one before. See
-    `agentd audit`."""
-
-    enabled: bool = setting("Write it.", default=True, reload="restart")
-    path: str = setting("Its file; under the state directory unless absolute.", default="audit.jsonl", reload="restart")
-    arguments: Literal["hash", "redacted", "full"] = setting(
-        "What of the arguments is written beside their hash: nothing, their names, or all.",
-        default="hash",
-        reload="restart",
-    )
-    key: Secret | None = setting(
-        "Then the records are bound by HMAC with this key: nobody without it can make an edited log look whole.",
-        default=None,
-        reload="restart",
-    )
-    max_mib: int = setting(
-        "A larger file is put aside under the number of its last record; 0 never.",
-        default=64,
-        minimum=0,
-        maximum=65536,
-        reload="restart",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorHookSection:
-    """Where unexpected exceptions are told, without what was said."""
-
-    url: str = setting("Where to POST them; without it nowhere.", default="", pattern=URL_PATTERN, reload="restart")
-    secret: Secret | None = setting(
-        "Signing secret: whsec_ and base64 of 24 to 64 bytes.", default=None, reload="restart"
-    )
-    command: tuple[str, ...] = setting(
-        "A program and its arguments, such as one of Python, that finds each of them as JSON on its standard input; "
-        "of the environment it sees PATH, HOME, USER and SHELL.",
-        default=(),
-        examples=(["python3", "/etc/agentd/errors.py"],),
-        reload="restart",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OtelSection:
-    """Spans of sessions, turns, requests to providers and calls of tools; the extra `otel`."""
-
-    endpoint: str = setting(
-        "Where an OTLP/HTTP collector takes traces; without it there are none.",
-        default="",
-        pattern=r"^https?://[^/\s]+",
-        examples=("http://127.0.0.1:4318/v1/traces",),
-        reload="restart",
-    )
-    headers: Mapping[str, Secret] = setting("Sent with them.", default_factory=dict, reload="restart")
-    service: str = setting("service.name of the resource.", default="agentd", min_length=1, reload="restart")
-    content: bool = setting(
-        "Whether what is said, and what tools are asked and answer, is told, under lk.pii.*.",
-        default=False,
-        reload="restart",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenEndpoint:
-    """LiveKit's standard token endpoint, for front ends without a server of their own."""
-
-    enabled: bool | None = setting("Serve it; on with --dev.", default=None, reload="restart")
-    origins: tuple[str, ...] = setting("Web origins that may ask.", default=(), reload="restart")
-    agents: tuple[str, ...] = setting("Agents that may be asked for; all by default.", default=(), reload="restart")
-    ttl: Duration = setting(
-        "How long a token is good for.", default=Duration(900.0), minimum=10, maximum=86400, reload="restart"
     )
 
 
@@ -425,7 +226,7 @@ def from_environment(environment: Mapping[str, str]) -> MappingNode:
 
     A secret's variable, or its _FILE, becomes a reference. Lists are not taken from the environment.
     """
-    return _environment_record(DaemonConfig, "AGENTD", environment)
+    return environment_record(DaemonConfig, "AGENTD", environment)
 
 
 def state_directory(config: DaemonConfig, environment: Mapping[str, str]) -> Path:
@@ -481,29 +282,3 @@ def _check_defaults(defaults: MappingNode | None) -> list[Problem]:
         for entry in entries
         if entry.key in ("name", "extends", "rollout")
     ]
-
-
-def _environment_record(cls: type[Any], prefix: str, environment: Mapping[str, str]) -> MappingNode:
-    entries = []
-    for one in fields_of(cls):
-        variable = "LIVEKIT" if one.key == "livekit" else f"{prefix}_{one.key.upper()}"
-        if isinstance(one.shape, Record) and one.setting.short is not None and environment.get(variable):
-            word = Scalar(Mark(f"environment {variable}", 1, 1), environment[variable].replace("$", "$$"))
-            entries.append(Entry(one.key, word.mark, word))
-        elif isinstance(one.shape, Record):
-            inner = _environment_record(one.shape.cls, variable, environment)
-            if inner.entries:
-                entries.append(Entry(one.key, inner.mark, inner))
-        elif (written := _environment_value(one, variable, environment)) is not None:
-            entries.append(Entry(one.key, written.mark, written))
-    return MappingNode(Mark("environment", 1, 1), tuple(entries))
-
-
-def _environment_value(one: Field, variable: str, environment: Mapping[str, str]) -> Scalar | None:
-    mark = Mark(f"environment {variable}", 1, 1)
-    if one.shape == Leaf("secret"):
-        given = environment.get(variable) or environment.get(f"{variable}_FILE")
-        return Scalar(mark, f"${{{variable}}}", plain=False) if given else None
-    if isinstance(one.shape, Choice | Leaf) and one.shape != Leaf("object") and environment.get(variable):
-        return Scalar(mark, environment[variable].replace("$", "$$"))
-    return None

@@ -1,4 +1,4 @@
-"""How many session workers a daemon keeps, as agentd.yaml says it."""
+"""How many session workers a daemon keeps, and when they are replaced, as agentd.yaml says it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,22 @@ class WorkersSection:
         """The fewest and the most on a machine of so many cores; (0, 0): in the daemon's own process."""
         most = max(cores, self.min or 0) if self.max is None else self.max
         return (most if self.min is None else self.min), most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecycleSection:
+    """When workers are replaced."""
+
+    after: Duration = setting(
+        "Age of a worker; 0: never.", default=Duration(86400.0), minimum=0, maximum=30 * 86400, reload="restart"
+    )
+    memory_mib: int = setting(
+        "Resident memory of a worker that is ten minutes old or more; 0: never.",
+        default=0,
+        minimum=0,
+        maximum=1048576,
+        reload="restart",
+    )
 
 
 def findings(section: WorkersSection) -> Iterable[Finding]:

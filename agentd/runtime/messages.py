@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from agentd.config.daemon import ToolProcessSection
 from agentd.config.definition import AgentDefinition
+from agentd.config.tool_process import ToolProcessSection
 from agentd.redaction import PATTERNS, Pattern
 from agentd.runtime.error_hook import ErrorHookSettings
 from agentd.runtime.outcome import NOTHING_KNOWN, SessionOutcome

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agentd import logs
-from agentd.config.daemon import ToolProcessSection
+from agentd.config.tool_process import ToolProcessSection
 from agentd.errors import ToolCrashed, ToolError, ToolTimeout
 from agentd.runtime.live import tool_host
 from agentd.runtime.messages import WorkerSettings
