@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, get_args
 
-from agentd.config.check import INVALID, Checker
+from agentd.config.check import Checker
 from agentd.config.definition import AgentDefinition, LanguageDetection
 from agentd.config.finding import Finding
 from agentd.config.folder import FileRefused, Folder
+from agentd.config.leaves import INVALID
 from agentd.config.lint import lint, node_at
 from agentd.config.merge import Refused, overlay, resolve_parts, with_languages, with_steps, without
 from agentd.config.places import places_of

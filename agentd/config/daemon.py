@@ -10,10 +10,11 @@ from pathlib import Path
 
 from agentd.config.admin import AdminSection, TokenEndpoint
 from agentd.config.budget import Price
-from agentd.config.check import INVALID, Checker
+from agentd.config.check import Checker
 from agentd.config.environment import environment_record
 from agentd.config.events import EventSink
 from agentd.config.folder import FileRefused, Folder
+from agentd.config.leaves import INVALID
 from agentd.config.merge import overlay
 from agentd.config.places import places_of
 from agentd.config.source import MappingNode, Mark, Scalar, parse
