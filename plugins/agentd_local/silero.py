@@ -16,6 +16,7 @@ import numpy as np
 from agentd.audio import INPUT_HZ, AudioFrame
 from agentd.errors import ProviderRefused
 from agentd_local.config import SileroSettings
+from agentd_local.onnx import onnx_session
 from agentd_local.weights import check_sha256, existing, package_file
 
 if TYPE_CHECKING:
@@ -99,22 +100,12 @@ class SileroStream:
 
 def load(settings: SileroSettings) -> SileroVAD:
     """Blocks while the model loads. Raises ProviderRefused."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ProviderRefused(PROVIDER, "onnxruntime is not installed: pip install 'agentd[local]'") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 4
-    path = _model_file(settings)
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions share no base class
-        raise ProviderRefused(PROVIDER, f"cannot load {path}: {error}") from error
-    names = {node.name for node in session.get_inputs()}
-    if names != {"input", "h", "c"}:
-        raise ProviderRefused(PROVIDER, f"{path} has inputs {sorted(names)}, wanted input, h and c (Silero v6)")
+    session = onnx_session(
+        lambda: _model_file(settings),
+        provider=PROVIDER,
+        inputs=("input", "h", "c"),
+        wanted="input, h and c (Silero v6)",
+    )
     return SileroVAD(session)
 
 

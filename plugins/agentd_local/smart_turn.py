@@ -18,6 +18,7 @@ from agentd.errors import ProviderRefused
 from agentd.providers.turn_detector import TurnSoFar
 from agentd_local.config import SmartTurnSettings
 from agentd_local.mel import log_mel
+from agentd_local.onnx import onnx_session
 from agentd_local.weights import check_sha256, existing
 from agentd_local.workers import BoundedThreads
 
@@ -62,22 +63,9 @@ def features(audio: AudioFrame) -> NDArray[np.float32]:
 
 def load(settings: SmartTurnSettings) -> SmartTurn:
     """Blocks while the model loads. Raises ProviderRefused."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ProviderRefused(PROVIDER, "onnxruntime is not installed: pip install 'agentd[local]'") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 4
-    path = _model_file(settings)
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions share no base class
-        raise ProviderRefused(PROVIDER, f"cannot load {path}: {error}") from error
-    names = [node.name for node in session.get_inputs()]
-    if names != [INPUT]:
-        raise ProviderRefused(PROVIDER, f"{path} has inputs {names}, wanted {INPUT} (Smart Turn v3)")
+    session = onnx_session(
+        lambda: _model_file(settings), provider=PROVIDER, inputs=(INPUT,), wanted=f"{INPUT} (Smart Turn v3)"
+    )
     return SmartTurn(session, settings)
 
 
