@@ -7,7 +7,6 @@ token and full jitter, until that works or the room is known to be gone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -22,7 +21,7 @@ from livekit.rtc.participant import PublishTrackError
 from agentd import aio
 from agentd.audio import AudioFrame
 from agentd.errors import RoomLost
-from agentd.session.room import AgentState, CallerChanged, KeyPressed, RoomClosed, RoomEvent, TextReceived, VoiceUnheard
+from agentd.session.room import AgentState, CallerChanged, KeyPressed, RoomClosed, RoomEvent, TextReceived
 from agentd.transport import chat, dtmf, linking, preconnect
 from agentd.transport.audio_in import RtcAudioIn
 from agentd.transport.audio_out import RtcAudioOut
@@ -37,12 +36,12 @@ from agentd.transport.push_to_talk import PushToTalk
 from agentd.transport.room_control import LiveKitRoomControl
 from agentd.transport.talk_floor import TalkFloor
 from agentd.transport.tokens import LiveKitCredentials, agent_token, deletion_token
+from agentd.transport.voice_track import VoiceTrack
 
 CONNECT_TIMEOUT_S = 10.0
 FIRST_JOIN_ATTEMPTS = 3
 LEAVE_TIMEOUT_S = 3.0
 DELETE_TIMEOUT_S = 3.0
-VOICE_BITRATE = 64_000  # from 64k on Opus is CELT only: a tenth less CPU than at 24k
 TEXT_STREAM_PROTOCOL = 3  # clients below it read captions from transcription packets only
 _EVENTS_KEPT = 256
 
@@ -75,21 +74,19 @@ class LiveKitRoom:
         self._url, self._token, self._options = url, token, options
         self._group = group
         self._tasks: set[asyncio.Task[None]] = set()  # all of the group's: cancelled when the room is left
-        self._out = RtcAudioOut()
         self._front_end = FrontEnd()
         self._early = preconnect.PreconnectBuffers()
         self._events: aio.Channel[RoomEvent] = aio.Channel(_EVENTS_KEPT)
         self._lost: aio.Channel[str] = aio.Channel(1)
         self._over = asyncio.Event()
         self._rtc: rtc.Room | None = None
-        self._publication: rtc.LocalTrackPublication | None = None
         self._connected = asyncio.Event()  # and not being mended
-        self._audible = False  # the voice is published, and somebody has subscribed to it
-        self._subscribed = asyncio.Event()  # to the voice as it was published anew
-        self._broke_at = 0.0  # when the connection broke that the engine mends, on the loop's clock
         self._ending = False
         self._chat = chat.ChatIn(lambda who, text: self._events.force(TextReceived(text=text, identity=who)))
         self._push_to_talk = PushToTalk(lambda who, action: self._caller.press(who, action))
+        self._voice = VoiceTrack(
+            lambda: self._rtc, lambda: self._caller.departing, self._events, options.subscription_wait_s
+        )
         self._caller = self._callers(options)
         self.phone = LiveKitPhone(lambda: self._rtc, options.credentials, self._start)
         self._calls = FrontEndCalls(lambda: self._rtc.local_participant if self._rtc else None)
@@ -120,7 +117,7 @@ class LiveKitRoom:
 
     @property
     def audio_out(self) -> RtcAudioOut:
-        return self._out
+        return self._voice.out
 
     def audio_in(self, identity: str = "") -> AsyncIterator[AudioFrame]:
         sound = self._caller.sound_of(identity)
@@ -173,9 +170,9 @@ class LiveKitRoom:
         wanted = Wanted(kinds=options.participant_kinds, identity=options.participant_identity)
         early, start, connected = self._early, self._start, self._connected
         if options.participants == "linked":
-            return LinkedCaller(wanted, self._events, RtcAudioIn(), early, start, connected, self._set_gate)
+            return LinkedCaller(wanted, self._events, RtcAudioIn(), early, start, connected, self._voice.set_gate)
         floor = TalkFloor() if options.participants == "push_to_talk" else None
-        return People(wanted, self._events, early, start, connected, self._set_gate, floor)
+        return People(wanted, self._events, early, start, connected, self._voice.set_gate, floor)
 
     # -- joining and leaving -------------------------------------------------------------------
 
@@ -209,19 +206,14 @@ class LiveKitRoom:
 
     async def _publish(self, connection: rtc.Room) -> None:
         """One track for the whole connection; then the gate opens, once somebody hears it."""
-        track = rtc.LocalAudioTrack.create_audio_track("agent", self._out.source)
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        options.audio_encoding.max_bitrate = VOICE_BITRATE
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                self._publication = await connection.local_participant.publish_track(track, options)
+            publication = await self._voice.publish(connection)
         except (PublishTrackError, TimeoutError) as error:
             log.warning("voice track not published, joining again", extra={"reason": str(error)})
             self._lose(connection, "MEDIA_FAILURE")
             return
         if connection is not self._rtc:
             return
-        publication = self._publication
         self._front_end.attach(
             Link(
                 participant=connection.local_participant,
@@ -230,12 +222,7 @@ class LiveKitRoom:
                 legacy=lambda: _reads_packets(connection),
             )
         )
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._options.subscription_wait_s):
-                await publication.wait_for_subscription()
-        if connection is self._rtc:
-            self._audible = True
-            self._set_gate()
+        await self._voice.open(connection, publication)
 
     async def _keep_joined(self) -> None:
         """Joins again whenever the rtc engine has given up."""
@@ -285,8 +272,7 @@ class LiveKitRoom:
         if connection is not self._rtc or self._ending:
             return
         self._connected.clear()
-        self._audible = False
-        self._set_gate()
+        self._voice.lost()
         self._front_end.detach()
         self._caller.connection_lost()
         self._lost.force(reason)
@@ -334,7 +320,7 @@ class LiveKitRoom:
         self._lost.close()
         self._caller.close()
         self._front_end.detach()
-        await self._out.close()
+        await self._voice.out.close()
 
     def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = self._group.create_task(work)
@@ -372,7 +358,7 @@ class LiveKitRoom:
         connection.on("sip_dtmf_received", heard(self._key_pressed))
         connection.on("reconnecting", heard(self._breaks))
         connection.on("local_track_republished", heard(lambda publication, sid: self._republished(connection)))
-        connection.on("local_track_subscribed", heard(lambda track: self._subscribed.set()))
+        connection.on("local_track_subscribed", heard(lambda track: self._voice.subscribed()))
         connection.on("reconnected", heard(lambda: self._reconnected(connection)))
         connection.on("disconnected", lambda reason: self._lose(connection, rtc.DisconnectReason.Name(reason)))
         connection.register_text_stream_handler(chat.TOPIC, self._chat_opened)
@@ -391,34 +377,15 @@ class LiveKitRoom:
 
     def _breaks(self) -> None:
         self._connected.clear()
-        self._broke_at = aio.now()
+        self._voice.breaks()
 
     def _republished(self, connection: rtc.Room) -> None:
-        """The engine made the connection anew, media and all: nothing was heard since the old one broke."""
-        self._audible = False
-        self._out.close_gate()
-        self._events.force(VoiceUnheard(seconds=aio.now() - self._broke_at))
-        self._subscribed.clear()
-        self._start(self._audible_again(connection))
-
-    async def _audible_again(self, connection: rtc.Room) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._options.subscription_wait_s):
-                await self._subscribed.wait()
-        if connection is self._rtc:
-            self._audible = True
-            self._set_gate()
+        self._voice.republished()
+        self._start(self._voice.open_again(connection))
 
     def _reconnected(self, connection: rtc.Room) -> None:
         self._connected.set()
         self._caller.look_around(in_order_of_joining(connection.remote_participants))
-
-    def _set_gate(self) -> None:
-        """Speech waits while nobody hears it. A resumed connection keeps its media, so it is no reason to wait."""
-        if self._audible and not self._caller.departing:
-            self._out.open_gate()
-        elif self._out.close_gate():
-            self._events.force(VoiceUnheard())
 
     def _chat_opened(self, reader: rtc.TextStreamReader, identity: str) -> None:
         if not self._caller.admits(identity) or not self._options.text_input:
