@@ -13,9 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-import aiohttp
 from livekit import rtc
-from livekit.api import DeleteRoomRequest, LiveKitAPI, TwirpError
 from livekit.rtc.participant import PublishTrackError
 
 from agentd import aio
@@ -34,14 +32,14 @@ from agentd.transport.phone import LiveKitPhone
 from agentd.transport.protocol import backoff_s
 from agentd.transport.push_to_talk import PushToTalk
 from agentd.transport.room_control import LiveKitRoomControl
+from agentd.transport.room_deletion import delete_room
 from agentd.transport.talk_floor import TalkFloor
-from agentd.transport.tokens import LiveKitCredentials, agent_token, deletion_token
+from agentd.transport.tokens import LiveKitCredentials, agent_token
 from agentd.transport.voice_track import VoiceTrack
 
 CONNECT_TIMEOUT_S = 10.0
 FIRST_JOIN_ATTEMPTS = 3
 LEAVE_TIMEOUT_S = 3.0
-DELETE_TIMEOUT_S = 3.0
 TEXT_STREAM_PROTOCOL = 3  # clients below it read captions from transcription packets only
 _EVENTS_KEPT = 256
 
@@ -150,7 +148,7 @@ class LiveKitRoom:
         self._ending = True
         await self._front_end.settle()
         if delete:
-            await self._delete()
+            await delete_room(self._options.credentials, self.name)
         await self._disconnect()
         await self._close("room_deleted" if delete else "left")
 
@@ -276,21 +274,6 @@ class LiveKitRoom:
         self._front_end.detach()
         self._caller.connection_lost()
         self._lost.force(reason)
-
-    async def _delete(self) -> None:
-        """Deletes the room for everybody. When that fails, leaving has to do."""
-        credentials, room = self._options.credentials, self.name
-        if credentials is None or not room:
-            log.warning("room not deleted: no API key given", extra={"room": room})
-            return
-        try:
-            async with (
-                asyncio.timeout(DELETE_TIMEOUT_S),
-                LiveKitAPI.with_token(deletion_token(credentials), credentials.http_url) as api,
-            ):
-                await api.room.delete_room(DeleteRoomRequest(room=room))
-        except (TwirpError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            log.warning("room not deleted", extra={"room": room, "reason": str(error)})
 
     async def _leave(self) -> None:
         if not self._ending:
