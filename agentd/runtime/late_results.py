@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from agentd.runtime.jobs import JobTable
 from agentd.runtime.messages import Deliver, Delivered
-from agentd.runtime.pool import WorkerHandle
 from agentd.runtime.status import BetweenWorkers
+from agentd.runtime.worker_handle import WorkerHandle
 from agentd.session.callbacks import Delivery
 from agentd.tools.spec import LateAnswer
 

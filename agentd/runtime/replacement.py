@@ -16,8 +16,9 @@ from agentd.aio import now
 from agentd.config.diff import Change
 from agentd.errors import AgentdError, Problem, Severity, WorkerDied
 from agentd.runtime.code import Reading, code_changes, differing, loaded_here
-from agentd.runtime.pool import Pool, WorkerHandle
+from agentd.runtime.pool import Pool
 from agentd.runtime.status import CodeOutcome, Measure, MeasureSink
+from agentd.runtime.worker_handle import WorkerHandle
 
 logger = logging.getLogger(__name__)
 

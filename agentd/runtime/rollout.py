@@ -20,9 +20,10 @@ from agentd.config.generation import Generation, next_generation, with_rejected
 from agentd.config.load import Loaded
 from agentd.errors import Problem, WorkerDied
 from agentd.runtime.gate import Gate
-from agentd.runtime.pool import Pool, WorkerHandle
+from agentd.runtime.pool import Pool
 from agentd.runtime.status import CodeOutcome, Measure, MeasureSink, ReloadOutcome
 from agentd.runtime.systemd import Phase
+from agentd.runtime.worker_handle import WorkerHandle
 
 logger = logging.getLogger(__name__)
 

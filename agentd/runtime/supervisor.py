@@ -66,7 +66,7 @@ from agentd.runtime.messages import (
 from agentd.runtime.outcome import SessionOutcome, verdict
 from agentd.runtime.placement import LAG_OVERLOAD_S, Thresholds
 from agentd.runtime.planning import Plan, plan
-from agentd.runtime.pool import Pool, WorkerHandle
+from agentd.runtime.pool import Pool
 from agentd.runtime.probation import Probation
 from agentd.runtime.probe import ProbeRooms, Probes
 from agentd.runtime.recycling import RecycleLimits
@@ -94,6 +94,7 @@ from agentd.runtime.systemd import Phase
 from agentd.runtime.upgrade import Successor, Upgrade, reap
 from agentd.runtime.usage import SessionUsed
 from agentd.runtime.watchdog import Watchdog
+from agentd.runtime.worker_handle import WorkerHandle
 from agentd.session.callbacks import Delivery
 from agentd.tools.acts import Act, EndSession
 from agentd.tools.event import Event

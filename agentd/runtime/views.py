@@ -10,12 +10,12 @@ from agentd.errors import Problem
 from agentd.runtime.gate import Gate
 from agentd.runtime.holds import Hold
 from agentd.runtime.jobs import JobTable, Session
-from agentd.runtime.pool import WorkerHandle
 from agentd.runtime.probation import Probation
 from agentd.runtime.replacement import REFUSED
 from agentd.runtime.revisions import Revision
 from agentd.runtime.rollout import Rollout
 from agentd.runtime.status import AgentStatus, RevisionStatus, SessionStatus, WorkerStatus
+from agentd.runtime.worker_handle import WorkerHandle
 
 
 def agents(

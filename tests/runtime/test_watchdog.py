@@ -14,11 +14,13 @@ import pytest
 
 from agentd.aio import every, now
 from agentd.ipc import FrameLink, LinkClosed, memory_links, receive_object, send_object
+from agentd.runtime.launch import Launched
 from agentd.runtime.messages import Heartbeat, Pong, WorkerSettings
-from agentd.runtime.pool import PREPARING_SILENCE_S, Launched, Pool
+from agentd.runtime.pool import Pool
 from agentd.runtime.registrations import Registrations
 from agentd.runtime.systemd import is_watched
 from agentd.runtime.watchdog import REGISTRATION_SILENCE_S, WORKER_GRACE_S, Watchdog
+from agentd.runtime.worker_handle import PREPARING_SILENCE_S
 from tests.fakes.clock import run_virtual
 from tests.runtime.parts import definition
 
