@@ -30,7 +30,9 @@ from agentd.runtime.recycling import RecycleLimits
 from agentd.runtime.registrations import RegistrationLink
 from agentd.runtime.rejoin import rejoin_token
 from agentd.runtime.status import MeasureSink
-from agentd.runtime.supervisor import Supervisor, SupervisorSettings
+from agentd.runtime.supervisor import Supervisor
+from agentd.runtime.supervisor_settings import SupervisorSettings
+from agentd.runtime.surroundings import Surroundings
 from agentd.runtime.systemd import notify
 from agentd.runtime.upgrade import Successor
 from agentd.transport.probe_rooms import LiveKitProbeRooms
@@ -55,8 +57,7 @@ def supervisor_of(
 ) -> Supervisor:
     credentials = credentials_of(setting)
     settings = supervisor_settings(setting, state_dir)
-    return Supervisor(
-        settings,
+    around = Surroundings(
         load=lambda: load(setting.directory, setting.config, setting.registry, setting.environment),
         launch=launch_process if settings.workers else launch_inside,
         register=registrar(credentials, setting.config.livekit.deployment),
@@ -74,6 +75,7 @@ def supervisor_of(
         successor=successor if config_allows_upgrade(setting.config) else None,
         children=children,
     )
+    return Supervisor(settings, around)
 
 
 def credentials_of(setting: Setting) -> LiveKitCredentials:

@@ -185,7 +185,7 @@ class WorkerHandle:
 
 
 class Listener(Protocol):
-    """The supervisor, as the pool sees it. Only `welcome` may wait."""
+    """The supervisor, as the pool sees it: `agentd.runtime.worker_listener`. Only `welcome` may wait."""
 
     async def welcome(self, worker: WorkerHandle) -> None:
         """Prepares a new worker; when it returns, the worker is ready for calls."""

@@ -15,7 +15,7 @@ import yaml
 from agentd.admin.metrics import Metrics
 from agentd.config.daemon import DaemonConfig
 from agentd.config.shapes import fields_of
-from agentd.runtime.supervisor import TICK_S
+from agentd.runtime.tick import TICK_S
 from tests.documents import ROOT
 from tests.fakes.daemon import FakeDaemon
 

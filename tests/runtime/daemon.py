@@ -19,7 +19,9 @@ from agentd.runtime.door import DIRECTORY, door_key
 from agentd.runtime.jobs import Session
 from agentd.runtime.launch import Launched
 from agentd.runtime.messages import AuditSettings, DoorSettings, WorkerSettings
-from agentd.runtime.supervisor import Supervisor, SupervisorSettings
+from agentd.runtime.supervisor import Supervisor
+from agentd.runtime.supervisor_settings import SupervisorSettings
+from agentd.runtime.surroundings import Surroundings
 from agentd.runtime.worker import Worker
 from agentd.tools.acts import EndSession
 from tests.runtime.parts import Counted, FakeRegistration, FakeSession, Files, fake_agents, fake_rooms
@@ -176,16 +178,18 @@ async def running(
             cores=64,
             **{"load_threshold": 1.0, **settings},
         ),
-        load=files.load,
-        launch=launch or (process_launch if processes else inside_launch(links)),
-        register=register,
-        mint=lambda room, identity, agent: f"minted {room} {identity}",
-        measures=measures,
-        changes=changes,
-        room_exists=room_exists,
-        outside=outside,
-        code=code,
-        rebuild=getattr(files, "rebuild", None),
+        Surroundings(
+            load=files.load,
+            launch=launch or (process_launch if processes else inside_launch(links)),
+            register=register,
+            mint=lambda room, identity, agent: f"minted {room} {identity}",
+            measures=measures,
+            changes=changes,
+            room_exists=room_exists,
+            outside=outside,
+            code=code,
+            rebuild=getattr(files, "rebuild", None),
+        ),
     )
     daemon = Daemon(supervisor, files, registrations, measures, links, ever)
     async with asyncio.TaskGroup() as group:

@@ -11,6 +11,7 @@ import pytest
 
 from agentd.config.busy import BusyStep, CallQueue
 from agentd.providers.fields import Duration
+from agentd.runtime.tick import tick
 from agentd.tools.acts import EndSession
 from tests.runtime.daemon import Daemon, running, until
 from tests.runtime.parts import ROOMS, FakeSession, FakeSettings, Files, choice, definition
@@ -215,7 +216,7 @@ async def test_steps_are_told_to_new_calls_to_those_under_way_and_to_who_follows
             FakeSession.running[call].do = acts.append  # type: ignore[method-assign]
         assert [FakeSession.running[call].setup.busy.step for call in calls] == [0, 1]
         third = await daemon.call("desk")
-        daemon.supervisor._tick()
+        tick(daemon.supervisor.parts)
         await until(lambda: len(acts) >= 2)
         assert (acts[-1].step, acts[-1].early) == (2, False)
         setup = FakeSession.running[third].setup

@@ -111,7 +111,7 @@ async def test_a_busy_second_of_the_processor_starts_no_worker_and_busy_seconds_
 async def test_workers_come_with_the_calls_and_go_after_them_and_no_call_is_cut(tmp_path: Path) -> None:
     files = Files({"desk": definition("desk")})
     async with running(tmp_path, files, workers=1, workers_most=3, quiet_s=0.2, sessions_per_worker=2) as daemon:
-        pool, scaling = daemon.supervisor.pool, daemon.supervisor._scaling
+        pool, scaling = daemon.supervisor.pool, daemon.supervisor.parts.scaling
         scaling.tick()
         assert list(pool.workers) == ["worker-1"], "nothing to do"
         first = [await daemon.call("desk"), await daemon.call("desk")]
@@ -158,6 +158,6 @@ async def test_one_that_is_let_go_and_dies_is_not_started_again_and_its_call_goe
 
 def _ticked(daemon: object) -> bool:
     supervisor = daemon.supervisor  # type: ignore[attr-defined]
-    supervisor._scaling.tick()
+    supervisor.parts.scaling.tick()
     supervisor.pool.retire()
     return True
