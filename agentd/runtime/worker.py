@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agentd import logs
-from agentd.aio import Channel, cancel_and_wait
+from agentd.aio import cancel_and_wait
 from agentd.config.definition import MIXED, AgentDefinition
 from agentd.errors import AgentdError
 from agentd.ipc import FrameLink, LinkClosed, parent_link, receive_object, send_object
@@ -27,7 +27,6 @@ from agentd.runtime.audit_log import log_of
 from agentd.runtime.error_hook import tell_errors
 from agentd.runtime.job import Common, Job, Rooms, Sessions, failure_reason
 from agentd.runtime.journals import mark_ended
-from agentd.runtime.measures import measures
 from agentd.runtime.messages import (
     Admitted,
     Commit,
@@ -40,12 +39,9 @@ from agentd.runtime.messages import (
     JobEnded,
     JobRejoins,
     JobStarted,
-    Measures,
     Prepare,
     Prepared,
     QueueMoved,
-    SessionChanged,
-    SessionEvents,
     SessionRevised,
     SpeechChanged,
     StartJob,
@@ -55,30 +51,19 @@ from agentd.runtime.messages import (
 from agentd.runtime.other_agents import OtherAgents
 from agentd.runtime.outcome import Tally
 from agentd.runtime.prepared import PreparedAgents
-from agentd.runtime.speeches import speech_change
+from agentd.runtime.reports import Reports
 from agentd.runtime.spoken import spoken
-from agentd.runtime.status import Measure
-from agentd.runtime.usage import UsageMeter
-from agentd.runtime.visible import visible_changes
 from agentd.runtime.vitals import Vitals
 from agentd.session.records import Record
 from agentd.session.setup import Audit, unaudited
 from agentd.tools.acts import EndSession, GenerateReply, SayText
-from agentd.tools.spec import Event
 
 if TYPE_CHECKING:
     from agentd.runtime.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
-REPORT_INTERVAL_S = 0.25
-MEASURES_KEPT = 5000  # between two reports; a worker that makes more has other troubles, and the newest count
-EVENTS_WAITING = 2000  # of all calls; a worker that makes more between two frames loses the oldest
-EVENTS_INTERVAL_S = 0.05
-EVENTS_AT_ONCE = 500
 STOP_GRACE_S = 5.0
-URGENT_WAITING = 1000
-
 
 ForCall = QueueMoved | Admitted | Control
 
@@ -113,30 +98,19 @@ class Worker:
         self._jobs: dict[str, Job] = {}
         self._early: dict[str, list[ForCall]] = {}  # of calls whose jobs are being made
         self._job_tasks: set[asyncio.Task[None]] = set()
-        self._seen: dict[str, SessionChanged] = {}  # how each session looks from outside
-        self._changed: set[str] = set()  # sessions whose look was not sent yet
         self._tallies: dict[str, Tally] = {}  # how each session went so far
-        self._steps: list[Measure] = []
-        self._usage = UsageMeter()
-        self._urgent: Channel[JobRejoins | SpeechChanged | SessionRevised] = Channel(URGENT_WAITING)
-        self._events: Channel[Event] = Channel(EVENTS_WAITING)
-        self._events_dropped = 0  # as far as it was told
+        self._reports = Reports(self._send)
         self._vitals = Vitals()
 
     async def run(self) -> None:
         """Until Stop; raises LinkClosed (in a group) when the supervisor is gone."""
         try:
             async with asyncio.TaskGroup() as group:
-                sides = [
-                    group.create_task(self._report()),
-                    group.create_task(self._report_urgent()),
-                    group.create_task(self._report_events()),
-                    group.create_task(self._vitals.watch()),
-                ]
+                sides = [*self._reports.start(group), group.create_task(self._vitals.watch())]
                 stop = await self._receive(group)
                 await self._stop_jobs(stop.reason)
-                await self._flush()
-                await self._send_events([])
+                await self._reports.flush()
+                await self._reports.send_events([])
                 for task in sides:
                     task.cancel()
         finally:
@@ -198,7 +172,7 @@ class Worker:
         taken = job is not None and job.do(message.act)
         if not taken and isinstance(message.act, SayText | GenerateReply):
             speech = message.act.speech
-            self._urgent.force(SpeechChanged(session=message.session, speech=speech, state="done", interrupted=True))
+            self._reports.urgent(SpeechChanged(session=message.session, speech=speech, state="done", interrupted=True))
 
     async def _deliver(self, message: Deliver) -> None:
         job = self._jobs.get(message.session)
@@ -226,7 +200,7 @@ class Worker:
                 others = OtherAgents(start, agent, self._agents, partial(self._revised, start))
                 await others.open()
                 job = self._jobs[start.session] = Job(
-                    start, agent, others, self._observe, self._events.force, self._auditor(start), self._common
+                    start, agent, others, self._observe, self._reports.event, self._auditor(start), self._common
                 )
                 for message in self._early.pop(start.session):
                     self._of_call(message)
@@ -250,9 +224,8 @@ class Worker:
                 if others is not None:
                     await others.aclose()
             logger.info("session ended in the worker", extra={"reason": reason})
-            await self._flush()
-            self._seen.pop(start.session, None)
-            self._usage.forget(start.session)
+            await self._reports.flush()
+            self._reports.forget(start.session)
             ended = JobEnded(
                 session=start.session,
                 incarnation=start.incarnation,
@@ -283,7 +256,7 @@ class Worker:
                     token="",
                     definition=start.definition or self._agents.definition(start.agent, start.revision),
                 ),
-                look=self._seen.get(session),
+                look=self._reports.look(session),
                 joined=session in self._joined_rooms,
                 own_token=start.incarnation > 1 or session in self._rejoined,
             )
@@ -295,11 +268,11 @@ class Worker:
         held = self._held[start.session]
         self._held[start.session] = held.revised(definition)
         changed = SessionRevised(session=start.session, incarnation=start.incarnation, definition=definition)
-        self._urgent.force(changed)
+        self._reports.urgent(changed)
 
     def _rejoins(self, start: StartJob) -> None:
         self._rejoined.add(start.session)
-        self._urgent.force(JobRejoins(session=start.session, incarnation=start.incarnation))
+        self._reports.urgent(JobRejoins(session=start.session, incarnation=start.incarnation))
 
     async def _joined(self, start: StartJob) -> None:
         self._joined_rooms.add(start.session)
@@ -312,16 +285,7 @@ class Worker:
             logger.info(told[0], extra=told[1])
         if self.tracing is not None and (job := self._jobs.get(start.session)) is not None:
             self.tracing.take(start, job.agent.definition, record)
-        if len(self._steps) < MEASURES_KEPT:
-            self._steps.extend(measures(record, start.agent))
-        self._usage.take(start.session, record)
-        if change := speech_change(record, start.session):
-            self._urgent.force(change)
-        look = self._seen.get(start.session) or SessionChanged(session=start.session, incarnation=start.incarnation)
-        changes = visible_changes(record)
-        if changes or start.session not in self._seen:
-            self._seen[start.session] = replace(look, **changes)
-            self._changed.add(start.session)
+        self._reports.observe(start, record)
 
     async def _stop_jobs(self, reason: str) -> None:
         """Ends every call, politely first."""
@@ -334,41 +298,6 @@ class Worker:
             await cancel_and_wait(task)
         for journal in left:
             mark_ended(journal, reason)
-
-    async def _report_urgent(self) -> None:
-        """At once: the server's answer to a rejoin is a termination of the job, which must find the supervisor told;
-        and an operator may wait for the end of a speech."""
-        async for message in self._urgent:
-            await self._send(message)
-
-    async def _report_events(self) -> None:
-        """Soon, and many in one frame; the oldest go first when the supervisor is slow."""
-        async for event in self._events:
-            await asyncio.sleep(EVENTS_INTERVAL_S)
-            await self._send_events([event])
-
-    async def _send_events(self, events: list[Event]) -> None:
-        while len(self._events) and len(events) < EVENTS_AT_ONCE:
-            events.append(await self._events.receive())
-        dropped = self._events.dropped - self._events_dropped
-        if events or dropped:
-            self._events_dropped += dropped
-            await self._send(SessionEvents(events=tuple(events), dropped=dropped))
-
-    async def _report(self) -> None:
-        while True:
-            await asyncio.sleep(REPORT_INTERVAL_S)
-            await self._flush()
-
-    async def _flush(self) -> None:
-        changed, self._changed = self._changed, set()
-        steps, self._steps = self._steps, []
-        for session in changed & self._seen.keys():
-            await self._send(self._seen[session])
-        for used in list(self._usage.drain()):
-            await self._send(used)
-        if steps:
-            await self._send(Measures(steps=tuple(steps)))
 
     async def _next(self) -> object:
         while True:
