@@ -17,7 +17,7 @@ from typing import Protocol
 from agentd.aio import now
 from agentd.config.busy import queue_of
 from agentd.config.definition import AgentDefinition
-from agentd.runtime.admission import Admission, failed
+from agentd.runtime.admission import Admission
 from agentd.runtime.busy import BusyState
 from agentd.runtime.capacity import Capacity, revision_of
 from agentd.runtime.jobs import JobTable, Reservation, Session
@@ -32,11 +32,11 @@ from agentd.runtime.messages import (
     SessionChanged,
     SessionRevised,
 )
+from agentd.runtime.offers import Offers
 from agentd.runtime.outcome import NOTHING_KNOWN, SessionOutcome
-from agentd.runtime.placement import Load, Thresholds, choose, choose_to_wait
+from agentd.runtime.placement import Thresholds, choose
 from agentd.runtime.pool import Pool
 from agentd.runtime.recovery import lost, plan
-from agentd.runtime.rejoin import agent_attributes
 from agentd.runtime.speeches import SpeechTable
 from agentd.runtime.starting import start_job, variables_of
 from agentd.runtime.status import BetweenWorkers, Measure, MeasureSink, SpeechStatus
@@ -44,9 +44,6 @@ from agentd.tools.acts import Act, EndSession, GenerateReply, SayText
 from agentd.transport.protocol import Accept, Assignment, Decline, Job, JobOffer
 
 logger = logging.getLogger(__name__)
-
-
-NO_PLACE = Load(load=1.0, full=True, why="no worker that has made the agent has room", reason="capacity")
 
 
 class JobLink(Protocol):
@@ -125,81 +122,27 @@ class Calls(Capacity):
         self._state_dir = state_dir
         self._measures = measures
         self._changed = changed
-        self._ask = ask
         self._began = began
         self._ended = ended
-        self._probed = probed
         self._busy = busy
         self._started = started
         self._queue = queue
+        self._offers = Offers(
+            self,
+            serving=serving,
+            pick=pick,
+            measures=measures,
+            changed=changed,
+            ask=ask,
+            probed=probed,
+            serve_waiting=queue.serve,
+        )
 
     # What LiveKit says
 
     async def offered(self, agent: str, offer: JobOffer) -> Accept | Decline:
         """Keeps a place until the assignment should have come. Waits for nothing but an agent's own question."""
-        if (probed := self._probed(agent, offer.job)) is not None:
-            return probed
-        definition = self._serving(agent)
-        asks = definition is not None and definition.on_request is not None
-        answer = self._reserve(agent, offer.job, None, shared=not asks)
-        if isinstance(answer, Decline) or definition is None or not asks:
-            return answer
-        try:
-            admission = await self._ask(definition, offer.job)
-        finally:
-            self.table.take_reservation(offer.job.id)
-        return self._answered(definition, offer.job, self._directed(definition, admission))
-
-    def _reserve(self, agent: str, job: Job, admission: Admission | None, *, shared: bool = True) -> Accept | Decline:
-        """`shared`: whether a canary of the agent may take it."""
-        self._queue.serve()
-        way = self.way_in(agent)
-        queued = way.to == "queue"
-        variant = self._pick(agent, job) if shared and way.to == "place" else agent
-        worker = self._worker_for(variant) if way.to == "place" else self._to_wait(agent) if queued else None
-        if worker is None and variant != agent:
-            variant, worker = agent, self._worker_for(agent)
-        if worker is None:
-            why = NO_PLACE if way.to == "place" else way.load
-            logger.warning("job declined", extra={"agent": agent, "job": job.id, "reason": why.why})
-            labels = {"agent": agent, "reason": why.reason}
-            self._measures.apply(Measure(name="jobs_declined_total", labels=labels))
-            return Decline()
-        canary_of = "" if variant == agent else agent
-        self.table.reserve(job.id, variant, worker, now(), admission, canary_of=canary_of, queued=queued)
-        self._changed()
-        return Accept(participant_name=agent, participant_attributes=agent_attributes(agent))
-
-    def _worker_for(self, variant: str) -> str | None:
-        """A worker that has made it and has room; None also when the agent itself has none for a new call."""
-        definition = self._serving(variant)
-        if definition is None or self.way_in(variant).to != "place":
-            return None
-        return choose(self.places((variant, definition.digest)))
-
-    def _to_wait(self, agent: str) -> str | None:
-        """The worker in which a call waits: the one that holds the fewest, with a place or not."""
-        definition = self._serving(agent)
-        places = self.places((agent, definition.digest)) if definition is not None else []
-        return choose_to_wait({place.worker: self.table.held_by_worker(place.worker) for place in places})
-
-    def _directed(self, definition: AgentDefinition, admission: Admission) -> Admission:
-        """An answer that names an agent whom we do not have is none that can be used."""
-        if not admission.agent or self._serving(admission.agent) is not None or definition.on_request is None:
-            return admission
-        unknown = failed(definition.on_request, "error", f'it names "{admission.agent}", and no such agent is loaded')
-        return replace(unknown, duration_s=admission.duration_s)
-
-    def _answered(self, definition: AgentDefinition, job: Job, admission: Admission) -> Accept | Decline:
-        labels = {"agent": definition.name, "outcome": admission.outcome}
-        self._measures.apply(Measure(name="session_requests_total", labels=labels))
-        log = logger.info if admission.outcome in ("accepted", "refused") else logger.warning
-        extra = {**labels, "job": job.id, "room": job.room_name, "accept": admission.accept, "to": admission.agent}
-        log("session requested", extra={**extra, "duration_s": admission.duration_s, "reason": admission.message})
-        if admission.accept:
-            return self._reserve(admission.agent or definition.name, job, admission)
-        self._changed()
-        return Decline(terminate=admission.outcome == "refused")  # of an error another worker may know better
+        return await self._offers.answer(agent, offer)
 
     def assigned(self, agent: str, assignment: Assignment) -> None:
         job = assignment.job
