@@ -13,15 +13,15 @@ from typing import Any
 from agentd.providers.chat import ChatContext
 from agentd.providers.llm import ToolCall, ToolResult
 from agentd.providers.speakers import Speaker
-from agentd.session.adjustments import Adjustments
 from agentd.session.history import Draft, History, ToolRound, agent_id, tools_id, user_id
 from agentd.session.known_calls import KnownCalls
 from agentd.session.question import Question
 from agentd.session.records import Record
+from agentd.session.restore_agent import AgentFold
+from agentd.session.restore_call import CallFold
 from agentd.session.restored import Restored as Restored
 from agentd.session.restored import Waiting as Waiting
 from agentd.session.waiting import WaitingTurn, WaitingTurns
-from agentd.tools.acts import HandOff, Muted, UpdateInstructions
 
 
 def restore(records: Iterable[Record]) -> Restored:
@@ -43,12 +43,14 @@ def history_of(records: Iterable[Record]) -> ChatContext:
 
 @dataclass(slots=True)
 class _Restoring:
-    """The fold over the records.
+    """The fold over the records of what was said and done; `agent` and `call` are those over the others.
 
     `pending` are the sentences of the current reply that are not yet heard, `carried` those of the reply that an
     earlier death cut short and that the bridge has not come to. `generating`: the model is writing the current reply.
     """
 
+    agent: AgentFold = field(default_factory=AgentFold)
+    call: CallFold = field(default_factory=CallFold)
     history: History = field(default_factory=History)
     waiting_turns: WaitingTurns = field(init=False)
     drafts: dict[tuple[int, int], Draft] = field(default_factory=dict)  # by reply and number of the draft
@@ -58,7 +60,6 @@ class _Restoring:
     result_owed: bool = False
     end_call: str = ""
     last_kind: str = ""
-    variables: dict[str, Any] = field(default_factory=dict)
     pending: dict[tuple[int, int], str] = field(default_factory=dict)
     carried: list[str] = field(default_factory=list)
     waiting: dict[str, Waiting] = field(default_factory=dict)
@@ -66,7 +67,6 @@ class _Restoring:
     turns: int = 0
     replies: int = 0
     speaking: set[str] = field(default_factory=set)  # by identity
-    labels: dict[str, str] = field(default_factory=dict)
     turn_of: dict[int, Speaker | None] = field(default_factory=dict)
     speaker: Speaker | None = None
     again: tuple[str, int] | None = None  # an answer that is to be given again, and its turn
@@ -74,30 +74,11 @@ class _Restoring:
     generating: bool = False
     begun: bool = False
     warned: bool = False
-    usage: dict[str, int] = field(default_factory=dict)
     last_at: float = 0.0
     started_at: float = 0.0
-    ended: bool = False
-    end_reason: str = ""
-    language: str = ""
-    instructions_append: str = ""
-    entered: set[tuple[str, str]] = field(default_factory=set)
-    transfer: str = ""
-    muted: set[Muted] = field(default_factory=set)
-    tools: dict[str, Any] = field(default_factory=dict)
     question: Question | None = None
     granted: bool = False
     read_back: set[int] = field(default_factory=set)  # replies that put a question: it is put again as a whole
-    agents: list[str] = field(default_factory=list)
-    revision: str = ""
-    assigned: dict[str, Any] = field(default_factory=dict)
-    first_hook: int = 0
-    adjustments: Adjustments = field(default_factory=Adjustments)
-    handoff: HandOff | None = None
-    callbacks: dict[str, int] = field(default_factory=dict)
-    attributes: dict[str, str] = field(default_factory=dict)
-    task: Mapping[str, Any] | None = None
-    tasks: int = 0
     held: list[Mapping[str, Any]] = field(default_factory=list)  # turns of the caller that hooks had not let pass yet
 
     def __post_init__(self) -> None:
@@ -105,39 +86,18 @@ class _Restoring:
 
     def take(self, record: Record) -> None:
         self.last_at = record.at
-        handler = getattr(self, "on_" + record.kind.replace(".", "_"), None)
-        if handler is not None:
-            handler(record.data)
+        name = "on_" + record.kind.replace(".", "_")
+        for fold in (self, self.agent, self.call):
+            handler = getattr(fold, name, None)
+            if handler is not None:
+                handler(record.data)
         self.last_kind = record.kind
 
     def on_session_started(self, data: Mapping[str, Any]) -> None:
         self.started_at = self.last_at
-        self.variables.update(data.get("variables", {}))
-        self.agents = [data["agent"]] if "agent" in data else []
-        self.revision = data.get("revision", "")
-
-    def on_session_requested(self, data: Mapping[str, Any]) -> None:
-        self.instructions_append = data["instructions_append"]
 
     def on_session_resumed(self, data: Mapping[str, Any]) -> None:
         self._let_pass()
-
-    def on_session_ended(self, data: Mapping[str, Any]) -> None:
-        self.ended = True
-        self.end_reason = data.get("reason", "")
-
-    def on_variables(self, data: Mapping[str, Any]) -> None:
-        self.variables.update(data["values"])
-        self.assigned.update(data["values"])
-
-    def on_transfer(self, data: Mapping[str, Any]) -> None:
-        self.transfer = data["destination"] if data["state"] in ("started", "answered") else ""
-
-    def on_mute(self, data: Mapping[str, Any]) -> None:
-        (self.muted.add if data["muted"] else self.muted.discard)(data["what"])
-
-    def on_language(self, data: Mapping[str, Any]) -> None:
-        self.language = data["language"]
 
     # The caller.
 
@@ -159,18 +119,12 @@ class _Restoring:
     def on_decision(self, data: Mapping[str, Any]) -> None:
         if data["action"] == "DropTurn":
             del self.held[:1]
-        if data["action"] == "RefuseHandoff" and data["rule"] != "handoff_under_way":
-            self.handoff = None
         if data["action"] not in ("Ignore", "ResumeSpeech", "DropTurn"):
             return
         if "speaker" in data:  # it was a cough, an "uh-huh", or noise
             self.speaking.discard(data["speaker"])
         else:
             self.speaking.clear()
-
-    def on_caller_linked(self, data: Mapping[str, Any]) -> None:
-        if "label" in data:
-            self.labels[data["identity"]] = data["label"]
 
     def on_caller_left(self, data: Mapping[str, Any]) -> None:
         if "present" in data:
@@ -197,10 +151,6 @@ class _Restoring:
 
     def on_turn_corrected(self, data: Mapping[str, Any]) -> None:
         self.history.correct_user(user_id(data["turn"]), data["text"])
-
-    def on_usage(self, data: Mapping[str, Any]) -> None:
-        for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "characters"):
-            self.usage[name] = self.usage.get(name, 0) + int(data[name] or 0)
 
     # What was asked for.
 
@@ -337,14 +287,11 @@ class _Restoring:
         if call is None:  # the record of the call was lost on a full disk
             return
         self.calls.completed(data)
-        self.variables.update(data.get("variables", {}))
+        self.agent.variables.update(data.get("variables", {}))
         self.end_call = data.get("end_call", self.end_call)
         self.result_owed = self.result_owed or data.get("announced", False)
         result = ToolResult(call_id=call.id, name=call.name, content=data["content"], is_error=data["is_error"])
         self.history.complete(call.entry, ToolCall(id=call.id, name=call.name, arguments=call.arguments), result)
-
-    def on_tools_changed(self, data: Mapping[str, Any]) -> None:
-        self.tools |= data["changes"]
 
     # Consent.
 
@@ -357,52 +304,10 @@ class _Restoring:
             case "used" | "withdrawn" | "denied" | "replaced" | "expired" | "unclear_twice" | "not_heard":
                 self.question, self.granted = None, False
 
-    # Tasks.
-
-    def on_task_started(self, data: Mapping[str, Any]) -> None:
-        self.task, self.tasks = data["state"], data["run"]
-
-    def on_task_step(self, data: Mapping[str, Any]) -> None:
-        self.task = data["state"]
-
-    def on_task_ended(self, data: Mapping[str, Any]) -> None:
-        self.task = None
-
-    # Hooks.
-
-    def on_hook_entered(self, data: Mapping[str, Any]) -> None:
-        self.entered.add((data["hook"], data["event"]))
-
-    def on_shutdown_added(self, data: Mapping[str, Any]) -> None:
-        self.callbacks[data["ref"]] = data["hook"]
-
-    def on_agent_attributes(self, data: Mapping[str, Any]) -> None:
-        self.attributes.update(data["attributes"])
-
-    # The agent that has the call.
-
-    def on_handoff_asked(self, data: Mapping[str, Any]) -> None:
-        self.handoff = HandOff(**data)
+    # Another agent.
 
     def on_agent_entered(self, data: Mapping[str, Any]) -> None:
-        self.handoff = None
-        self.agents.append(data["agent"])
-        self.revision = data["revision"]
-        self.variables = dict(data["variables"])
-        self.language = data["language"]
-        self.first_hook = data["first_hook"]
-        self.adjustments = Adjustments()
-        self.tools = {}
         self.owed = self.owed or data["enters"] == "reply"
-
-    def on_agent_edited(self, data: Mapping[str, Any]) -> None:
-        self.revision = data["revision"]
-        self.variables = dict(data["variables"])
-        self.language = data["language"]
-        self.first_hook = data["first_hook"]
-
-    def on_agent_adjusted(self, data: Mapping[str, Any]) -> None:
-        self.adjustments = self.adjustments.with_(UpdateInstructions(text=data["text"], edit=data["edit"]))
 
     # The context.
 
@@ -429,7 +334,7 @@ class _Restoring:
         return Restored(
             items=context.items,
             ids=context.ids,
-            variables=self.variables,
+            variables=self.agent.variables,
             turns=self.turns,
             replies=self.replies,
             unsaid=(*self.pending.values(), *self.carried),
@@ -441,32 +346,32 @@ class _Restoring:
             calls=self.calls.all(),
             result_owed=self.result_owed,
             warned=self.warned,
-            usage=self.usage,
+            usage=self.call.usage,
             last_record_at=self.last_at,
             started_at=self.started_at,
-            ended=self.ended,
-            end_reason=self.end_reason,
-            language=self.language,
-            instructions_append=self.instructions_append,
-            entered=frozenset(self.entered),
-            transfer=self.transfer,
-            muted=frozenset(self.muted),
-            labels=self.labels,
+            ended=self.call.ended,
+            end_reason=self.call.end_reason,
+            language=self.agent.language,
+            instructions_append=self.agent.instructions_append,
+            entered=frozenset(self.call.entered),
+            transfer=self.call.transfer,
+            muted=frozenset(self.call.muted),
+            labels=self.call.labels,
             speaker=self.turn_of.get(self.again[1]) if self.again else self.speaker,
             unanswered=self.waiting_turns.all(),
-            tools=self.tools,
+            tools=self.agent.tools,
             question=self.question,
             granted=self.granted,
-            agents=tuple(self.agents),
-            revision=self.revision,
-            assigned=self.assigned,
-            first_hook=self.first_hook,
-            adjustments=self.adjustments,
-            handoff=self.handoff,
-            callbacks=self.callbacks,
-            attributes=self.attributes,
-            task=self.task,
-            tasks=self.tasks,
+            agents=tuple(self.agent.agents),
+            revision=self.agent.revision,
+            assigned=self.agent.assigned,
+            first_hook=self.agent.first_hook,
+            adjustments=self.agent.adjustments,
+            handoff=self.agent.handoff,
+            callbacks=self.call.callbacks,
+            attributes=self.call.attributes,
+            task=self.call.task,
+            tasks=self.call.tasks,
         )
 
 
