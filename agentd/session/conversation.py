@@ -14,18 +14,13 @@ from typing import Any
 from jinja2 import TemplateError
 
 from agentd.aio import now
-from agentd.config.definition import AgentDefinition, IdlePrompt, LanguageOverride
-from agentd.config.tools import ProviderTool
+from agentd.config.definition import IdlePrompt, LanguageOverride
 from agentd.config.turns import Turn
 from agentd.errors import JournalError
-from agentd.providers.llm import ChatRequest, Message, NamedTool, ProviderSideTool, ToolChoice, ToolSchema
 from agentd.providers.realtime import RealtimeSettings
-from agentd.providers.speakers import labelled
 from agentd.providers.tts import TTSSettings
 from agentd.session.adjustments import Adjustments
-from agentd.session.cancel_call import schemas as cancelling
 from agentd.session.collecting import Collecting, NoTask
-from agentd.session.context import fitted
 from agentd.session.echo import EchoWatch
 from agentd.session.edges import ways_out
 from agentd.session.events import NOT_TRANSCRIBED, THE_CALLER, CommitTurn, Voice
@@ -35,8 +30,6 @@ from agentd.session.language import LanguageDecision, LanguageTracker, SwitchLan
 from agentd.session.muting import Muting
 from agentd.session.open_calls import OpenCalls
 from agentd.session.people import People
-from agentd.session.permission import objection
-from agentd.session.room import CallerChanged, CallerLeft, CallerLinked, CallerMuted, CallerUnheard
 from agentd.session.session_tools import SessionTools
 from agentd.session.setup import Equipment, Providers, SessionSetup
 from agentd.session.templating import filled
@@ -48,9 +41,6 @@ from agentd.tools.acts import Act, Adjustment, GiveUp, UpdateInstructions
 from agentd.tools.spec import Caller, Event, ToolContext
 
 log = logging.getLogger(__name__)
-
-SPEAK = "The conversation is in the language of the tag {} now: answer in it."
-"""What the model is told where the agent has several languages."""
 
 LANGUAGE_ATTRIBUTE = "language"
 """The participant attribute that names the language to begin in."""
@@ -87,7 +77,6 @@ class Conversation:
         self.tools = SessionTools(setup.tools)
         self.calls = OpenCalls()
         self.gates = Gates((Duplicates(self.calls, lambda: self.turns), RateLimits(self.calls, setup.rates)))
-        self.provider_tools = provider_tools(setup.definition)
         self.adjustments = setup.restored.adjustments if setup.restored else Adjustments()
         self.trail = Trail(setup.definition.name)
         self.first_hook = setup.restored.first_hook if setup.restored else 0  # those of earlier agents have lower ones
@@ -156,7 +145,6 @@ class Conversation:
         self.setup = replace(self.setup, definition=definition, providers=equipment.providers, tools=equipment.tools)
         tools = self.tools.renewed(equipment.tools) if edited else SessionTools(equipment.tools)
         self.definition, self.tools = definition, tools
-        self.provider_tools = provider_tools(definition)
         declared = definition.declared_languages
         language = match(language, declared) or definition.language
         self.languages = LanguageTracker(declared, definition.language_detection, language)
@@ -211,44 +199,7 @@ class Conversation:
         """The linked participant, or one of those who are here."""
         return self.people.caller
 
-    # The people.
-
-    def arrive(self, event: CallerLinked) -> None:
-        caller, people = event.caller, self.people
-        people.arrive(caller)
-        self.record(
-            "caller.linked",
-            identity=caller.identity,
-            name=caller.name,
-            kind=caller.kind,
-            returned=event.returned,
-            **({"label": people.labels[caller.identity], "present": list(people.present)} if people.several else {}),
-        )
-
-    def note(self, event: CallerUnheard | CallerMuted | CallerChanged) -> None:
-        """What is on record, and changes nothing of how the call goes."""
-        if isinstance(event, CallerChanged):
-            caller, attributes = event.caller, self.people.change(event.caller)
-            if attributes is not None:
-                told = {"identity": caller.identity, "name": caller.name, "metadata": caller.metadata}
-                self.record("caller.changed", **told, attributes=attributes)
-        elif isinstance(event, CallerMuted):
-            identity = event.identity or self.caller.identity
-            self.record("caller.muted", muted=event.muted, identity=identity)
-        else:
-            self.record(
-                "caller.unheard", identity=event.identity, name=event.name, rule="most_people", value=event.limit
-            )
-
-    def leave(self, event: CallerLeft) -> None:
-        self.people.leave(event.identity, now(), final=event.final)
-        self.record(
-            "caller.left",
-            identity=event.identity,
-            reason=event.reason,
-            final=event.final,
-            **({"present": list(self.people.present)} if self.people.several else {}),
-        )
+    # The turns of the caller.
 
     def take_turn(self, turn: CommitTurn, language: str, **changed: str) -> int:
         """Puts a turn into the history, or where it waits for its answer; its number. `changed`: what a hook did."""
@@ -380,72 +331,18 @@ class Conversation:
             self.record("error", where="template", message=str(error))
             return None
 
-    def offered(self, voice: Voice) -> tuple[ToolSchema, ...]:
-        """The tools that may be called for whoever speaks."""
-        caller, options = self.people.participant(voice), self.tools.options
-        hidden = {name for name, may in self._ways_out().items() if not may}
-        own = (
-            each
-            for each in self.tools.schemas
-            if each.name not in hidden and objection(options(each.name).allow_callers, caller) is None
-        )
-        return (*own, *cancelling(self.calls))
-
-    def request(
-        self,
-        *,
-        instruction: str | None = None,
-        tool_choice: ToolChoice = "auto",
-        next_turn: str | None = None,
-        voice: Voice = THE_CALLER,
-    ) -> ChatRequest:
-        """What the model is asked now. `instruction`: one more for this answer only. `voice`: whose turn is answered;
-        `next_turn`: as if it had ended with this text."""
-        prompt = self.system_prompt()
-        head = (Message(role="system", text=prompt),) if prompt else ()
-        tail = (Message(role="system", text=self.render(instruction)),) if instruction else ()
-        following: tuple[Message, ...] = ()
-        if next_turn is not None:
-            speaker = self.people.speaker(voice)
-            following = (Message(role="user", text=labelled(speaker, next_turn), speaker=speaker),)
-        return ChatRequest(
-            items=(*head, *fitted(self.history, following, self.definition.limits.history_tokens, self.record), *tail),
-            tools=self.collecting.offered(self.offered(voice)),
-            tool_choice=tool_choice,
-            provider_tools=self.provider_tools,
-            session_id=self.setup.id,
-            language=self.language,
-            variables=dict(self.variables),
-        )
-
-    def first_choice(self, voice: Voice) -> ToolChoice:
-        """Which tools the model is to call first in its answer to a turn of this voice."""
-        choice = self.definition.tool_choice
-        if not self.definition.limits.max_tool_steps or choice == "none":
-            return "none"
-        if choice == "required":
-            return "required"
-        return NamedTool(choice) if any(each.name == choice for each in self.offered(voice)) else "auto"
-
-    def system_prompt(self) -> str:
-        """The agent's instructions as they read now."""
-        parts = [self.adjustments.instructions(self.render(self.definition.prompt))]
-        if self.definition.languages:
-            parts += [self.render(self.in_language.instructions or ""), SPEAK.format(self.language)]
-        parts += [self.instructions_append, self.people.instructions, self.collecting.instructions]
-        return "\n\n".join(part for part in parts if part)
-
     def refusal(self, tool: str) -> str | None:
         """Why the model may not call it now; None when it may."""
-        if tool not in self._ways_out():
+        if tool not in self.ways_out():
             return None
         agent = next(each.agent for each in self.definition.handoffs if each.tool_name == tool)
-        if not self._ways_out()[tool]:
+        if not self.ways_out()[tool]:
             return f"The call cannot be handed over to {agent} now."
         why_not = self.trail.objection(agent, self.definition.limits.max_handoffs)
         return f"The call cannot be handed over to {agent}: {why_not.why}. Go on yourself." if why_not else None
 
-    def _ways_out(self) -> Mapping[str, bool]:
+    def ways_out(self) -> Mapping[str, bool]:
+        """The tools that hand the call over, and whether each may be called as things stand."""
         return ways_out(self.definition.handoffs, self.variables)
 
     def tool_context(self, say: Any, voice: Voice = THE_CALLER) -> ToolContext:
@@ -481,12 +378,3 @@ class Conversation:
     def next_reply(self) -> int:
         self.replies += 1
         return self.replies
-
-
-def provider_tools(definition: AgentDefinition) -> tuple[ProviderSideTool, ...]:
-    """Those that the model's provider runs by itself."""
-    return tuple(
-        ProviderSideTool(name=tool.name, settings=tool.settings)
-        for tool in definition.tools
-        if isinstance(tool, ProviderTool)
-    )

@@ -20,6 +20,7 @@ from agentd.session import resilience
 from agentd.session.conversation import Conversation
 from agentd.session.events import THE_CALLER, Voice
 from agentd.session.floor import Floor
+from agentd.session.model_request import chat_request, first_choice
 from agentd.session.preemption import DropEarly, Preemption, SkipEarly, StartEarly
 from agentd.session.segmenter import Segmenter
 from agentd.session.synthesis import Segments, voiced
@@ -159,7 +160,7 @@ def usable(early: EarlyAnswer | None, conversation: Conversation) -> EarlyAnswer
     """The attempt, if the model would be asked the same now; else it is dropped."""
     if early is None:
         return None
-    same = early.request == conversation.request(tool_choice=early.request.tool_choice, voice=early.voice)
+    same = early.request == chat_request(conversation, tool_choice=early.request.tool_choice, voice=early.voice)
     if same and not early.failed:
         return early
     early.drop("failed" if early.failed else "context_changed")
@@ -168,7 +169,7 @@ def usable(early: EarlyAnswer | None, conversation: Conversation) -> EarlyAnswer
 
 def early_request(conversation: Conversation, text: str, voice: Voice = THE_CALLER) -> ChatRequest:
     """What the model would be asked if the turn of this voice ended now with this text."""
-    return conversation.request(tool_choice=conversation.first_choice(voice), next_turn=text, voice=voice)
+    return chat_request(conversation, tool_choice=first_choice(conversation, voice), next_turn=text, voice=voice)
 
 
 class EarlyAnswers:

@@ -41,6 +41,7 @@ from agentd.session import resilience
 from agentd.session.context import fitted
 from agentd.session.conversation import Conversation
 from agentd.session.events import THE_CALLER
+from agentd.session.model_request import offered, system_prompt
 from agentd.session.realtime_answer import Answer, Part, Question, ResponseEvent
 from agentd.session.realtime_mirror import Mirror
 
@@ -269,8 +270,8 @@ class RealtimeLink:
     def _wanted(self) -> Configuration:
         conversation = self._conversation
         return Configuration(
-            instructions=conversation.system_prompt(),
-            tools=conversation.collecting.offered(conversation.offered(THE_CALLER)),
+            instructions=system_prompt(conversation),
+            tools=conversation.collecting.offered(offered(conversation, THE_CALLER)),
             language=conversation.language,
             detects_turns=conversation.definition.turn.detection == "realtime",
             speaks=conversation.definition.tts is None,

@@ -11,6 +11,7 @@ from agentd.session.conversation import Conversation
 from agentd.session.events import THE_CALLER
 from agentd.session.floor import Floor
 from agentd.session.history import agent_id, tools_id
+from agentd.session.model_request import first_choice
 from agentd.session.realtime import RealtimeLink
 from agentd.session.realtime_answer import Answer, Question
 from agentd.session.turn_state import Agent, TurnState
@@ -81,7 +82,7 @@ class RealtimeEarly:
 
     def _begin(self) -> None:
         number = self._conversation.replies + 1
-        choice = self._conversation.first_choice(THE_CALLER)
+        choice = first_choice(self._conversation, THE_CALLER)
         question = Question(entry=agent_id(number, 0), tool_round=tools_id(number), tool_choice=choice)
         self._answer = self._link.ask_now(question)
         if self._answer is not None:

@@ -24,6 +24,7 @@ from agentd.session.early import SEGMENTS_CAPACITY, usable
 from agentd.session.events import AgentWords, InterruptionsAllowed, ToolsRunning, Voice
 from agentd.session.history import Draft, ToolRound, agent_id
 from agentd.session.markup import plain
+from agentd.session.model_request import chat_request, first_choice
 from agentd.session.phrases import phrase
 from agentd.session.plan import GO_ON, Plan
 from agentd.session.playout import Playback
@@ -221,7 +222,9 @@ class Reply:
     ) -> list[ToolCall]:
         """One request: the answer's words become segments, its calls are returned."""
         conversation = self._conversation
-        request = conversation.request(instruction=instruction, tool_choice=self._choice(last=last), voice=self.voice)
+        request = chat_request(
+            conversation, instruction=instruction, tool_choice=self._choice(last=last), voice=self.voice
+        )
         segmenter, calls = Segmenter(), list[ToolCall]()
         async with aclosing(self._deltas(models, request, draft, instruction)) as deltas:
             async for delta in deltas:
@@ -241,7 +244,7 @@ class Reply:
         if last or self.end_call:
             return "none"
         begins = self.plan.purpose == "answer" and not self._called
-        return self._conversation.first_choice(self.voice) if begins else "auto"
+        return first_choice(self._conversation, self.voice) if begins else "auto"
 
     def _deltas(
         self, models: tuple[Candidate[LLM], ...], request: ChatRequest, draft: Draft, instruction: str | None

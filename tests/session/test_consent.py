@@ -170,7 +170,7 @@ async def test_a_question_that_was_cut_was_not_heard_and_is_put_again() -> None:
 async def test_a_yes_that_began_before_the_question_was_over_does_not_count() -> None:
     async with asking() as call:
         session = call.session
-        session._consents._heard_at = asyncio.get_running_loop().time() + 60  # type: ignore[assignment]
+        session._parts.consents._heard_at = asyncio.get_running_loop().time() + 60  # type: ignore[assignment]
         await call.say("Yes.")
         await asyncio.sleep(1)
         assert call.tools.ran == []

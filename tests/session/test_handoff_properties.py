@@ -143,7 +143,7 @@ async def _settled(call: Call) -> None:
     """Nothing is being said or handed over."""
     for _ in range(100):
         await call.room.silent(0.5)
-        if call.session.state == "listening" and not call.session._handover.under_way:
+        if call.session.state == "listening" and not call.session._parts.handover.under_way:
             return
     raise AssertionError("it never comes to rest")
 

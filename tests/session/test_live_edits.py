@@ -71,7 +71,9 @@ class Edited:
             vad=self.vad,
         )
         if self.agent.realtime is not None:
-            providers = replace(equipped.providers, stt=(), llm=(), realtime=call.session._setup.providers.realtime)
+            providers = replace(
+                equipped.providers, stt=(), llm=(), realtime=call.session._parts.setup.providers.realtime
+            )
             equipped = replace(equipped, providers=providers)
         self.agents.serving[self.agent.name] = equipped
         call.session.look_at_files()

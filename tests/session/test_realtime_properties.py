@@ -108,7 +108,7 @@ def check(model: FakeRealtime, call: Call) -> None:
     history = told_by(entry.item for entry in entries)
     assert history == told_by(restore(call.records).items), "the history and the journal"
     assert history[-2:] == [("user", "Goodbye."), ("assistant", "Fine.")], "the last answer"
-    side = call.session._sides.realtime
+    side = call.session._parts.sides.realtime
     assert side is not None
     held = side._link._mirror.held
     assert {name for name, each in held.items() if each.items} == {entry.id for entry in entries}, "entries"
@@ -178,7 +178,7 @@ async def hand_round(seed: int) -> int:
         if not call.task.done():
             call.room.type("Goodbye.")
             await call.room.silent(20)
-            side = call.session._sides.realtime
+            side = call.session._parts.sides.realtime
             now_open = [each for model in (chaos.model, chaos.other) for each in model.connections if not each.closed]
             assert len(now_open) == (side is not None), "connections that nobody uses"
             if side is not None:

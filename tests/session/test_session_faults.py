@@ -158,7 +158,7 @@ async def test_sound_of_a_reply_that_an_operator_cut_does_not_leave_the_session_
         session = call.session
         await call.room.speak(call.learn("Hello."), 1.0)
         await call.room.silent(0.8)
-        reply = session._speaking.reply
+        reply = session._parts.speaking.reply
         assert reply is not None
         session.interrupt()
         reply.audible(True)  # the sound begins between the operator's word and the cut

@@ -95,7 +95,7 @@ async def test_a_tool_can_forbid_interruptions_as_long_as_it_runs() -> None:
         call.session.do(InterruptSpeech())
         await call.room.silent(1)
         assert not [each for each in call.of("decision") if each["action"] == "Interrupt"]
-        assert call.session._speaking.reply is not None
+        assert call.session._parts.speaking.reply is not None
         await call.room.silent(4)  # the tool has answered: its words may be cut again
         call.session.do(InterruptSpeech())
         await call.room.silent(1)
