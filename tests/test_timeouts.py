@@ -85,6 +85,8 @@ def raised_inside_except_star(tree: ast.AST) -> list[int]:
 
 def test_nothing_is_raised_inside_except_star() -> None:
     paths = [path for root in ("agentd", "plugins", "bench") for path in (ROOT / root).rglob("*.py")]
-    assert [f"{path}:{line}" for path in paths for line in raised_inside_except_star(ast.parse(path.read_text()))] == []
+    texts = {path: text for path in paths if "except*" in (text := path.read_text())}
+    assert len(texts) > 3
+    assert [f"{path}:{line}" for path in texts for line in raised_inside_except_star(ast.parse(texts[path]))] == []
     wrong = "try: pass\nexcept* ValueError as group:\n    raise group.exceptions[0]"
     assert raised_inside_except_star(ast.parse(wrong)) == [3]

@@ -33,7 +33,13 @@ def test_configuration_knows_the_events_that_sessions_tell() -> None:
 
 def test_a_pattern_stands_for_events_and_never_for_what_a_reply_waits_for() -> None:
     assert names_for("participant_linked") == ("participant_linked",)
-    known = ("participant_linked", "participant_left", "participant_muted", "participant_unheard")
+    known = (
+        "participant_linked",
+        "participant_left",
+        "participant_updated",
+        "participant_muted",
+        "participant_unheard",
+    )
     assert names_for("participant_*") == known
     assert names_for("*") == tuple(EVENT_FIELDS)
     assert names_for(BEFORE_REPLY) == (BEFORE_REPLY,)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 
 import pytest
@@ -86,10 +85,11 @@ async def test_the_front_end_shows_a_map_once_its_caller_has_agreed_to_it(
     assert done[-1]["content"] == "The map is on the screen."
     found = verify([("audit.jsonl", (tmp_path / "audit.jsonl").read_bytes())])
     assert found.broken == []
-    kinds = [(record["kind"], record.get("caller")) for record in found.records]
+    of_the_call = [record for record in found.records if record["kind"].startswith(("tool.", "consent."))]
+    kinds = [(record["kind"], record.get("caller")) for record in of_the_call]
     assert ("consent.granted", "anna") in kinds
     assert kinds[-1][0] == "tool.completed"
-    assert json.loads((tmp_path / "audit.jsonl").read_text().splitlines()[0])["agent"] == "guide"
+    assert {record["agent"] for record in of_the_call} == {"guide"}
 
 
 async def test_a_front_end_calls_what_the_file_offers_and_nothing_else(
