@@ -63,6 +63,10 @@ or a thread of a pool that is still waiting for work."""
 
 MEMORY_SHARE = 0.10
 
+SDK_MIB_A_CALL = 0.5
+"""What the native part of livekit 1.2.1 keeps of each subscribed track for the life of its process. Its Room alone, that
+joins, subscribes, leaves and does nothing else, leaves 0.27 MiB behind after 0.2 s of sound and 0.35 MiB after 0.8 s."""
+
 
 def growth(rounds: Sequence[Round]) -> dict[str, tuple[float, float, float]]:
     """By name: the median of the first rounds after warming up, that of the last, and the most that is allowed. Pure.
@@ -77,7 +81,7 @@ def growth(rounds: Sequence[Round]) -> dict[str, tuple[float, float, float]]:
         )
         allowed = getattr(ALLOWED, field.name)
         if field.name == "memory_mib":
-            allowed = max(allowed, MEMORY_SHARE * first)
+            allowed = max(allowed, MEMORY_SHARE * first) + SDK_MIB_A_CALL * sum(each.calls for each in warm[COMPARED:])
         found[field.name] = (first, last, first + allowed)
     return found
 

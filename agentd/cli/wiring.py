@@ -165,7 +165,10 @@ def _recycle_limits(config: DaemonConfig) -> RecycleLimits:
     """A worker inside the daemon's process has nothing of its own to give back."""
     if config.workers.max == 0:
         return RecycleLimits()
-    return RecycleLimits(after_s=config.recycle.after, memory_bytes=config.recycle.memory_mib << 20)
+    recycle = config.recycle
+    return RecycleLimits(
+        after_s=recycle.after, memory_bytes=recycle.memory_mib << 20, growth_bytes=recycle.growth_mib << 20
+    )
 
 
 def _door_settings(config: DaemonConfig, state_dir: Path) -> DoorSettings | None:

@@ -55,6 +55,13 @@ class RecycleSection:
         maximum=1048576,
         reload="restart",
     )
+    growth_mib: int = setting(
+        "How much its resident memory may grow after its first ten minutes; 0: without a limit.",
+        default=512,
+        minimum=0,
+        maximum=1048576,
+        reload="restart",
+    )
 
 
 def findings(section: WorkersSection) -> Iterable[Finding]:

@@ -17,7 +17,7 @@ from agentd.aio import now
 from agentd.errors import WorkerDied
 from agentd.runtime.launch import Adoption, Launch, Launched
 from agentd.runtime.messages import Stop, WorkerSettings
-from agentd.runtime.recycling import Aged, RecycleLimits, due
+from agentd.runtime.recycling import RecycleLimits, due
 from agentd.runtime.worker_handle import Listener, WorkerHandle
 
 logger = logging.getLogger(__name__)
@@ -94,11 +94,7 @@ class Pool:
         replacing = any(worker.successor or worker.standby is not None for worker in self.workers.values())
         if self._group is None or self._stopping or replacing:
             return
-        ready = [(worker, worker.ready_at) for worker in self.ready if worker.ready_at is not None]
-        aged = [
-            Aged(worker=worker.name, age_s=now() - since, memory_bytes=worker.pong.memory_bytes)
-            for worker, since in ready
-        ]
+        aged = [worker.aged() for worker in self.ready]
         if (found := due(aged, limits)) is None:
             return
         successor = self.workers[found[0]].successor = self._next_name()

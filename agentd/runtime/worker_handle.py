@@ -24,6 +24,7 @@ from agentd.runtime.messages import (
     ToWorker,
     WorkerSettings,
 )
+from agentd.runtime.recycling import GROWN_FROM_S, Aged
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class WorkerHandle:
         self._outbox: Channel[ToWorker] = Channel(OUTBOX_MESSAGES)
         self._answers: dict[int, asyncio.Future[Prepared]] = {}
         self.ready_at: float | None = None
+        self._settled_bytes = 0  # its memory when it had loaded what it loads
         self.successor = ""  # the worker that replaces it
         self.leaving = False  # it is not replaced when it ends
         self.retiring = False  # its calls are over and it was told to end
@@ -130,6 +132,19 @@ class WorkerHandle:
         else:
             self.state = "standby"
             self.standby.set_result("")
+
+    def aged(self) -> Aged:
+        """A ready worker, as recycling sees it."""
+        assert self.ready_at is not None, "it is ready"
+        age_s = now() - self.ready_at
+        if age_s >= GROWN_FROM_S and not self._settled_bytes:
+            self._settled_bytes = self.pong.memory_bytes
+        return Aged(
+            worker=self.name,
+            age_s=age_s,
+            memory_bytes=self.pong.memory_bytes,
+            settled_bytes=self._settled_bytes,
+        )
 
     def instate(self, listener: Listener) -> None:
         """It takes calls from now on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,15 @@ def test_one_that_grew_goes_before_one_that_is_old_and_the_largest_first() -> No
 def test_one_that_was_large_from_its_start_stays() -> None:
     young = Aged(worker="a", age_s=GROWN_FROM_S - 1, memory_bytes=700 << 20)
     assert due([young], LIMITS) is None
+
+
+def test_one_that_has_grown_since_its_first_ten_minutes_is_replaced_however_large_it_was_then() -> None:
+    limits = RecycleLimits(growth_bytes=512 << 20)
+    steady = replace(aged("a", mib=3000), settled_bytes=2900 << 20)
+    grown = replace(aged("b", mib=900), settled_bytes=300 << 20)
+    young = aged("c", mib=900)
+    assert due([steady, young], limits) is None
+    assert due([steady, grown, young], limits) == ("b", "it has grown by 600 MiB")
 
 
 def test_limits_of_0_replace_nothing() -> None:
