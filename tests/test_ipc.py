@@ -1,6 +1,7 @@
 """Frames between processes: order, limits, back-pressure, ends; and child processes that leave nothing behind."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -231,7 +232,8 @@ async def test_sigterm_is_enough_for_most() -> None:
 
 
 async def test_a_program_that_is_not_there_leaves_no_file_open() -> None:
+    gc.collect()  # what earlier tests left to the collector is not counted
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(OSError, match="no-such-program"):
         await ipc.spawn_child(["/no-such-program"])
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before

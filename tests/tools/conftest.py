@@ -1,5 +1,6 @@
 """A directory of agents with Python tools, and hosts that are closed after the test."""
 
+import gc
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -26,6 +27,7 @@ async def make_host(agents_dir: Path, tmp_path: Path) -> AsyncIterator[Callable[
     hosts: list[ToolHost] = []
     scratch = tmp_path / "scratch"
     scratch.mkdir()
+    gc.collect()  # what earlier tests left to the collector is not counted
     descriptors = len(os.listdir("/proc/self/fd"))
 
     def make(**options: Any) -> ToolHost:
@@ -38,7 +40,8 @@ async def make_host(agents_dir: Path, tmp_path: Path) -> AsyncIterator[Callable[
         await host.aclose()
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
     assert list(scratch.iterdir()) == []
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
 @pytest.fixture
