@@ -190,3 +190,16 @@ class GenerationRejected(WorkerError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (GenerationRejected, (self.agent, self.problems))
+
+
+def innermost(error: BaseException) -> BaseException:
+    """Of several tasks' errors the first; itself, if it is no group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def reason_of(error: BaseException) -> str:
+    """What it says, or else what it is."""
+    error = innermost(error)
+    return str(error) or type(error).__name__

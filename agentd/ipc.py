@@ -342,7 +342,7 @@ async def spawn_child(
                 pass_fds=(theirs.fileno(),),
                 start_new_session=start_new_session,
             )
-        except BaseException:
+        except BaseException:  # cancelled as well: the link must not stay open
             link.abort()
             await link.wait_closed()
             raise

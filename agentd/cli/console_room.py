@@ -4,18 +4,16 @@ and the terminal for text."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
-from agentd.aio import Channel, now
+from agentd.aio import now
 from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame, silence
-from agentd.runtime.pair_control import PairControl
-from agentd.session.room import AgentState, CallerLeft, CallerLinked, RoomEvent, TextReceived
-from agentd.tools.spec import Caller, NoFrontEnd
+from agentd.runtime.pair_room import PairRoom
+from agentd.tools.spec import Caller
 
 FRAME_S = 0.032  # the VAD's window
 QUEUE_S = 0.1
-CALLER = Caller(identity="console", name="console")
 
 
 class Sink(Protocol):
@@ -80,35 +78,13 @@ class ConsoleCaption:
         self._show(self._text.strip())
 
 
-class ConsoleRoom:
-    """One caller who is there from the beginning. `said(who, text)` shows finished lines."""
-
-    phone = None
+class ConsoleRoom(PairRoom):
+    """One caller at a terminal. `said(who, text)` shows finished lines."""
 
     def __init__(self, sinks: list[Sink], said: Callable[[str, str], None]) -> None:
+        super().__init__("console", Caller(identity="console", name="console"), frames=100)
         self.audio_out = PacedOut(sinks)
-        self.control = PairControl("console", CALLER)
-        self.state: AgentState = "initializing"
         self._said = said
-        self._frames: Channel[AudioFrame] = Channel(100)
-        self._events: Channel[RoomEvent] = Channel(100)
-        self._events.force(CallerLinked(caller=CALLER))
-
-    def audio_in(self, identity: str = "") -> AsyncIterator[AudioFrame]:
-        return aiter(self._frames)
-
-    def events(self) -> AsyncIterator[RoomEvent]:
-        return aiter(self._events)
-
-    def offer(self, methods: Sequence[str], answer: Callable[[str, str, str], str]) -> None:
-        """Nobody here could call them."""
-
-    @property
-    def front_end(self) -> NoFrontEnd:
-        return NoFrontEnd()
-
-    async def set_state(self, state: AgentState) -> None:
-        self.state = state
 
     async def open_caption(self, segment_id: str) -> ConsoleCaption:
         return ConsoleCaption(lambda text: self._said("agent", text))
@@ -117,22 +93,10 @@ class ConsoleRoom:
         if final:
             self._said("you", text)
 
-    async def send_keys(self, keys: str) -> None:
-        """A console has no line to send them on."""
-
-    async def end(self, *, delete: bool) -> None:
-        """The session's end is the program's."""
-
     # The caller's side.
 
     def hear(self, frame: AudioFrame) -> None:
         self._frames.force(frame)
-
-    def type(self, text: str) -> None:
-        self._events.force(TextReceived(text=text))
-
-    def leave(self) -> None:
-        self._events.force(CallerLeft(identity=CALLER.identity, reason="CLIENT_INITIATED", final=True))
 
     async def play_in(self, sound: AudioFrame) -> None:
         """The caller says this, in real time. `sound` is at 16 kHz."""

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,9 @@ from agentd.config.watch import watch
 from agentd.transport.tokens import LiveKitCredentials
 
 if TYPE_CHECKING:
+    import socket
+
+    from agentd.admin.metrics import Metrics
     from agentd.runtime.supervisor import Supervisor
 
 EXIT_CALLS_CUT = 4
@@ -103,24 +106,14 @@ def serve(
 async def run(setting: Setting, left: Handed, started_with: Mapping[str, str]) -> int:
     """The exit code. `left`: by this process before its upgrade; `started_with`: the environment, for the next one."""
     from agentd.admin.metrics import Metrics
-    from agentd.admin.server import serve_admin
     from agentd.admin.settings import UnsafeBind
-    from agentd.cli.wiring import (
-        admin_settings,
-        agent_files,
-        credentials_of,
-        error_hook_settings,
-        operators_audit,
-        supervisor_of,
-        token_endpoint_settings,
-    )
+    from agentd.cli.wiring import error_hook_settings, supervisor_of
     from agentd.providers.fields import SecretMissing
     from agentd.runtime.error_hook import tell_errors
     from agentd.runtime.journals import StateDirectoryBusy, locked
     from agentd.runtime.registrations import LiveKitUnreachable
     from agentd.runtime.supervisor import NoValidAgent
     from agentd.tools.signing import SecretMalformed
-    from agentd.transport.dispatches import create_dispatch
 
     state_dir = state_directory(setting.config, setting.environment)
     async with AsyncExitStack() as stack:
@@ -145,13 +138,7 @@ async def run(setting: Setting, left: Handed, started_with: Mapping[str, str]) -
         except (SecretMissing, SecretMalformed) as error:
             return _told(EXIT_INVALID, f"agentd.yaml: {error}")
         try:
-            audit = operators_audit(supervisor.settings)
-            endpoint = token_endpoint_settings(setting)
-            files, dispatch = agent_files(setting), partial(create_dispatch, credentials_of(setting))
-            admin = serve_admin(
-                supervisor, admin_settings(setting), metrics, endpoint, audit, files, dispatch, listening
-            )
-            address = await stack.enter_async_context(admin)
+            address = await stack.enter_async_context(_admin(setting, supervisor, metrics, listening))
         except UnsafeBind as error:
             return _told(EXIT_INVALID, str(error))
         except OSError as error:
@@ -171,6 +158,32 @@ async def run(setting: Setting, left: Handed, started_with: Mapping[str, str]) -
         finally:
             await cancel_and_wait(telling)
     return 0 if whole else EXIT_CALLS_CUT
+
+
+def _admin(
+    setting: Setting, supervisor: Supervisor, metrics: Metrics, listening: list[socket.socket]
+) -> AbstractAsyncContextManager[str]:
+    """Gives its address. Raises UnsafeBind and OSError, once it is entered."""
+    from agentd.admin.server import serve_admin
+    from agentd.cli.wiring import (
+        admin_settings,
+        agent_files,
+        credentials_of,
+        operators_audit,
+        token_endpoint_settings,
+    )
+    from agentd.transport.dispatches import create_dispatch
+
+    return serve_admin(
+        supervisor,
+        admin_settings(setting),
+        metrics,
+        token_endpoint_settings(setting),
+        operators_audit(supervisor.settings),
+        agent_files(setting),
+        partial(create_dispatch, credentials_of(setting)),
+        listening,
+    )
 
 
 def _same_state(setting: Setting, left: Handed) -> None:

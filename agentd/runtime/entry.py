@@ -22,13 +22,13 @@ def main(module: str) -> None:
     """Runs the module's `main`."""
     try:
         asyncio.run(importlib.import_module(module).main())
-    except Exception as error:
+    except Exception as error:  # code that cannot be run fails with anything
         leave(error, os.environ.get("AGENTD_SCRATCH", ""))
         raise
 
 
 def leave(error: BaseException, scratch: str) -> None:
-    while isinstance(error, BaseExceptionGroup):
+    while isinstance(error, BaseExceptionGroup):  # `innermost` may be in the code that cannot be run
         error = error.exceptions[0]
     if scratch:
         with suppress(OSError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from agentd.config.busy import CallQueue, queue_of
 from agentd.config.definition import AgentDefinition
 from agentd.config.folder import Folder
-from agentd.errors import AgentdError
+from agentd.errors import AgentdError, innermost
 from agentd.runtime.journals import mark_ended, open_journal
 from agentd.runtime.messages import StartJob
 from agentd.runtime.other_agents import OtherAgents
@@ -150,7 +150,7 @@ class Job:
                     session.do(EndSession(reason=self._end_reason))
                 session.look_at_files()
                 return await session.run()
-        except Exception as error:
+        except Exception as error:  # whatever ended it, the journal must say that it is over
             mark_ended(self.start.journal, failure_reason(error))
             raise
         finally:
@@ -261,6 +261,4 @@ async def _told_already() -> None:
 
 def failure_reason(error: BaseException) -> str:
     """A short, stable word for metrics: the innermost error's class."""
-    while isinstance(error, BaseExceptionGroup) and error.exceptions:
-        error = error.exceptions[0]
-    return f"error_{type(error).__name__}"
+    return f"error_{type(innermost(error)).__name__}"

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from agentd.aio import now
-from agentd.errors import WorkerDied
+from agentd.errors import WorkerDied, reason_of
 from agentd.runtime.launch import Adoption, Launch, Launched
 from agentd.runtime.messages import Stop, WorkerSettings
 from agentd.runtime.recycling import RecycleLimits, due
@@ -237,15 +237,15 @@ class Pool:
             async with launch as launched:
                 try:
                     await serve(launched)
-                except Exception:
+                except Exception:  # whatever it was, the worker may have said why itself
                     if said := launched.last_words():
                         raise WorkerDied(f"{worker.name}: {said}") from None
                     raise
                 finally:
                     worker.close()
-        except Exception as error:
+        except Exception as error:  # the worker monitor: a fault of one worker must not end the others
             worker.close()
-            return _first_reason(error)
+            return reason_of(error)
         return "it ended"
 
 
@@ -254,9 +254,3 @@ def restart_delay_s(failures: int, rng: random.Random) -> float:
     if failures <= 1:
         return 0.0
     return min(RESTART_BACKOFF_LONGEST_S, RESTART_BACKOFF_S * 2.0 ** (failures - 2)) * rng.uniform(0.5, 1.0)
-
-
-def _first_reason(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return str(error) or type(error).__name__

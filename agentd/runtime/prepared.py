@@ -219,7 +219,7 @@ class PreparedAgents:
                 kit.value = self._tool_kit(definition.root)
             async with asyncio.timeout(TOOLS_DEADLINE_S):
                 tools = await kit.value.open(definition)
-        except BaseException as error:
+        except BaseException as error:  # cancelled as well: what it holds is given back
             await self.providers.release(held)
             await self._close_kit(kit)
             if isinstance(error, TimeoutError):

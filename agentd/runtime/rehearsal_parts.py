@@ -4,33 +4,28 @@ takes real time, and tools whose results are given."""
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from agentd.aio import Channel
 from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame
 from agentd.config.scenarios import GivenResult
 from agentd.config.tools import ToolOptions
 from agentd.providers.llm import LLM, ChatRequest, LLMDelta, ToolCall, ToolResult, ToolSchema
 from agentd.providers.stt import STTCapabilities, Transcript
 from agentd.providers.tts import SpeechChunk
-from agentd.runtime.pair_control import PairControl
-from agentd.session.room import AgentState, CallerLeft, CallerLinked, RoomEvent, TextReceived
+from agentd.runtime.pair_room import PairRoom
 from agentd.tools.spec import (
     Caller,
     Event,
     HookOutcome,
     LateAnswer,
-    NoFrontEnd,
     RunnableTool,
     ToolContext,
     ToolOutcome,
     ToolRunner,
 )
 from agentd.virtual_time import real_time
-
-CALLER = Caller(identity="caller", name="caller")
 
 
 class NoSound:
@@ -54,49 +49,18 @@ class _NoCaption:
         """The same."""
 
 
-class TextRoom:
-    """One caller, who is there from the beginning and types."""
-
-    phone = None
+class TextRoom(PairRoom):
+    """One caller, who types."""
 
     def __init__(self) -> None:
+        super().__init__("test", Caller(identity="caller", name="caller"), frames=1)
         self.audio_out = NoSound()
-        self.state: AgentState = "initializing"
-        self.front_end = NoFrontEnd()
-        self.control = PairControl("test", CALLER)
-        self._frames: Channel[AudioFrame] = Channel(1)
-        self._events: Channel[RoomEvent] = Channel(100)
-        self._events.force(CallerLinked(caller=CALLER))
-
-    def audio_in(self, identity: str = "") -> AsyncIterator[AudioFrame]:
-        return aiter(self._frames)
-
-    def events(self) -> AsyncIterator[RoomEvent]:
-        return aiter(self._events)
-
-    def offer(self, methods: Sequence[str], answer: Callable[[str, str, str], str]) -> None:
-        """Nobody here could call them."""
-
-    async def set_state(self, state: AgentState) -> None:
-        self.state = state
 
     async def open_caption(self, segment_id: str) -> _NoCaption:
         return _NoCaption()
 
     async def user_caption(self, segment_id: str, text: str, *, final: bool, identity: str = "") -> None:
         """The caller knows what they typed."""
-
-    async def send_keys(self, keys: str) -> None:
-        """There is no line to send them on."""
-
-    async def end(self, *, delete: bool) -> None:
-        """The session's end is the conversation's."""
-
-    def type(self, text: str) -> None:
-        self._events.force(TextReceived(text=text))
-
-    def leave(self) -> None:
-        self._events.force(CallerLeft(identity=CALLER.identity, reason="CLIENT_INITIATED", final=True))
 
 
 class Deaf:

@@ -239,7 +239,7 @@ def write_atomically(path: Path, value: Mapping[str, Any]) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(value, file)  # in ASCII: a file's name may be no Unicode
         os.replace(scratch, path)
-    except BaseException:
+    except BaseException:  # cancelled as well: the scratch file must not stay
         with suppress(OSError):
             os.unlink(scratch)
         raise

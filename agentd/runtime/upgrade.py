@@ -71,7 +71,7 @@ class Upgrade:
         self.under_way = True
         try:
             await self._successor.check()
-        except BaseException:
+        except BaseException:  # cancelled as well: another may be asked for
             self.under_way = False
             raise
         logger.warning("upgrading", extra={"sessions": len(self._calls.table)})

@@ -214,7 +214,7 @@ class Worker:
             except AgentdError as error:
                 reason = failure_reason(error)
                 logger.error("session failed", extra={"reason": str(error)})  # noqa: TRY400 -- an expected failure, said in one line
-            except Exception as error:
+            except Exception as error:  # the session boundary: a crashed session must not end the others
                 reason = failure_reason(error)
                 logger.exception("session crashed")
             finally:

@@ -190,7 +190,7 @@ class KeptRoom:
     async def _next(self) -> RoomEvent:
         """One event at a time is waited for, by whoever reads: no event is lost when the reader changes."""
         if self._coming is None:
-            self._coming = asyncio.ensure_future(_anext(self._source))
+            self._coming = asyncio.ensure_future(_anext(self._source))  # outlives its reader: the next one waits on
         event = await asyncio.shield(self._coming)
         self._coming = None
         return event

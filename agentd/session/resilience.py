@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from agentd.aio import Closed, now
 from agentd.audio import AudioFrame
-from agentd.errors import ProviderError, ProviderTimeout, ProviderUnavailable
+from agentd.errors import ProviderError, ProviderTimeout, ProviderUnavailable, innermost
 from agentd.providers.llm import LLM, ChatRequest, LLMDelta, TextDelta
 from agentd.providers.tts import TTS, Markup, SpeechChunk, TimedWord, markup_of
 from agentd.session.alignment import heard_text, pieces
@@ -91,9 +91,7 @@ class Attempts:
 
 def first(group: BaseExceptionGroup[ProviderError]) -> ProviderError:
     """Of several tasks' errors the first."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = innermost(group)
     assert isinstance(error, ProviderError)
     return error
 

@@ -84,7 +84,7 @@ class Transfers:
             if destination.accept_key is not None:
                 await self._accepted(phone, guest, destination)
             await phone.introduce(guest)
-        except BaseException:
+        except BaseException:  # cancelled as well: nobody may be left waiting on the line
             await phone.hang_up(guest)
             raise
 

@@ -92,7 +92,7 @@ class Asks:
                 work = self._do(number, what, self._desk, _request(what, values))
         except ToolError as error:
             work = self._refuse(number, what, error)
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work)  # kept in the set, and awaited or cancelled with the call
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -146,6 +146,22 @@ def _member(member: RoomMember) -> dict[str, Any]:
 # Nothing that comes of a process which runs user code is taken for granted.
 
 
+def asked_reply(values: Mapping[str, Any]) -> GenerateReply | None:
+    """None for what is none."""
+    match values:
+        case {
+            "instructions": str() | None as instructions,
+            "user_input": str(user_input),
+            "priority": "low" | "normal" | "high" as priority,
+            "interruptible": bool(interruptible),
+        }:
+            said = for_speech(user_input)
+            return GenerateReply(
+                instructions=instructions, user_input=said, priority=priority, interruptible=interruptible
+            )
+    return None
+
+
 def _speech(what: str, values: Mapping[str, Any]) -> SayText | GenerateReply | None:
     """None for what is no speech. Raises ToolError."""
     match what, values:
@@ -158,16 +174,8 @@ def _speech(what: str, values: Mapping[str, Any]) -> SayText | GenerateReply | N
             return SayText(
                 text=for_speech(text), priority=priority, interruptible=interruptible, add_to_history=add_to_history
             )
-        case "generate_reply", {
-            "instructions": str() | None as instructions,
-            "user_input": str(user_input),
-            "priority": "low" | "normal" | "high" as priority,
-            "interruptible": bool(interruptible),
-        }:
-            said = for_speech(user_input)
-            return GenerateReply(
-                instructions=instructions, user_input=said, priority=priority, interruptible=interruptible
-            )
+        case "generate_reply", _:
+            return asked_reply(values)
         case "say", _:
             raise ToolError("there is nothing to say, or it is said with what is none of its options")
     return None

@@ -152,7 +152,7 @@ class ToolHost:
             except TimeoutError as error:
                 await self._end(each)
                 raise ToolError(f"importing {', '.join(refs)} took more than {DESCRIBE_DEADLINE_S:g} s") from error
-            except BaseException:
+            except BaseException:  # cancelled as well: it is in an unknown state
                 await self._end(each)
                 raise
             await self._give_back(each)
@@ -221,7 +221,7 @@ class ToolHost:
         scratch = Scratch(self._scratch_dir)
         try:
             copy_code(self._agents_dir, self._allow, scratch.path / "code")
-        except BaseException as error:
+        except BaseException as error:  # cancelled as well: half a copy must not stay
             scratch.remove()
             if isinstance(error, OSError):
                 raise ToolError(f"the tools' code cannot be copied: {error}") from error

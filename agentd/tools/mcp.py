@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentd.aio import cancel_and_wait
 from agentd.config.tools import McpTool
-from agentd.errors import ToolError
+from agentd.errors import ToolError, reason_of
 from agentd.providers.fields import Secret, SecretMissing
 from agentd.tools.addresses import AddressPolicy, Resolve, checked_url
 from agentd.tools.mcp_output import standard_error
@@ -138,7 +138,7 @@ class McpServer:
             try:
                 await self._connect_and_watch()
             except Exception as error:  # the SDK's transports raise whatever their libraries do
-                self.problem = _reason(error)
+                self.problem = reason_of(error)
                 log.warning("mcp_server_lost", extra={"server": self._tool.name, "problem": self.problem})
             finally:
                 self._connected.clear()
@@ -226,12 +226,6 @@ def _revealed(tool: McpTool, field: str, secrets: Mapping[str, Secret]) -> dict[
         return {name: secret.reveal() for name, secret in secrets.items()}
     except SecretMissing as error:
         raise ToolError(f"{tool.name}: {field}: {error}") from error
-
-
-def _reason(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return str(error) or type(error).__name__
 
 
 def approved(tools: Mapping[str, RemoteTool], wanted: McpTool, known: Mapping[str, str]) -> Sequence[RemoteTool]:

@@ -18,8 +18,8 @@ from typing import Any
 
 from agentd import ipc, logs
 from agentd.errors import ToolCrashed
-from agentd.tools.acts import Act, ClearUserTurn, CommitUserTurn, GenerateReply, InterruptSpeech
-from agentd.tools.asks import Asks, told
+from agentd.tools.acts import Act, ClearUserTurn, CommitUserTurn, InterruptSpeech
+from agentd.tools.asks import Asks, asked_reply, told
 from agentd.tools.confinement import Limits
 from agentd.tools.family import MARK, Relative, descendants, end_family
 from agentd.tools.spec import Event, ToolContext
@@ -214,7 +214,7 @@ async def start(
     except (TimeoutError, ipc.LinkClosed) as error:
         await process.end()
         raise ToolCrashed(f"the tool process did not start ({await process._end()})") from error
-    except BaseException:
+    except BaseException:  # cancelled as well: the process must not stay
         await process.end()
         raise
     return process
@@ -257,19 +257,8 @@ def _act(message: Mapping[str, Any]) -> Act | None:
             return CommitUserTurn()
         case {"act": "clear_user_turn"}:
             return ClearUserTurn()
-        case {
-            "act": "generate_reply",
-            "values": {
-                "instructions": str() | None as instructions,
-                "user_input": str(user_input),
-                "priority": "low" | "normal" | "high" as priority,
-                "interruptible": bool(interruptible),
-            },
-        }:
-            said = for_speech(user_input)
-            return GenerateReply(
-                instructions=instructions, user_input=said, priority=priority, interruptible=interruptible
-            )
+        case {"act": "generate_reply", "values": dict(values)}:
+            return asked_reply(values)
     return None
 
 

@@ -99,7 +99,7 @@ class LiveKitPhone:
         try:
             async with self._asking() as api:
                 await api.sip.create_sip_participant(request, timeout=number.ringing_s + ANSWER_TIMEOUT_S)
-        except BaseException:
+        except BaseException:  # cancelled as well: it may be ringing
             await self.hang_up(guest)
             raise
         return guest

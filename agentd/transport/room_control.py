@@ -124,7 +124,7 @@ class LiveKitRoomControl:
 async def _done(work: Coroutine[object, object, object], is_seen: Callable[[], bool]) -> None:
     """The SDK waits in vain for an answer of the server's that comes before it waits; that the room shows what was to
     be done (`is_seen`) is an answer as well. Raises ToolError."""
-    sending = asyncio.create_task(work)
+    sending = asyncio.create_task(work)  # ended below, whichever answer comes first
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             while True:

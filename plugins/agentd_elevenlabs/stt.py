@@ -45,7 +45,7 @@ class ElevenLabsSTT:
             )
             try:
                 await stream.started()
-            except BaseException:
+            except BaseException:  # cancelled as well: the connection must not stay open
                 await stream.aclose()
                 raise
         return stream

@@ -72,7 +72,7 @@ class OpenAIRealtime:
         opened = OpenAIConnection(connection, self._settings)
         try:
             await opened.configure(configuration)
-        except BaseException:
+        except BaseException:  # cancelled as well: the connection must not stay open
             await opened.aclose()
             raise
         return opened

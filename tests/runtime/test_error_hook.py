@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from agentd import logs
 from agentd.runtime.error_hook import WAITING, ErrorHook, ErrorHookSettings, report_of
 from agentd.tools import signing
+from tests.fakes.http_receiver import Receiver, receiving
 
 SECRET = "whsec_" + "A" * 32
 
@@ -55,25 +55,14 @@ def test_the_first_of_a_group_is_named() -> None:
 def receiver() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
     taken: list[tuple[dict[str, str], bytes]] = []
 
-    class Taking(BaseHTTPRequestHandler):
+    class Taking(Receiver):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            taken.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            taken.append(({name.lower(): value for name, value in self.headers.items()}, self.body()))
             self.send_response(204)
             self.end_headers()
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Taking)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/errors", taken
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with receiving(Taking) as address:
+        yield f"{address}/errors", taken
 
 
 @contextmanager

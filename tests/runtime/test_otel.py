@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from agentd.runtime.spans import Span, span_id, trace_id
+from tests.fakes.http_receiver import Receiver, receiving
 from tests.runtime.test_spans import told
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not installed")
@@ -25,9 +24,9 @@ def collector() -> Iterator[tuple[str, list[Any]]]:
 
     taken: list[Any] = []
 
-    class Taking(BaseHTTPRequestHandler):
+    class Taking(Receiver):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.body()
             body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
             request = ExportTraceServiceRequest()
             request.ParseFromString(body)
@@ -36,18 +35,8 @@ def collector() -> Iterator[tuple[str, list[Any]]]:
             self.send_header("Content-Type", "application/x-protobuf")
             self.end_headers()
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Taking)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1/traces", taken
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with receiving(Taking) as address:
+        yield f"{address}/v1/traces", taken
 
 
 def value(attribute: Any) -> Any:
