@@ -131,6 +131,7 @@ async def running_daemon(
             "LIVEKIT_API_SECRET": server.api_secret,
             "AGENTD_STORE": str(place / "state"),
             "AGENTD_MEMORY_THRESHOLD": "1",
+            "AGENTD_ADMIN_RATE_LIMIT": "0",  # what is waited for is asked for every few milliseconds
             "AGENTD_LOAD_THRESHOLD": "1",  # server and callers share the machine: their load must not refuse calls
             **(environment or {}),
         }

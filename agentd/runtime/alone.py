@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 from collections.abc import Callable
 from typing import Protocol
 
@@ -33,14 +34,15 @@ MakeWorker = Callable[[WorkerSettings, FrameLink, Callable[[], None]], OneWorker
 async def run_alone(link: FrameLink, settings: WorkerSettings, make: MakeWorker) -> None:
     """Outlives its supervisor, if it is told how the next one finds it; then for as long as it has calls."""
     if settings.door is None:
-        await make(settings, link, lambda: os._exit(1)).run()
+        await make(settings, link, end_orphaned).run()
         return
     door = Door(settings.door.directory, settings.worker, settings.door.key)
     limit_s = settings.door.alone_s
 
     def presence() -> Presence:
-        scratch = os.environ.get(SCRATCH_VARIABLE, "")
-        return Presence(worker=settings.worker, version=__version__, scratch=scratch, sessions=worker.held())
+        return Presence(
+            worker=settings.worker, version=__version__, scratch=scratch_directory(), sessions=worker.held()
+        )
 
     async def reunite() -> FrameLink | None:
         if not worker.holds or limit_s <= 0:
@@ -57,10 +59,22 @@ async def run_alone(link: FrameLink, settings: WorkerSettings, make: MakeWorker)
 
     def orphaned() -> None:
         door.close()
-        os._exit(1)
+        end_orphaned()
 
     worker = make(settings, Tether(link, reunite), orphaned)
     try:
         await worker.run()
     finally:
         door.close()
+
+
+def scratch_directory() -> str:
+    """Where this process keeps its temporary files: its supervisor made it, and removes it. "": nobody said."""
+    return os.environ.get(SCRATCH_VARIABLE, "")
+
+
+def end_orphaned() -> None:
+    """The process ends at once, and takes along what nobody is left to remove."""
+    if scratch := scratch_directory():
+        shutil.rmtree(scratch, ignore_errors=True)
+    os._exit(1)

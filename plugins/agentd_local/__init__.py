@@ -6,7 +6,12 @@ extra `local`.
 
 from __future__ import annotations
 
+import os
+
 from agentd.registry import Component, Plugin
+
+# onnxruntime 1.32 for Linux tells Microsoft of every process that imports it, unless this is set by then.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 plugin = Plugin(
     name="local",

@@ -231,15 +231,18 @@ async def test_sigusr1_writes_the_tasks_of_every_process_to_the_log(place: Path)
         assert "registration ada" in {record["task_name"] for record in serve.logged("task")}
 
 
-async def test_a_killed_daemon_leaves_no_worker_and_no_lock(place: Path) -> None:
+async def test_a_killed_daemon_leaves_no_worker_no_lock_and_no_files(place: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     async with fake_server() as livekit:
-        async with serving(place, livekit=livekit.url) as serve:
+        async with serving(place, livekit=livekit.url, environment={"TMPDIR": str(temporary)}) as serve:
             worker = (await serve.until_logged("worker ready"))["worker_pid"]
             serve.process.kill()
             await serve.ended()
             async with asyncio.timeout(5):
                 while _runs(worker):
                     await asyncio.sleep(0.02)
+            assert list(temporary.iterdir()) == []
         async with serving(place, livekit=livekit.url) as next_one:
             await next_one.until_logged("serving")
 

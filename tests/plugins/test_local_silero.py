@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +155,16 @@ class Counting:
         self.windows += len(inputs["input"])
         found: list[np.ndarray] = self._session.run(outputs, inputs)
         return found
+
+
+def test_nothing_is_told_to_others_of_who_runs_a_model(tmp_path: Path) -> None:
+    """onnxruntime keeps what it is about to tell in the user's cache, and a session's number with the temporary
+    files."""
+    home, temporary = tmp_path / "home", tmp_path / "temporary"
+    home.mkdir()
+    temporary.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_"))}
+    environment |= {"HOME": str(home), "TMPDIR": str(temporary)}
+    program = "from agentd_local import silero, config; silero.load(config.SileroSettings())"
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
+    assert [path for path in (*home.rglob("*"), *temporary.rglob("*")) if path.is_file()] == []
