@@ -155,6 +155,7 @@ class PreparedAgents:
                     await self._make(generation, definition, kits.setdefault(definition.root, _Shared(None)))
                 except AgentdError as error:
                     rejected.append(Rejection(agent=definition.name, problems=_reasons(error)))
+                await asyncio.sleep(0)  # where nothing is to be waited for, the calls' sound goes on all the same
         return tuple(rejected)
 
     async def lease(
@@ -278,6 +279,7 @@ class PreparedAgents:
             agent.kit.users -= 1
             await self._close_kit(agent.kit)
             await self.providers.release(agent.choices)
+            await asyncio.sleep(0)
 
     def _kit_of(self, definition: AgentDefinition) -> _Shared:
         """For what a call goes on with after an edit, that of the revision which it has taken."""

@@ -134,11 +134,11 @@ class Rollout:
         """Prepares a new worker with what serves; returns in the moment in which it is up to date."""
         while True:
             number, agents = self.number, self.agents
-            prepared = await worker.prepare(number, tuple(agents.values()))
-            for rejection in prepared.rejected:
+            rejected = await worker.prepare(number, tuple(agents.values()))
+            for rejection in rejected:
                 extra = {"worker": worker.name, "agent": rejection.agent, "reason": "; ".join(rejection.problems)}
                 logger.error("worker cannot serve an agent", extra=extra)
-            worker.lacking = {rejection.agent: rejection.problems for rejection in prepared.rejected}
+            worker.lacking = {rejection.agent: rejection.problems for rejection in rejected}
             if self.number == number:
                 worker.commit(number, revisions_of(agents))
                 return
@@ -198,14 +198,14 @@ class Rollout:
         async def ask(worker: WorkerHandle) -> None:
             nonlocal deaths
             try:
-                prepared = await worker.prepare(number, definitions)
+                rejected = await worker.prepare(number, definitions)
             except WorkerDied:
                 deaths += 1
             except TimeoutError:
                 refusals.update({each.name: (f"{worker.name} did not prepare it in time",) for each in definitions})
                 answered.add(worker)
             else:
-                refusals.update({rejection.agent: rejection.problems for rejection in prepared.rejected})
+                refusals.update({rejection.agent: rejection.problems for rejection in rejected})
                 answered.add(worker)
 
         while deaths < DEATHS_AT_MOST:

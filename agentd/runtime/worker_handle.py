@@ -21,6 +21,7 @@ from agentd.runtime.messages import (
     Pong,
     Prepare,
     Prepared,
+    Rejection,
     ToWorker,
     WorkerSettings,
 )
@@ -34,6 +35,8 @@ PREPARING_SILENCE_S = 60.0
 """A plugin that loads its model on the loop blocks it; without calls to harm, that is forgiven for this long."""
 
 START_DEADLINE_S = 120.0
+PREPARED_AT_ONCE = 16
+"""Agents in one message: while a worker reads it no call's sound goes on; a thousand take 50 ms and more."""
 OUTBOX_MESSAGES = 4096
 
 WorkerState = Literal["starting", "standby", "ready", "hung", "draining", "dead"]
@@ -77,21 +80,26 @@ class WorkerHandle:
                 logger.error("worker took no messages", extra={"worker": self.name})
                 self._outbox.close()
 
-    async def prepare(self, generation: int, definitions: tuple[AgentDefinition, ...]) -> Prepared:
-        """Raises WorkerDied when the worker ends before it answers, TimeoutError."""
+    async def prepare(self, generation: int, definitions: tuple[AgentDefinition, ...]) -> tuple[Rejection, ...]:
+        """The agents that it cannot make. Raises WorkerDied when the worker ends before it answers, TimeoutError."""
+        rejected: list[Rejection] = []
+        async with asyncio.timeout(START_DEADLINE_S):
+            for first in range(0, len(definitions), PREPARED_AT_ONCE):
+                rejected += await self._prepare(generation, definitions[first : first + PREPARED_AT_ONCE])
+        refused = {rejection.agent for rejection in rejected}
+        self.revisions |= {(each.name, each.digest) for each in definitions if each.name not in refused}
+        return tuple(rejected)
+
+    async def _prepare(self, generation: int, definitions: tuple[AgentDefinition, ...]) -> tuple[Rejection, ...]:
         answer: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
         self._requests += 1
         request = self._requests
         self._answers[request] = answer
         self.post(Prepare(request=request, generation=generation, definitions=definitions))
         try:
-            async with asyncio.timeout(START_DEADLINE_S):
-                prepared = await answer
+            return (await answer).rejected
         finally:
             self._answers.pop(request, None)
-        rejected = {rejection.agent for rejection in prepared.rejected}
-        self.revisions |= {(each.name, each.digest) for each in definitions if each.name not in rejected}
-        return prepared
 
     async def hold(self, launched: Launched, listener: Listener) -> None:
         """Like `serve`, for a worker that an earlier supervisor left: it ends its calls and takes no others."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import logging
@@ -17,8 +18,8 @@ from agentd import logs
 from agentd.aio import cancel_and_wait
 from agentd.ipc import memory_links, send_object
 from agentd.providers.llm import ChatRequest, TextDelta, ToolCall
-from agentd.runtime.messages import StartJob
-from agentd.runtime.worker import Worker
+from agentd.runtime.messages import Commit, StartJob, Stop
+from agentd.runtime.worker import Worker, freeze_heap
 from agentd.session.journal import Journal, read_journal
 from agentd.session.session import Session
 from agentd.session.setup import Candidate, Providers
@@ -27,6 +28,7 @@ from tests.fakes.call import FakeTools, definition
 from tests.fakes.clock import run_virtual
 from tests.fakes.providers import Answer, FakeLLM, FakeSTT, FakeTTS, FakeVAD, calls
 from tests.fakes.room import FakeRoom
+from tests.runtime.parts import FakeSession, fake_agents, fake_rooms
 
 log = logging.getLogger("tests.of.a.call")
 
@@ -99,6 +101,27 @@ async def holding(start: StartJob, room: FakeRoom, agent: OneAgent) -> AsyncIter
         yield shaken
     finally:
         await cancel_and_wait(worker)
+
+
+async def test_its_process_is_told_once_that_it_has_settled() -> None:
+    ours, theirs = memory_links()
+    settled: list[str] = []
+    worker = Worker(theirs, fake_agents(), fake_rooms, FakeSession)
+    worker.settled = lambda: settled.append("settled")
+    running = asyncio.create_task(worker.run())
+    for generation in (1, 2):
+        await send_object(ours, Commit(generation=generation, revisions={}))
+    await send_object(ours, Stop(reason="shutdown"))
+    await running
+    assert settled == ["settled"]
+
+
+def test_a_heap_that_is_frozen_is_not_passed_over_again() -> None:
+    try:
+        freeze_heap()
+        assert gc.get_freeze_count() > 10 * len(gc.get_objects())
+    finally:
+        gc.unfreeze()
 
 
 def test_what_is_logged_in_a_call_carries_the_turn_in_which_it_is(tmp_path: Path) -> None:

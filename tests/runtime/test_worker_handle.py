@@ -1,0 +1,41 @@
+"""What the supervisor asks of a worker, message by message."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+
+from agentd.aio import cancel_and_wait
+from agentd.ipc import memory_links, receive_object, send_object
+from agentd.runtime.launch import Launched
+from agentd.runtime.messages import Prepare, Prepared, Rejection
+from agentd.runtime.worker_handle import PREPARED_AT_ONCE, WorkerHandle
+from tests.fakes.call import definition
+
+
+async def test_many_agents_are_prepared_a_few_at_a_time_and_all_refusals_are_told() -> None:
+    agents = tuple(replace(definition(), name=f"agent-{number}", digest=f"{number}") for number in range(40))
+    refused = {"agent-3", "agent-39"}
+    ours, theirs = memory_links()
+    handle = WorkerHandle("worker-1", 4, 0)
+    holding = asyncio.create_task(handle.hold(Launched(link=ours, pid=1), SimpleNamespace()))  # type: ignore[arg-type]
+    preparing = asyncio.create_task(handle.prepare(1, agents))
+    sizes: list[int] = []
+    while sum(sizes) < len(agents):
+        message = await receive_object(theirs)
+        if isinstance(message, Prepare):
+            sizes.append(len(message.definitions))
+            assert not preparing.done()
+            rejected = [
+                Rejection(agent=each.name, problems=("no",)) for each in message.definitions if each.name in refused
+            ]
+            await send_object(theirs, Prepared(request=message.request, rejected=tuple(rejected)))
+    assert {rejection.agent for rejection in await preparing} == refused
+    await cancel_and_wait(holding)
+    assert sizes == [PREPARED_AT_ONCE, PREPARED_AT_ONCE, 40 - 2 * PREPARED_AT_ONCE]
+    assert {name for name, _ in handle.revisions} == {each.name for each in agents} - refused
+
+
+async def test_no_agents_are_nothing_to_ask() -> None:
+    assert await WorkerHandle("worker-1", 4, 0).prepare(1, ()) == ()
