@@ -91,6 +91,8 @@ class WorkerHandle:
         return tuple(rejected)
 
     async def _prepare(self, generation: int, definitions: tuple[AgentDefinition, ...]) -> tuple[Rejection, ...]:
+        if self.state == "dead":
+            raise WorkerDied(f"{self.name} died while it prepared")
         answer: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
         self._requests += 1
         request = self._requests
