@@ -7,10 +7,21 @@ FROM python:3.12-slim-bookworm AS build
 ARG EXTRAS=all
 WORKDIR /src
 RUN python -m venv /opt/agentd
+# Only files that are known by their hashes; with fewer extras, the same versions.
+COPY deploy/requirements.lock ./
+RUN if [ "$EXTRAS" = all ]; then \
+        /opt/agentd/bin/pip install --no-cache-dir --require-hashes -r requirements.lock; \
+    else \
+        sed -n 's/^\([^# ]*==[^ ]*\) .*/\1/p' requirements.lock > constraints.txt; \
+    fi
 COPY pyproject.toml README.md LICENSE ./
 COPY agentd agentd
 COPY plugins plugins
-RUN /opt/agentd/bin/pip install --no-cache-dir ".[${EXTRAS}]"
+RUN if [ "$EXTRAS" = all ]; then \
+        /opt/agentd/bin/pip install --no-cache-dir --no-deps .; \
+    else \
+        /opt/agentd/bin/pip install --no-cache-dir -c constraints.txt ".[${EXTRAS}]"; \
+    fi
 
 FROM python:3.12-slim-bookworm
 LABEL org.opencontainers.image.title="agentd" \

@@ -3,6 +3,7 @@
 # make check  lint and strict types
 # make unit   the tests that need no server, browser or speech model
 # make deploy what deploy/ holds, by the tools of those who use it, helm among them
+# make lock   the versions and hashes of what the image holds, as of today
 # make soak   half an hour of calls, edits and killed workers: does it leak? For the night (MINUTES=60: an hour)
 # make fresh  both commands on a fresh Debian 12, in a directory (as root, with debootstrap; ten minutes)
 
@@ -14,7 +15,7 @@ MINUTES ?= 30
 # Two files of tests side by side: the system tests speak in real time, and need half a core each.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: run test unit fresh soak deploy check format schemas bench clean
+.PHONY: run test unit fresh soak deploy lock check format schemas bench clean
 
 run: $(VENV)/.installed
 	@$(BIN)/agentd serve --dev $(SERVE_FLAGS)
@@ -35,6 +36,9 @@ soak: $(VENV)/.installed
 deploy: $(VENV)/.installed
 	@bash tests/deploy/helm.sh
 	@$(PYTEST) tests/deploy
+
+lock:
+	@PYTHON=$(PYTHON) sh deploy/lock.sh
 
 check: $(VENV)/.installed
 	@$(BIN)/ruff check .
