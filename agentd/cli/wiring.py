@@ -58,7 +58,9 @@ def supervisor_of(
     credentials = credentials_of(setting)
     settings = supervisor_settings(setting, state_dir)
     around = Surroundings(
-        load=lambda: load(setting.directory, setting.config, setting.registry, setting.environment),
+        load=lambda serving: load(
+            setting.directory, setting.config, setting.registry, setting.environment, serving=serving
+        ),
         launch=launch_process if settings.workers else launch_inside,
         register=registrar(credentials, setting.config.livekit.deployment),
         mint=lambda room, identity, agent: rejoin_token(credentials, room, identity, agent),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from agentd.config.budget import Price, unpriced
 from agentd.config.build import Built, Surroundings, build
@@ -57,11 +57,12 @@ def load(
     only: Collection[str] | None = None,
     home: Path | None = None,
     drafts: Mapping[str, str] | None = None,
+    serving: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Reads every agent file of `directory`, or those in `only`. Runs no user code. Blocks: call it in a thread.
 
     `home`: the agents' directory, where `directory` is a copy of what was in it; `drafts`: texts that stand for the
-    files of their names.
+    files of their names. `serving`: the source of each agent that serves, by name; it keeps its name.
     """
     folder = Folder(directory, home, drafts)
     try:
@@ -74,7 +75,7 @@ def load(
         defaults=daemon.defaults_node,
     )  # fmt: skip
     built = [one for name in names for one in _file(name, around)]
-    return replace(_collect(_unique(built), daemon.prices), texts=folder.texts)
+    return replace(_collect(_unique(built, serving or {}), daemon.prices), texts=folder.texts)
 
 
 def _file(name: str, around: Surroundings) -> list[Built]:
@@ -104,22 +105,46 @@ def _spoilt(built: Built) -> Built:
     return Built(source=built.source, name=built.name, mark=built.mark, definition=None, problems=built.problems)
 
 
-def _unique(built: list[Built]) -> list[Built]:
-    """Of two agents of one name the first stays, whether it is valid or not; the second is refused."""
-    first: dict[str, Built] = {}
+def _unique(built: list[Built], serving: Mapping[str, str]) -> list[Built]:
+    """Of several agents of one name one stays, whether it is valid or not; the others are refused."""
+    holders = _holders(built, serving)
     kept = []
     for one in built:
-        holder = first.setdefault(one.name, one) if one.name else one
+        holder = holders.get(one.name, one)
         if holder is one:
             kept.append(one)
             continue
         message = f'a second agent is named "{one.name}"'
-        hint = f"the first is at {holder.mark.file}:{holder.mark.line}:{holder.mark.column}"
+        hint = f"the name belongs to the one at {holder.mark.file}:{holder.mark.line}:{holder.mark.column}"
         problem = one.mark.problem("/name", "duplicate-name", message, hint)
         kept.append(
             Built(source=one.source, name="", mark=one.mark, definition=None, problems=(*one.problems, problem))
         )
     return kept
+
+
+def _holders(built: list[Built], serving: Mapping[str, str]) -> dict[str, Built]:
+    """Whose each name is: whoever serves under it, even if the file cannot be parsed now; else the file that is named
+    after it, so that a copy of a file takes nothing from it; else whoever comes first."""
+    by_source: dict[str, list[Built]] = {}
+    for one in built:
+        by_source.setdefault(one.source, []).append(one)
+    holders = {}
+    for name, source in serving.items():
+        there = (*by_source.get(source, ()), *by_source.get(source.partition("#")[0], ()))
+        if holder := next((one for one in there if one.name in ("", name)), None):
+            holders[name] = holder
+    settled = set(holders)
+    for one in built:
+        if one.name and one.name not in settled:
+            first = holders.setdefault(one.name, one)
+            if _is_named_after(one) and not _is_named_after(first):
+                holders[one.name] = one
+    return holders
+
+
+def _is_named_after(one: Built) -> bool:
+    return PurePath(one.mark.file).stem == one.name
 
 
 def _collect(built: list[Built], prices: Mapping[str, Price]) -> Loaded:

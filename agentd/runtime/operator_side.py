@@ -104,7 +104,7 @@ class OperatorSide:
         self.rollout.request(code=True)
 
     async def plan(self) -> Plan:
-        loaded = await asyncio.to_thread(self.parts.around.load)
+        loaded = await asyncio.to_thread(self.parts.around.load, self.rollout.sources)
         return plan(
             self.rollout.current,
             loaded,

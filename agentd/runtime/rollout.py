@@ -49,7 +49,7 @@ class Rollout:
         self,
         *,
         pool: Pool,
-        load: Callable[[], Loaded],
+        load: Callable[[Mapping[str, str]], Loaded],
         revise: Callable[[Loaded], Awaitable[Loaded]],
         committed: Callable[[], None],
         keep: Callable[[tuple[AgentDefinition, ...], Mapping[str, str]], Awaitable[None]],
@@ -59,10 +59,10 @@ class Rollout:
         code: WorkersCode | None = None,
         gate: Gate | None = None,
     ) -> None:
-        """`load` reads the files and may block; `revise` says what of it may serve now. `committed` is called right
-        after a new generation serves, `reloaded` after every reading, and `keep` with what it has brought, and the
-        texts that were read, once those who waited know. `code`: what the workers run. `gate`: the agents'
-        own tests."""
+        """`load` reads the files, told what serves from where, and may block; `revise` says what of it may serve now.
+        `committed` is called right after a new generation serves, `reloaded` after every reading, and `keep` with what
+        it has brought, and the texts that were read, once those who waited know. `code`: what the workers run. `gate`:
+        the agents' own tests."""
         self._notify = notify
         self._pool = pool
         self._load = load
@@ -90,6 +90,11 @@ class Rollout:
     def agents(self) -> Mapping[str, AgentDefinition]:
         """What serves."""
         return self.current.agents if self.current else {}
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """By name, the files that serve."""
+        return {name: agent.source for name, agent in self.agents.items()}
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -147,7 +152,7 @@ class Rollout:
         began = now()
         asked, self._code_asked = self._code_asked, False
         code = await self._code.renew() if asked and self._code is not None else None  # files may say what it can do
-        loaded = await self._revise(await asyncio.to_thread(self._load))
+        loaded = await self._revise(await asyncio.to_thread(self._load, self.sources))
         self._texts = loaded.texts
         candidate, diff = next_generation(self.current, loaded)
         new = tuple(candidate.agents[name] for name in (*diff.added, *diff.updated))

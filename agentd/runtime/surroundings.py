@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agentd.config.diff import Change
@@ -20,12 +20,13 @@ from agentd.runtime.upgrade import Successor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """`changes`: yields whenever the agents' directory has changed. `room_exists`: asks LiveKit; None: no cold
-    recovery of calls that an earlier daemon left. `rebuild`: makes a kept revision again. `outside`: what of
-    agentd.yaml differs from what is on disk; `code`: that of agentd and its plugins. `notify`: tells the service
-    manager. `successor`: what takes its place at an upgrade. `children`: processes that it has from before one."""
+    """`load`: reads the files, told the source of each agent that serves, by name. `changes`: yields whenever the
+    agents' directory has changed. `room_exists`: asks LiveKit; None: no cold recovery of calls that an earlier daemon
+    left. `rebuild`: makes a kept revision again. `outside`: what of agentd.yaml differs from what is on disk; `code`:
+    that of agentd and its plugins. `notify`: tells the service manager. `successor`: what takes its place at an
+    upgrade. `children`: processes that it has from before one."""
 
-    load: Callable[[], Loaded]
+    load: Callable[[Mapping[str, str]], Loaded]
     launch: Launch
     register: Register
     mint: Mint

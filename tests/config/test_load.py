@@ -118,6 +118,15 @@ def test_of_two_agents_of_one_name_the_first_stays(tmp_path: Path) -> None:
     assert list(result.broken) == [str(tmp_path / "b.yaml")]
 
 
+def test_a_file_that_is_called_as_its_agent_keeps_the_name_from_a_copy(tmp_path: Path) -> None:
+    write(tmp_path, dict.fromkeys(("desk-old.yaml", "desk.yaml", "z.yaml"), f"name: desk\n{PROVIDERS}"))
+    found = loaded(tmp_path)
+    assert found.agents["desk"].source == str(tmp_path / "desk.yaml")
+    assert [(p.code, Path(p.file).name) for p in found.problems] == [
+        ("duplicate-name", "desk-old.yaml"), ("duplicate-name", "z.yaml"),
+    ]  # fmt: skip
+
+
 def test_a_broken_agent_does_not_stop_the_others(tmp_path: Path) -> None:
     write(tmp_path, {"bad.yaml": "stt: {", "good.yaml": PROVIDERS})
     result = loaded(tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +31,8 @@ class Directory:
         path.write_text(text)
         return path
 
-    def load(self) -> Loaded:
-        loaded = load(self.path, DaemonConfig(), registry(), {})
+    def load(self, serving: Mapping[str, str]) -> Loaded:
+        loaded = load(self.path, DaemonConfig(), registry(), {}, serving=serving)
         self.readings.append([problem.code for problem in loaded.problems])
         return loaded
 

@@ -23,6 +23,34 @@ async def test_f40_of_two_files_of_one_name_the_first_stays_and_both_are_named(t
         assert states(daemon)["desk"] == "serving"
 
 
+async def test_f40_a_copy_of_a_file_takes_nothing_from_it(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "agents.d")
+    original = directory.write("front-desk.yaml", f"name: front-desk\ninstructions: original\n{AGENT}")
+    async with serving(tmp_path, directory) as daemon:
+        for text in ("instructions: copy\n", "stt: {{{\n", ""):  # the last two break the original, not the copy
+            copy = directory.write("a.yaml", f"name: front-desk\ninstructions: copy\n{AGENT}")
+            if not text.startswith("instructions"):
+                original.write_text(text)
+            outcome = await daemon.supervisor.reload()
+            assert [each.file for each in outcome.problems if each.code == "duplicate-name"] == [str(copy)]
+            assert instructions(daemon, await daemon.call("front-desk")) == "original"
+        original.unlink()  # renamed, one could say
+        await daemon.supervisor.reload()
+        assert instructions(daemon, await daemon.call("front-desk")) == "copy"
+
+
+async def test_f40_what_serves_keeps_its_name_when_a_file_that_is_named_after_it_comes(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "agents.d")
+    directory.write("shop.yaml", f"name: desk\ninstructions: first\n{AGENT}")
+    async with serving(tmp_path, directory) as daemon:
+        second = directory.write("desk.yaml", f"instructions: second\n{AGENT}")
+        outcome = await daemon.supervisor.reload()
+        assert [(each.code, each.file) for each in outcome.problems] == [("duplicate-name", str(second))]
+        planned = await daemon.supervisor.plan()
+        assert [(each.action, each.source) for each in planned.agents] == [("broken", str(second))]
+        assert instructions(daemon, await daemon.call("desk")) == "first"
+
+
 async def test_f43_a_storm_of_reloads_is_one_that_runs_and_one_that_waits(tmp_path: Path) -> None:
     files = Files({"desk": definition("desk")}, load_s=0.05)
     async with running(tmp_path, files) as daemon:

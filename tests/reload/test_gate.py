@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,10 @@ def desk(answer: str, *, gate: str = "true") -> str:
 class WithScripted(Directory):
     """Read with the scripted model too."""
 
-    def load(self) -> Loaded:
+    def load(self, serving: Mapping[str, str]) -> Loaded:
         scripted = [plugin for plugin in installed().plugins if plugin.name == "scripted"]
         known = Registry([*registry().plugins, *scripted])
-        return load(self.path, DaemonConfig(), known, {})
+        return load(self.path, DaemonConfig(), known, {}, serving=serving)
 
 
 @pytest.fixture

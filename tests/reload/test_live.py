@@ -4,7 +4,7 @@ revision it was. Real files, two workers, whole sessions in them; the providers 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,8 +44,8 @@ class Labelled:
 
 
 class TalkingDirectory(Directory):
-    def load(self) -> Loaded:
-        return load(self.path, DaemonConfig(), talking_registry(), {})
+    def load(self, serving: Mapping[str, str]) -> Loaded:
+        return load(self.path, DaemonConfig(), talking_registry(), {}, serving=serving)
 
     def rebuild(self, copy: Path, file: str) -> Loaded:
         return load(copy, DaemonConfig(), talking_registry(), {}, only=[file], home=self.path)

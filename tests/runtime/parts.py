@@ -263,7 +263,7 @@ class Files:
     def break_(self, name: str) -> None:
         self.broken[name] = self.agents.pop(name)
 
-    def load(self) -> Loaded:
+    def load(self, serving: Mapping[str, str]) -> Loaded:
         self.loads += 1
         if self.load_s:
             time.sleep(self.load_s)
