@@ -6,12 +6,16 @@ import json
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
+from agentd.admin.guards import is_loopback
+from agentd.admin.settings import DEFAULT_ADDR
 from agentd.cli.files import daemon_of
+from agentd.cli.remote import AdminClient, Unavailable, given_token
 from agentd.providers.fields import SecretMissing
-from agentd.transport.tokens import AgentToDispatch, LiveKitCredentials, caller_token
+from agentd.transport.tokens import AgentToDispatch, LiveKitCredentials, as_websocket, caller_token
 
 
 @click.command()
@@ -42,7 +46,7 @@ def token(
     """Mint a caller's token, signed with LIVEKIT_API_KEY and LIVEKIT_API_SECRET."""
     if metadata and not agent:
         raise click.UsageError("--metadata goes to the agent that --agent names")
-    credentials = _dev_credentials() if dev else _credentials(config)
+    credentials, public_url = (_dev_credentials(), "") if dev else _credentials(config)
     nonce = secrets.token_hex(4)
     minted = caller_token(
         credentials,
@@ -52,23 +56,36 @@ def token(
         agents=[AgentToDispatch(agent_name=agent, metadata=metadata)] if agent else [],
         ttl_s=ttl,
     )
-    answer = {"server_url": credentials.websocket_url, "participant_token": minted}
+    answer = {"server_url": as_websocket(public_url or credentials.url), "participant_token": minted}
     click.echo(json.dumps(answer, indent=2) if as_json else minted)
 
 
-def _credentials(config: Path | None) -> LiveKitCredentials:
+def _credentials(config: Path | None) -> tuple[LiveKitCredentials, str]:
+    """With the server's address as callers reach it, where the file has one."""
     livekit = daemon_of(config, os.environ)[0].config.livekit
     if not livekit.url:
         raise click.UsageError("set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or give --dev")
     try:
-        return LiveKitCredentials(
-            url=livekit.url, api_key=livekit.api_key.reveal(), api_secret=livekit.api_secret.reveal()
-        )
+        key, secret = livekit.api_key.reveal(), livekit.api_secret.reveal()
     except SecretMissing as error:
         raise click.UsageError(str(error)) from error
+    return LiveKitCredentials(url=livekit.url, api_key=key, api_secret=secret), livekit.public_url
 
 
 def _dev_credentials() -> LiveKitCredentials:
     from agentd.cli.devserver import DEV_KEY, DEV_PORT, DEV_SECRET
 
-    return LiveKitCredentials(url=f"ws://127.0.0.1:{DEV_PORT}", api_key=DEV_KEY, api_secret=DEV_SECRET)
+    url = _told_by_the_daemon() or f"ws://127.0.0.1:{DEV_PORT}"
+    return LiveKitCredentials(url=url, api_key=DEV_KEY, api_secret=DEV_SECRET)
+
+
+def _told_by_the_daemon() -> str:
+    """Where the LiveKit server of a running `serve --dev` is, which takes another port when LiveKit's own is busy; "":
+    no daemon answers."""
+    addr = os.environ.get("AGENTD_ADMIN_ADDR") or DEFAULT_ADDR
+    try:
+        answer = AdminClient(addr=addr, token=given_token()).call("GET", "/v1/status", timeout_s=1.0)
+    except Unavailable:
+        return ""
+    url = str(answer.body.get("livekit_url", "")) if answer.status == 200 else ""
+    return url if is_loopback(urlsplit(url).hostname or "") else ""

@@ -38,7 +38,7 @@ from agentd.runtime.upgrade import Successor
 from agentd.transport.probe_rooms import LiveKitProbeRooms
 from agentd.transport.protocol import Accept, Decline, JobOffer, LoadReport
 from agentd.transport.registration import Registration
-from agentd.transport.tokens import LiveKitCredentials
+from agentd.transport.tokens import LiveKitCredentials, as_websocket
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def supervisor_of(
             setting.directory, setting.config, setting.registry, setting.environment, serving=serving
         ),
         launch=launch_process if settings.workers else launch_inside,
-        register=registrar(credentials, setting.config.livekit.deployment),
+        register=registrar(credentials, setting.config.livekit.deployment, setting.config.livekit.namespace),
         mint=lambda room, identity, agent: rejoin_token(credentials, room, identity, agent),
         measures=measures,
         changes=changes,
@@ -205,7 +205,9 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
-def registrar(credentials: LiveKitCredentials, deployment: str = "") -> Callable[..., RegistrationLink]:
+def registrar(
+    credentials: LiveKitCredentials, deployment: str = "", namespace: str = ""
+) -> Callable[..., RegistrationLink]:
     def register(
         name: str, calls: Calls, changed: Callable[[bool], None], failed: Callable[[Exception], None]
     ) -> RegistrationLink:
@@ -214,10 +216,13 @@ def registrar(credentials: LiveKitCredentials, deployment: str = "") -> Callable
             return LoadReport(load=load.load, full=load.full, job_count=calls.table.jobs_of_agent(name))
 
         async def offered(offer: JobOffer) -> Accept | Decline:
-            if offer.job.deployment == deployment:
+            job = offer.job
+            # A server that knows no lanes offers us everybody's calls: those belong to the daemons without one. One
+            # that knows no namespaces says none.
+            if job.deployment == deployment and (not namespace or job.namespace in ("", namespace)):
                 return await calls.offered(name, offer)
-            # A server that knows no lanes offers us everybody's calls: those belong to the daemons without one.
-            extra = {"agent": name, "job": offer.job.id, "deployment": offer.job.deployment, "ours": deployment}
+            theirs = {"deployment": job.deployment, "namespace": job.namespace}
+            extra = {"agent": name, "job": job.id, **theirs, "ours": f"{deployment} {namespace}".strip()}
             logger.warning("job of another deployment declined", extra=extra)
             return Decline()
 
@@ -231,6 +236,7 @@ def registrar(credentials: LiveKitCredentials, deployment: str = "") -> Callable
             changed=changed,
             failed=failed,
             deployment=deployment,
+            namespace=namespace,
         )
 
     return register
@@ -274,6 +280,7 @@ def token_endpoint_settings(setting: Setting) -> TokenEndpointSettings | None:
         return None
     return TokenEndpointSettings(
         credentials=credentials_of(setting),
+        public_url=as_websocket(setting.config.livekit.public_url),
         origins=config.origins,
         agents=config.agents,
         ttl_s=config.ttl,

@@ -40,6 +40,14 @@ class LiveKitSettings:
         examples=("wss://example.livekit.cloud",),
         reload="restart",
     )
+    public_url: str = setting(
+        "Address of the LiveKit server as callers reach it, where that is another: what the token endpoint, the talk "
+        "page and `agentd token --json` tell them.",
+        default="",
+        pattern=r"^((wss?|https?)://[^/\s]+)?$",
+        examples=("wss://livekit.example.com",),
+        reload="restart",
+    )
     api_key: Secret = setting("API key.", default=env_secret("LIVEKIT_API_KEY"), reload="restart")
     deployment: str = setting(
         "The deployment lane that this daemon serves: it gets the calls that are dispatched with this name, and no "
@@ -47,6 +55,14 @@ class LiveKitSettings:
         default="",
         pattern=r"^[A-Za-z0-9_-]{0,63}$",
         examples=("staging",),
+        reload="restart",
+    )
+    namespace: str = setting(
+        "The namespace that the agents register in. The open-source server gives every namespace that has an agent of "
+        "the name a job of its own.",
+        default="",
+        pattern=r"^[A-Za-z0-9_-]{0,63}$",
+        examples=("clinic",),
         reload="restart",
     )
     api_secret: Secret = setting("API secret.", default=env_secret("LIVEKIT_API_SECRET"), reload="restart")

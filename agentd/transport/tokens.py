@@ -33,7 +33,7 @@ class LiveKitCredentials:
 
     @property
     def websocket_url(self) -> str:
-        return _with_scheme(self.url, {"http": "ws", "https": "wss"})
+        return as_websocket(self.url)
 
     @property
     def http_url(self) -> str:
@@ -155,6 +155,11 @@ def _described(token: AccessToken, name: str, metadata: str, attributes: Mapping
 
 def _dispatch(agent: AgentToDispatch) -> RoomAgentDispatch:
     return RoomAgentDispatch(agent_name=agent.agent_name, metadata=agent.metadata, deployment=agent.deployment)
+
+
+def as_websocket(url: str) -> str:
+    """A server's address as clients connect to it."""
+    return _with_scheme(url, {"http": "ws", "https": "wss"})
 
 
 def _with_scheme(url: str, replace: Mapping[str, str]) -> str:

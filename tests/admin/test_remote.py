@@ -175,6 +175,22 @@ def test_a_token_is_minted_for_an_agent() -> None:
     assert claims["roomConfig"] == {"agents": [{"agentName": "front-desk"}]}
 
 
+def test_a_token_names_livekits_address_as_callers_reach_it(tmp_path: Path) -> None:
+    (tmp_path / "agentd.yaml").write_text(
+        "livekit: {url: 'ws://livekit:7880', public_url: 'https://voice.example.com'}"
+    )
+    environment = {"LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "s" * 32, "LIVEKIT_URL": ""}
+    result = CliRunner().invoke(main, ["token", "--json", "-c", str(tmp_path / "agentd.yaml")], env=environment)
+    assert json.loads(result.stdout)["server_url"] == "wss://voice.example.com"
+
+
+async def test_a_token_for_dev_names_the_server_of_the_daemon_that_runs(remote: Remote, daemon: FakeDaemon) -> None:
+    daemon.livekit_url = "ws://127.0.0.1:7999"
+    assert json.loads((await remote("token", "--dev", "--json")).stdout)["server_url"] == "ws://127.0.0.1:7999"
+    daemon.livekit_url = "wss://livekit.example.com"  # no server of its own: another daemon's key would not do there
+    assert json.loads((await remote("token", "--dev", "--json")).stdout)["server_url"] == "ws://127.0.0.1:7880"
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "word"),
     [

@@ -33,3 +33,17 @@ async def test_only_calls_of_the_daemons_own_lane_are_taken(ours: str, theirs: s
     offer = JobOffer(job=Job(id="J", agent_name="desk", room_name="r", deployment=theirs))
     assert isinstance(await link._offered(offer), Accept if taken else Decline)
     assert link._deployment == ours
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "taken"),
+    [("", "", True), ("", "clinic", True), ("clinic", "clinic", True), ("clinic", "", True), ("clinic", "shop", False)],
+)
+async def test_a_namespace_takes_its_own_calls_and_those_of_servers_that_know_none(
+    ours: str, theirs: str, taken: bool
+) -> None:
+    calls: Any = Willing()
+    link: Any = registrar(CREDENTIALS, namespace=ours)("desk", calls, lambda registered: None, lambda error: None)
+    offer = JobOffer(job=Job(id="J", agent_name="desk", room_name="r", namespace=theirs))
+    assert isinstance(await link._offered(offer), Accept if taken else Decline)
+    assert link._namespace == ours

@@ -90,6 +90,7 @@ class FakeDaemon:
         self.ready = Readiness(ready=True)
         self.outcome = ReloadOutcome(applied=True, changed=False, generation=3)
         self.drained = False
+        self.livekit_url = "ws://user:pass@127.0.0.1:7880"
         self.upgrade_refused = ""
         self.full = ""
         self.successor: dict[str, str] = {}  # facts of it, from the second time on that it is asked for them
@@ -200,7 +201,7 @@ class FakeDaemon:
             "sdk_version": "1.2.1",
             "active_jobs": len(self.session_list),
             "worker_load": 0.25,
-            "livekit_url": "ws://user:pass@127.0.0.1:7880",
+            "livekit_url": self.livekit_url,
             "version": "0.1.0",
             "instance": "first",
             "state": "serving",
