@@ -16,6 +16,14 @@ from google.protobuf.json_format import ParseDict, ParseError
 from livekit.protocol.agent_dispatch import RoomAgentDispatch
 from livekit.protocol.room import RoomConfiguration
 
+from agentd.admin.claims import (
+    FRESH_IDENTITY,
+    Deciding,
+    deciding,
+    refuse_attributes,
+    refuse_identity,
+    refuse_own_identity,
+)
 from agentd.admin.deeds import asking, note
 from agentd.admin.problems import Refused, json_body
 from agentd.admin.settings import TokenEndpointSettings
@@ -50,18 +58,27 @@ class Admission:
     agents: tuple[AgentToDispatch, ...] = ()
 
 
-def admit(body: Mapping[str, Any], *, agents: Collection[str], choose_room: bool, nonce: str) -> Admission:
-    """Checks a request. `agents`: who may be asked for; `nonce` makes names fresh. Raises Refused."""
+def admit(
+    body: Mapping[str, Any], *, agents: Collection[str], choose_room: bool, nonce: str, deciding: Deciding | None
+) -> Admission:
+    """Checks a request. `agents`: who may be asked for; `nonce` makes names fresh; `deciding`: what this caller may not
+    say of themselves; None: an operator vouches for them. Raises Refused."""
     if unknown := [key for key in body if key not in FIELDS]:
         raise Refused(400, f"{unknown[0]} is not a field of a token request; it takes {', '.join(FIELDS)}")
     if body.get("room_name") and not choose_room:
         raise Refused(403, "room_name is refused: every call gets a fresh room")
+    identity = _text(body, "participant_identity", MAX_TEXT)
+    attributes = _attributes(body.get("participant_attributes") or {})
+    refuse_own_identity(identity)
+    if deciding is not None:
+        refuse_identity(identity, deciding)
+        refuse_attributes(attributes, deciding)
     return Admission(
         room=_text(body, "room_name", MAX_TEXT) or f"call-{nonce}",
-        identity=_text(body, "participant_identity", MAX_TEXT) or f"caller-{nonce}",
+        identity=identity or f"{FRESH_IDENTITY}{nonce}",
         name=_text(body, "participant_name", MAX_TEXT),
         metadata=_text(body, "participant_metadata", MAX_METADATA),
-        attributes=_attributes(body.get("participant_attributes") or {}),
+        attributes=attributes,
         agents=_agents(body.get("room_config") or {}, agents),
     )
 
@@ -156,8 +173,10 @@ class TokenEndpoint:
         body = await json_body(request)
         agents = [agent.name for agent in callable_agents(self._daemon, self._settings)]
         nonce = secrets.token_hex(8)
-        choose_room = self._settings.choose_room or asking.get() is not None
-        admission = admit(body, agents=agents, choose_room=choose_room, nonce=nonce)
+        operator = asking.get() is not None
+        choose_room = self._settings.choose_room or operator
+        rules = None if operator else self._deciding()
+        admission = admit(body, agents=agents, choose_room=choose_room, nonce=nonce, deciding=rules)
         self._refuse_when_full(admission)
         called = [asked.agent_name for asked in admission.agents]
         note(request, room=admission.room, identity=admission.identity, agents=called)
@@ -166,6 +185,10 @@ class TokenEndpoint:
             "participant_token": signed(admission, self._settings),
         }
         return web.json_response(answer, status=201, headers={"Cache-Control": "no-store"})
+
+    def _deciding(self) -> Deciding:
+        known = (self._daemon.definition(agent.name) for agent in self._daemon.agents())
+        return deciding(definition for definition in known if definition is not None)
 
     def _refuse_when_full(self, admission: Admission) -> None:
         """A caller who would wait in a room to which nobody comes is told so."""

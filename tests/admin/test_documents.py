@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from agentd.admin.claims import Deciding
 from agentd.admin.metrics import PREFIX, Metrics
 from agentd.admin.server import admin_application
 from agentd.admin.settings import AdminSettings
@@ -69,7 +70,7 @@ def test_each_agentd_command_of_the_page_is_understood(arguments: list[str]) -> 
 
 def test_each_token_request_of_the_page_is_taken() -> None:
     for block in blocks(PAGE, "json"):
-        assert admit(json.loads(block), agents=["front-desk"], choose_room=False, nonce="n").agents
+        assert admit(json.loads(block), agents=["front-desk"], choose_room=False, nonce="n", deciding=Deciding()).agents
 
 
 def test_the_carried_livekit_client_is_the_published_one() -> None:

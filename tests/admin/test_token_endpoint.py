@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import jwt
 import pytest
 
+from agentd.admin.claims import Deciding
 from agentd.admin.problems import Refused
 from agentd.admin.settings import AdminSettings
 from agentd.admin.token_endpoint import admit
+from agentd.config.consent import AllowCallers
+from agentd.config.tools import WebhookTool
 from tests.admin.conftest import CREDENTIALS, ENDPOINT, Serve
 from tests.fakes.daemon import FakeDaemon, agent
+from tests.runtime.parts import definition
 
 JSON = {"Content-Type": "application/json"}
 
@@ -95,15 +100,64 @@ async def test_the_only_agent_is_called_when_none_is_named(serve: Serve) -> None
 def test_more_than_a_call_is_refused(body: dict[str, Any], status: int, word: str) -> None:
     agents = ["front-desk"] if status == 200 else ["front-desk", "billing"]
     if status == 200:
-        assert admit(body, agents=agents, choose_room=False, nonce="n").room == "call-n"
+        assert admit(body, agents=agents, choose_room=False, nonce="n", deciding=Deciding()).room == "call-n"
         return
     with pytest.raises(Refused, match=word) as refused:
-        admit(body, agents=agents, choose_room=False, nonce="n")
+        admit(body, agents=agents, choose_room=False, nonce="n", deciding=Deciding())
     assert refused.value.status == status
 
 
 def test_a_room_may_be_named_where_that_is_allowed() -> None:
-    assert admit({"room_name": "lobby"}, agents=["a"], choose_room=True, nonce="n").room == "lobby"
+    admission = admit({"room_name": "lobby"}, agents=["a"], choose_room=True, nonce="n", deciding=None)
+    assert admission.room == "lobby"
+
+
+def guarded(daemon: FakeDaemon, name: str, **allow: Any) -> None:
+    """Another agent, to which a call may be handed, with a tool for some callers."""
+    tool = WebhookTool(
+        type="webhook", name="t", description="d", url="https://x.example", allow_callers=AllowCallers(**allow)
+    )
+    daemon.agent_list = (*daemon.agent_list, agent(name))
+    daemon.definitions[name] = replace(definition(name), tools=(tool,))
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ({"participant_attributes": {"role": "doctor"}}, "role"),
+        ({"participant_attributes": {"sip.phoneNumber": "+4420"}}, "sip.phoneNumber"),
+        ({"participant_identity": "staff-1"}, "staff-1"),
+        ({"participant_identity": "agent-AJ_1"}, "agentd's own"),
+        ({"participant_identity": "agentd-guest-1"}, "agentd's own"),
+    ],
+)
+async def test_a_caller_does_not_say_by_what_tools_are_allowed(
+    serve: Serve, daemon: FakeDaemon, said: dict[str, Any], word: str
+) -> None:
+    guarded(daemon, "ward", attributes={"role": ("doctor",)}, identities=("staff-*", "*"))
+    client = await serve(AdminSettings(addr="127.0.0.1:0", token="t"), ENDPOINT)
+    answer = await client.post("/v1/token", json={**asking("front-desk"), **said})
+    assert (answer.status, word in (await answer.json())["detail"]) == (403, True)
+    other = {"participant_attributes": {"plan": "gold"}, "participant_identity": "ann"}
+    assert (await client.post("/v1/token", json={**asking("front-desk"), **other})).status == 201
+
+
+async def test_an_operator_vouches_for_a_caller(serve: Serve, daemon: FakeDaemon) -> None:
+    guarded(daemon, "ward", attributes={"role": ("doctor",)}, identities=("staff-*",))
+    client = await serve(AdminSettings(addr="127.0.0.1:0", token="t"), ENDPOINT)
+    headers = {"Authorization": "Bearer t"}
+    said = {"participant_attributes": {"role": "doctor"}, "participant_identity": "staff-1"}
+    answer = await client.post("/v1/token", json={**asking("ward"), **said}, headers=headers)
+    assert claims(await answer.json())["attributes"] == {"role": "doctor"}
+    said = {"participant_identity": "agent-AJ_1"}
+    assert (await client.post("/v1/token", json={**asking("ward"), **said}, headers=headers)).status == 403
+
+
+async def test_callers_are_told_livekits_address_as_they_reach_it(serve: Serve) -> None:
+    endpoint = replace(ENDPOINT, public_url="wss://livekit.example.com")
+    client = await serve(AdminSettings(addr="127.0.0.1:0", talk_page=True), endpoint)
+    assert (await (await client.post("/v1/token", json={})).json())["server_url"] == "wss://livekit.example.com"
+    assert "wss://livekit.example.com" in (await client.get("/talk")).headers["Content-Security-Policy"]
 
 
 async def test_only_agents_of_the_list_that_serve_may_be_called(serve: Serve, daemon: FakeDaemon) -> None:
