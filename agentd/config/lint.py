@@ -31,6 +31,7 @@ from agentd.providers.fields import IncludedFile
 from agentd.providers.language_id import primary
 from agentd.providers.stt import STTSettings
 from agentd.providers.tts import TTSSettings
+from agentd.providers.turn_detector import TurnDetectorSettings
 
 MAX_TOOLS = 128  # OpenAI's limit, the lowest of the common ones
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -294,11 +295,12 @@ def _languages(root: MappingNode, values: Mapping[str, Any]) -> Iterator[Problem
 
 
 def _shared_languages(root: MappingNode, values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Languages that the agent's recognition or synthesis does not know: callers who speak them get no answer."""
+    """Languages that the agent's recognition or synthesis does not know, so that callers who speak them get no answer;
+    or that its turn detector does not, which then guesses."""
     languages = values.get("languages", {})
     for tag in (values.get("language", "en"), *(languages if isinstance(languages, Mapping) else ())):
         override = languages.get(tag)
-        for kind, does in (("stt", "recognise"), ("tts", "speak")):
+        for kind, does in (("stt", "recognise"), ("tts", "speak"), ("turn_detector", "judge turns in")):
             choice = getattr(override, kind, None) or values.get(kind)
             if not isinstance(tag, str) or not isinstance(choice, ProviderChoice):
                 continue
@@ -309,12 +311,15 @@ def _shared_languages(root: MappingNode, values: Mapping[str, Any]) -> Iterator[
             pointer = pointer_to("/languages", tag) if entry else "/language"
             message = f'"{choice.provider}" does not {does} {tag}'
             hint = f'give the language another provider: "{kind}"'
+            if kind == "turn_detector":
+                hint = "without a detector, silence and words end a turn"
             yield mark.problem(pointer, "language-not-shared", message, hint, warning=True)
 
 
 def _knows(choice: ProviderChoice, tag: str) -> bool:
     settings = choice.settings
-    known = settings.languages_known() if isinstance(settings, STTSettings | TTSSettings) else None
+    tells = isinstance(settings, STTSettings | TTSSettings | TurnDetectorSettings)
+    known = settings.languages_known() if tells else None
     return known is None or primary(tag) in known
 
 

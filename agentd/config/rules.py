@@ -59,6 +59,10 @@ def _limits(limits: Limits) -> Iterable[Finding]:
     if limits.warning is not None and before is None:
         yield Finding("warning", "missing-key", '"warning" needs "warn_before": when to say it')
     prompt, silence = limits.idle_prompt, limits.end_after_silence
+    if prompt is not None and longest is not None and longest <= prompt.after:
+        shown = format_duration(prompt.after), format_duration(longest)
+        message = f'"idle_prompt" comes after {shown[0]}, when the call has ended after {shown[1]}'
+        yield Finding("idle_prompt", "delay-order", message)
     if prompt is not None and silence is not None and silence <= prompt.after:
         shown = format_duration(silence), format_duration(prompt.after)
         message = f'"idle_prompt" comes after {shown[1]}, when the call has ended after {shown[0]} of silence'

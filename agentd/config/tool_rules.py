@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -16,6 +15,7 @@ import jmespath
 from agentd.config.builtins import Destination, TransferTool
 from agentd.config.events import EVENT_TYPES, EventSink, OnRequest, types_of
 from agentd.config.finding import Finding
+from agentd.config.headers import is_name, is_own
 from agentd.config.hooks import WebhookAction
 from agentd.config.rpc import OWN_METHODS, RpcMethod
 from agentd.config.templates import names_in
@@ -91,14 +91,10 @@ def _webhook(tool: WebhookTool) -> Iterable[Finding]:
 
 def _headers(headers: Mapping[str, Secret]) -> Iterable[Finding]:
     for name in headers:
-        if name.lower().startswith(("webhook-", "agentd-")) or name.lower() in (
-            "content-type",
-            "idempotency-key",
-            "host",
-        ):
+        if is_own(name):
             message = f'the header "{name}" belongs to the contract and cannot be set'
             yield Finding("headers", "bad-header", message)
-        elif not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+        elif not is_name(name):
             yield Finding("headers", "bad-header", f'"{name}" is no name of a header')
 
 
@@ -279,6 +275,7 @@ def _on_request(endpoint: EventSink | OnRequest) -> Iterable[Finding]:
 def _webhook_action(action: WebhookAction) -> Iterable[Finding]:
     yield from _url(action.url, allow_http=action.allow_http)
     yield from _webhook_secret(action.secret)
+    yield from _headers(action.headers)
 
 
 def host_is_loopback(url: str) -> bool:

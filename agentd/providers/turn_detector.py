@@ -12,6 +12,10 @@ from agentd.audio import AudioFrame
 class TurnDetectorSettings:
     """Common to every detector; a plugin's own settings extend it."""
 
+    def languages_known(self) -> frozenset[str] | None:
+        """Primary subtags ("de") that it judges under these settings; None: any, or nobody knows."""
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnSoFar:

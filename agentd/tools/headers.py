@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 from agentd import __version__
+from agentd.config.headers import is_own
 from agentd.errors import ToolError
 from agentd.providers.fields import Secret, SecretMissing
 from agentd.tools import signing
-
-_OURS = {"content-type", "user-agent", "webhook-id", "webhook-timestamp", "webhook-signature", "idempotency-key"}
-_OURS |= {"agentd-contract", "agentd-attempt", "agentd-timeout-ms", "traceparent", "host", "content-length"}
-_OURS |= {"content-encoding", "accept-encoding", "connection", "transfer-encoding", "te", "trailer", "upgrade"}
 
 
 def signing_keys(name: str, secret: Secret | None) -> tuple[bytes, ...]:
@@ -30,7 +27,7 @@ def own_headers(name: str, headers: Mapping[str, Secret]) -> dict[str, str]:
     """What the user adds, resolved. Raises ToolError."""
     revealed = {}
     for key, secret in headers.items():
-        if key.lower() in _OURS:
+        if is_own(key):
             raise ToolError(f"{name}: headers: {key} is set by agentd")
         try:
             value = secret.reveal()

@@ -12,6 +12,11 @@ from agentd.providers.tts import TTSSettings
 from agentd.providers.turn_detector import TurnDetectorSettings
 from agentd.providers.vad import VADSettings
 
+SMART_TURN_LANGUAGES = frozenset(
+    {"ar", "bn", "da", "de", "en", "es", "fi", "fr", "hi", "id", "it", "ja", "ko", "mr", "nl", "pl", "pt", "ru", "tr"}
+    | {"uk", "vi", "zh", "no", "nb", "nn"}  # Norwegian, and the two ways to write it
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SileroSettings(VADSettings):
@@ -32,6 +37,10 @@ class SmartTurnSettings(TurnDetectorSettings):
     )
     parallel: int = setting("Turns judged at once; more wait.", default=2, minimum=1, maximum=16)
     max_waiting: int = setting("Turns that may wait; a further one is not judged.", default=8, minimum=1)
+
+    def languages_known(self) -> frozenset[str] | None:
+        """Those of v3.2's model card; another file may know others."""
+        return None if self.model_path else SMART_TURN_LANGUAGES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,6 +82,9 @@ class MouseVADSettings(VADSettings):
 class BatTurnSettings(TurnDetectorSettings):
     model_path: str | None = setting("Another model.", default=None)
 
+    def languages_known(self) -> frozenset[str] | None:
+        return None if self.model_path else frozenset({"en", "de"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LynxOverlapSettings(InterruptionDetectorSettings):
