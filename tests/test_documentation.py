@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import itertools
 import os
 import re
 import shlex
@@ -121,7 +122,7 @@ def understood(arguments: list[str]) -> click.Context:
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{page}: {line}" for page, line in COMMANDS])
 def test_each_agentd_command_is_understood(page: str, line: str) -> None:
-    _, *arguments = shlex.split(line)
+    _, *arguments = itertools.takewhile(lambda word: word != ">", shlex.split(line))
     understood(arguments)
 
 
@@ -178,9 +179,13 @@ def test_each_other_command_names_what_is_there(page: str, words: list[str]) -> 
             assert (ROOT / script).exists()
         case ["curl", *_] if ("docs/http.md", words) in OTHERS:
             pass  # asked in tests/admin/test_documents.py
-        case ["helm", "install", _, chart, *settings]:  # what it makes is looked at in tests/deploy
+        case ["helm", "install" | "upgrade", _, chart, *settings]:  # what it makes is looked at in tests/deploy
             assert (ROOT / chart / "Chart.yaml").exists()
             assert all((ROOT / each.rpartition("=")[2]).exists() for each in settings if "=agents.d/" in each)
+        case ["cp" | "install", *paths]:
+            assert all((ROOT / path).exists() for path in paths if path.startswith(("deploy/", "agents.d")))
+        case ["python3", "-m", "venv", _] | ["/opt/agentd/bin/pip" | "printf" | "export", *_]:
+            pass  # how one installs what is here, in tests/system/test_wheel.py
         case ["docker" | "systemctl" | "journalctl" | "kill" | "bash" | "pip" | "find" | "apt-get", *_]:
             pass  # another program, or a choice of ours without a file
         case _:

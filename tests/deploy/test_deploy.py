@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +17,13 @@ import pytest
 import yaml
 
 from agentd.admin.metrics import Metrics
-from agentd.config.daemon import DaemonConfig
+from agentd.config.daemon import DaemonConfig, load_daemon
+from agentd.config.load import load
 from agentd.config.shapes import fields_of
+from agentd.registry import installed
 from agentd.runtime.tick import TICK_S
 from tests.documents import ROOT
+from tests.fakes.config_map import publish
 from tests.fakes.daemon import FakeDaemon
 
 DEPLOY = ROOT / "deploy"
@@ -112,6 +119,38 @@ def test_the_unit_lets_calls_end_and_starts_a_stuck_daemon_again() -> None:
     assert "Type=notify-reload\nExecReload=\n" in newer  # else the signal comes twice
 
 
+def test_the_unit_starts_what_its_header_says_to_install(tmp_path: Path) -> None:
+    unit = (DEPLOY / "agentd.service").read_text()
+    etc = tmp_path / "etc"
+    shutil.copytree(ROOT / "agents.d", etc / "agents.d")  # agentd.yaml is not there: it need not be
+    program, *arguments = re.search(r"^ExecStart=(.+)$", unit, re.MULTILINE)[1].split()  # type: ignore[index]
+    assert program == "/opt/agentd/bin/agentd"
+    where = re.search(r"^WorkingDirectory=(.+)$", unit, re.MULTILINE)[1]  # type: ignore[index]
+    environment = {
+        **os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "LIVEKIT_URL": "ws://127.0.0.1:1",
+        "LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "secret",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "agentd", *arguments, "--check"], cwd=where.replace("/etc/agentd", str(etc)),
+        env=environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_unit_may_write_where_the_pages_have_a_daemon_write() -> None:
+    unit = (DEPLOY / "agentd.service").read_text()
+    assert "ProtectSystem=strict" in unit
+    allowed = {
+        f"{root}/{name}/"
+        for kind, root in (("State", "/var/lib"), ("Logs", "/var/log"))
+        for name in re.findall(rf"^{kind}Directory=(.+)$", unit, re.MULTILINE)
+    }
+    text = "".join(page.read_text() for page in sorted((ROOT / "docs" / "operations").glob("*.md")))
+    written = set(re.findall(r"^ *(?:path|store): (/\S+)", text, re.MULTILINE))
+    assert len(written) > 1
+    assert [path for path in written if not f"{path}/".startswith(tuple(allowed))] == []
+
+
 def test_compose_gives_calls_their_time_and_keeps_operators_out_of_the_network() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     agentd = compose["services"]["agentd"]
@@ -124,6 +163,20 @@ def test_compose_gives_calls_their_time_and_keeps_operators_out_of_the_network()
     assert scraped[0]["authorization"] == {"credentials": "${AGENTD_ADMIN_TOKEN}"}  # its Host is a name
     assert "state:/var/lib/agentd" in agentd["volumes"]
     assert "state" in compose["volumes"]
+
+
+def test_composes_livekit_sends_sound_where_callers_and_agentd_reach_it() -> None:
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    said = dict(itertools.pairwise(services["livekit"]["command"]))
+    assert said["--node-ip"].startswith("${NODE_IP:?")  # one that both reach; loopback is another in each container
+    udp = [port for port in services["livekit"]["ports"] if port.endswith("/udp")]
+    assert udp == [f"{said['--udp-port']}:{said['--udp-port']}/udp"]
+    environment = services["agentd"]["environment"]
+    config = load_daemon(
+        None, {"LIVEKIT_PUBLIC_URL": environment["LIVEKIT_PUBLIC_URL"].replace("${NODE_IP}", "10.0.0.1")}
+    )
+    assert config.config.livekit.public_url == "ws://10.0.0.1:7880"  # what callers are told, who know no host "livekit"
+    assert config.valid
 
 
 @pytest.mark.skipif(not HELM, reason="helm is not installed")
@@ -158,11 +211,51 @@ def test_the_charts_agentd_yaml_is_one_and_agents_are_not_part_of_what_restarts_
     known = {field.key for field in fields_of(DaemonConfig)}
     assert yaml.safe_load(maps["rel"]["agentd.yaml"]).keys() <= known
     assert maps["rel-agents"] == {"desk.yaml": "version: 1\n"} or maps["rel-agents"] == {"desk.yaml": "version: 1"}
+    assert agents_volume(chart) == [{"configMap": {"name": "rel-agents"}}]  # one more agent is no other pod
     (pods,) = [each for each in chart if each["kind"] == "StatefulSet"]
     assert list(pods["spec"]["template"]["metadata"]["annotations"]) == ["checksum/config"]
 
 
+def agents_volume(chart: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    (pods,) = [each for each in chart if each["kind"] == "StatefulSet"]
+    (volume,) = [each for each in pods["spec"]["template"]["spec"]["volumes"] if each["name"] == "agents"]
+    sources = volume["projected"]["sources"]
+    assert isinstance(sources, list)
+    return sources
+
+
+def mounted_agents(chart: list[dict[str, Any]]) -> dict[str, str]:
+    """What the kubelet puts into the agents' directory."""
+    maps = {each["metadata"]["name"]: each["data"] for each in chart if each["kind"] == "ConfigMap"}
+    files: dict[str, str] = {}
+    for source in agents_volume(chart):
+        data = maps[source["configMap"]["name"]]
+        assert all(re.fullmatch(r"[-._a-zA-Z0-9]+", key) and not key.startswith("..") for key in data)
+        items = source["configMap"].get("items") or [{"key": key, "path": key} for key in data]
+        files |= {item["path"]: data[item["key"]] for item in items}
+    return files
+
+
+@pytest.mark.skipif(not HELM, reason="helm is not installed")
+def test_the_pages_commands_install_agents_that_can_run(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "operations" / "deployment.md").read_text().replace("\\\n", " ")
+    settings: list[str] = []
+    commands = re.findall(r"^helm (?:install|upgrade) agentd deploy/helm/agentd (.+)$", page, re.MULTILINE)
+    for number, command in enumerate(commands):
+        settings += [word for word in shlex.split(command) if word != "--reuse-values"]
+        template = run(HELM, "template", "rel", str(CHART), "--kube-version", "1.31.0", *settings, cwd=ROOT)
+        chart = [each for each in yaml.safe_load_all(template) if each]
+        mount = tmp_path / str(number)
+        publish(mount, mounted_agents(chart))
+        loaded = load(mount, DaemonConfig(), installed(), {})
+        assert loaded.errors == ()
+        assert len(loaded.agents) == number + 1
+    assert len(commands) == 2
+
+
 def test_pods_are_added_by_how_full_the_daemons_are(chart: list[dict[str, Any]], exposed: set[str]) -> None:
+    (pods,) = [each for each in chart if each["kind"] == "StatefulSet"]
+    assert "replicas" not in pods["spec"]  # else every upgrade of the release takes pods away that KEDA has added
     (scaled,) = [each for each in chart if each["kind"] == "ScaledObject"]
     assert figures(scaled["spec"]["triggers"][0]["metadata"]["query"]) <= exposed
     assert {each["kind"] for each in chart} >= {"PodMonitor", "PodDisruptionBudget", "Service", "ServiceAccount"}

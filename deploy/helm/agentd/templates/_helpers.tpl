@@ -21,3 +21,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $unit := regexFind "[smh]$" . -}}
 {{- if eq $unit "h" }}{{ mul $number 3600 }}{{ else if eq $unit "m" }}{{ mul $number 60 }}{{ else }}{{ $number }}{{ end -}}
 {{- end -}}
+
+{{/* The key of a ConfigMap for a path: a key cannot hold "/". A hidden file is no agent. */}}
+{{- define "agentd.key" -}}
+{{- if contains "/" . }}.{{ . | replace "/" "__" }}{{ else }}{{ . }}{{ end -}}
+{{- end -}}
