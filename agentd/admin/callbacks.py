@@ -6,7 +6,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from agentd.admin.problems import problem
-from agentd.runtime.status import BetweenWorkers, Daemon
+from agentd.runtime.status import BetweenWorkers, Daemon, Measure, MeasureSink
 from agentd.session.callbacks import Delivery
 from agentd.tools.spec import LateAnswer
 
@@ -19,8 +19,9 @@ _REFUSALS: dict[Delivery, tuple[int, str]] = {
 
 
 class Callbacks:
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, measures: MeasureSink) -> None:
         self._daemon = daemon
+        self._measures = measures
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post(f"{PREFIX}{{session}}/{{key}}", self.deliver)]
@@ -35,11 +36,16 @@ class Callbacks:
         try:
             delivery = await self._daemon.deliver(session, key, token, answer)
         except KeyError:
+            self._count("late")
             return problem(410, "the conversation is over")
         except BetweenWorkers as error:
             return problem(503, str(error), headers={"Retry-After": "1"})
+        self._count(delivery)
         if delivery == "taken":
             return web.Response(status=204)
         status, detail = _REFUSALS[delivery]
         challenge = {"WWW-Authenticate": 'Bearer realm="agentd callback"'} if status == 401 else None
         return problem(status, detail, headers=challenge)
+
+    def _count(self, delivery: Delivery) -> None:
+        self._measures.apply(Measure(name="tool_callbacks_total", labels={"outcome": delivery}))

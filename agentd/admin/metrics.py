@@ -30,6 +30,8 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sessions_total": ("Sessions that ended, by reason.", ("agent", "reason")),
     "sessions_resumed_total": ("Sessions that went on in another worker.", ("agent",)),
     "tool_calls_total": ("Tool calls, by outcome.", ("agent", "tool", "outcome")),
+    "tool_actions_ignored_total": ("Actions in answers of tools that are not known here.", ("agent", "tool")),
+    "tool_callbacks_total": ("Results that slow tools brought, by what became of them.", ("outcome",)),
     "live_edits_total": (
         "Edits under reload: live, by what the calls under way did with them.",
         ("agent", "outcome"),

@@ -144,7 +144,7 @@ def admin_application(
     application.add_routes(FleetApi(daemon).routes())
     application.add_routes(HistoryApi(daemon, tells_content=tells_content).routes())
     application.add_routes(ApprovalsApi(daemon, tells_content=tells_content).routes())
-    application.add_routes(Callbacks(daemon).routes())
+    application.add_routes(Callbacks(daemon, metrics).routes())
     application.add_routes(EventStream(daemon.events(), metrics, tells_content=tells_content).routes())
     application.on_shutdown.append(_end_streams(daemon.events()))
     if token_endpoint:

@@ -46,10 +46,11 @@ def _language(data: Mapping[str, Any], agent: str) -> list[Measure]:
 
 
 def _tool(data: Mapping[str, Any], agent: str) -> list[Measure]:
-    labels = {"agent": agent, "tool": str(data["name"])}
+    labels, ignored = {"agent": agent, "tool": str(data["name"])}, data.get("ignored", 0)
     return [
         Measure(name="tool_calls_total", labels={**labels, "outcome": str(data.get("outcome", "ok"))}),
         Measure(name="tool_duration_seconds", value=float(data.get("duration_s", 0.0)), labels=labels),
+        *([Measure(name="tool_actions_ignored_total", value=float(ignored), labels=labels)] if ignored else []),
     ]
 
 

@@ -68,9 +68,9 @@ tool.detached      reply, id, name, rule (background, pending), value; expires_a
                    the agent speaks of its result when it comes
 tool.repeated      reply, id, name, key: its process died, and it is made again
 tool.completed     reply, id, name, content, is_error, outcome, duration_s; rule, value: why it was not made; variables
-                   (that its answer sets); end_call (the reason for which the call ends after this reply); announced
-                   (true: the agent is to speak of it by itself). After the outcome `unknown` another may follow: its
-                   result was brought after all
+                   (that its answer sets); ignored (how many actions of its answer nobody here knows); end_call (the
+                   reason for which the call ends after this reply); announced (true: the agent is to speak of it by
+                   itself). After the outcome `unknown` another may follow: its result was brought after all
 tools.changed      changes (by name: null for a tool that goes, true for one of the agent file that comes back, or ref,
                    name, description, parameters, timeout_s of Python code that the model may call from now on)
 consent            id (of the question, and of the call once it is agreed to), tool, digest (of the tool and its

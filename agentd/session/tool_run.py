@@ -191,6 +191,7 @@ class ToolRun:
             duration_s=round(outcome.duration_s, 4),
             **({"rule": outcome.rule, "value": outcome.value} if outcome.rule else {}),
             **({"variables": variables} if variables else {}),
+            **({"ignored": outcome.ignored} if outcome.ignored else {}),
             **self._end_of_call(outcome),
             **({"announced": True} if call.background and outcome.reply and outcome.outcome != "cancelled" else {}),
         )

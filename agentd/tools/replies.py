@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -106,11 +106,12 @@ def _success(call: ToolCall, value: Any, text: str, reading: Reading) -> ToolOut
         directives = taken if isinstance(taken, dict) else {}
         text = json.dumps(value, ensure_ascii=False) if value else "ok"
     content, assigned = _looked_at(call, value, text, reading)
-    actions = (*([SetVariables(values=assigned)] if assigned else []), *_actions(directives, call.name))
+    wanted, ignored = _actions(directives, call.name)
+    actions = (*([SetVariables(values=assigned)] if assigned else []), *wanted)
     result = ToolResult(call_id=call.id, name=call.name, content=for_model(content))
     asks = any(isinstance(each, BeginTask) for each in actions)  # the task asks its question itself
     reply = directives.get("reply") != "none" and not asks
-    return ToolOutcome(result=result, actions=actions, reply=reply, pending=_pending(directives))
+    return ToolOutcome(result=result, actions=actions, reply=reply, pending=_pending(directives), ignored=ignored)
 
 
 def _pending(directives: Mapping[str, Any]) -> Pending | None:
@@ -182,21 +183,25 @@ def _json(text: str) -> Any:
         return text
 
 
-def _actions(directives: Mapping[str, Any], tool: str) -> Iterator[Action]:
-    if said := _say(directives.get("say")):
-        yield said
+def _actions(directives: Mapping[str, Any], tool: str) -> tuple[list[Action], int]:
+    """What the answer wants to be done, in order, and how much of it is left out."""
     pending = directives.get("pending")
-    if isinstance(pending, dict) and (said := _say(pending.get("say"))):
-        yield said
+    said = [_say(directives.get("say")), _say(pending.get("say")) if isinstance(pending, dict) else None]
+    wanted: list[Action] = [each for each in said if each is not None]
     actions = directives.get("actions", [])
     if not isinstance(actions, list):
         _ignored(tool, "actions that are no list")
-        return
+        return wanted, 1
+    ignored = max(0, len(actions) - _MAX_ACTIONS)
+    if ignored:
+        _ignored(tool, f"{ignored} actions beyond {_MAX_ACTIONS}")
     for each in actions[:_MAX_ACTIONS]:
         if (action := _action(each)) is not None:
-            yield action
+            wanted.append(action)
         else:
+            ignored += 1
             _ignored(tool, str(each.get("type", "?")) if isinstance(each, dict) else "?")
+    return wanted, ignored
 
 
 def _say(value: Any) -> Say | None:

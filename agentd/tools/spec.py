@@ -190,7 +190,8 @@ class Pending:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOutcome:
     """`result` goes to the model. `reply` False: the model is not asked for words about it. `pending`: there is no
-    result yet. `rule` and `value`: why the call was not made, and the setting behind that."""
+    result yet. `rule` and `value`: why the call was not made, and the setting behind that. `ignored`: how many actions
+    the answer asked for that nobody here knows."""
 
     result: ToolResult
     actions: tuple[Action, ...] = ()
@@ -202,6 +203,7 @@ class ToolOutcome:
     pending: Pending | None = None
     rule: str = ""
     value: str = ""
+    ignored: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import gzip
 
 import pytest
 
+from agentd.admin.metrics import Metrics
 from agentd.admin.settings import AdminSettings
 from agentd.runtime.status import BetweenWorkers
 from agentd.session.callbacks import Callback, Delivery
@@ -38,11 +39,14 @@ async def test_what_is_not_taken_is_told_why(
     serve: Serve, daemon: FakeDaemon, delivery: Delivery | BetweenWorkers, status: int
 ) -> None:
     daemon.delivery = delivery
-    client = await serve()
+    metrics = Metrics()
+    client = await serve(metrics=metrics)
     async with client.post(PATH, json={}, headers=TOKEN) as answer:
         assert (answer.status, answer.content_type) == (status, "application/problem+json")
         assert ("WWW-Authenticate" in answer.headers) == (status == 401)
         assert ("Retry-After" in answer.headers) == (status == 503)
+    counted = f'agentd_tool_callbacks_total{{outcome="{delivery}"}} 1.0' in metrics.text().decode()
+    assert counted == (status != 503)  # which is brought again
 
 
 async def test_a_conversation_that_is_over_takes_nothing(serve: Serve, daemon: FakeDaemon) -> None:

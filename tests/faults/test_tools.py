@@ -167,6 +167,20 @@ async def test_f25_a_webhook_that_fails_or_hangs_is_told_and_asked_again_only_if
         assert "took too long" in told(call)[0]
 
 
+async def test_an_action_that_nobody_knows_is_left_out_logged_and_counted(
+    server: WebhookServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    actions = [{"type": "levitate"}, {"type": "set_variables", "variables": {"booking": "B-17"}}, "dance"]
+    server.default = respond({"ok": True, "agentd": {"actions": actions}})
+    async with asked(hook(server), once(), tmp_path) as call:
+        assert outcomes(call) == ["ok"]
+        assert call.of("tool.completed")[0]["variables"] == {"booking": "B-17"}
+        steps = [step for record in call.records for step in measures(record, "test-agent")]
+        assert [step.value for step in steps if step.name == "tool_actions_ignored_total"] == [2]
+    told = [r.__dict__["action"] for r in caplog.records if r.getMessage().startswith("ignored an action")]
+    assert told == ["levitate", "?"]
+
+
 async def test_f26_a_redirect_or_a_name_that_leads_inside_is_refused_and_said_as_unavailable(
     server: WebhookServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
