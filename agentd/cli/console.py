@@ -21,6 +21,7 @@ from agentd.aio import cancel_and_wait
 from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame, read_wav, resample, write_wav
 from agentd.cli.console_devices import Devices, NoDevice, find_devices, open_devices
 from agentd.cli.console_room import ConsoleRoom, Sink
+from agentd.cli.files import DEFAULT_DIRECTORY, config_options, environment_with
 from agentd.config.daemon import DaemonConfig, find_daemon_file, load_daemon, select_plugins, state_directory
 from agentd.config.definition import AgentDefinition
 from agentd.config.load import load
@@ -39,8 +40,7 @@ ANSWER_S = 1.5  # the agent has listened for this long: it has nothing more to s
 
 @click.command()
 @click.argument("name")
-@click.option("-d", "--agents-dir", type=click.Path(path_type=Path), default=Path("agents.d"), show_default=True)
-@click.option("-c", "--config", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="agentd.yaml")
+@config_options
 @click.option("--text", is_flag=True, help="Type and read; no sound.")
 @click.option(
     "--input", "input_file", type=click.Path(path_type=Path, exists=True), help="A 16-bit WAV that the caller says."
@@ -49,8 +49,9 @@ ANSWER_S = 1.5  # the agent has listened for this long: it has nothing more to s
 @click.option("--verbose", is_flag=True, help="Show the log.")
 def console(
     name: str,
-    agents_dir: Path,
+    directory: Path | None,
     config: Path | None,
+    env_file: Path | None,
     text: bool,
     input_file: Path | None,
     record_file: Path | None,
@@ -58,6 +59,8 @@ def console(
 ) -> None:
     """Talk to agent NAME in the terminal: by microphone where there is one, by a WAV file, or by text."""
     logs.configure("text", "INFO" if verbose else "ERROR")
+    os.environ.update(environment_with(env_file))  # providers look for their own keys there
+    agents_dir = directory or DEFAULT_DIRECTORY
     with _problems_told():
         daemon, known = _find(name, agents_dir, config)
         devices = None if input_file or text else _devices_or_why_not()
