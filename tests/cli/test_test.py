@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agentd.cli.main import main
-from tests.documents import ROOT
+from tests.documents import ROOT, blocks
 
 AGENT = """\
 stt: {provider: scripted}
@@ -50,6 +50,13 @@ def agents(tmp_path: Path) -> Path:
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["test", *arguments], env={"AGENTD_LOG_LEVEL": None})
+
+
+def test_the_scripted_dialogue_of_the_manual_is_as_its_tests_say(tmp_path: Path) -> None:
+    [dialogue] = [text for text in blocks("docs/providers.md", "yaml") if "scenarios:" in text]
+    (tmp_path / "taxi.yaml").write_text(dialogue)
+    result = run("-d", str(tmp_path))
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "1 of 1 scenarios are as expected."), result.stdout
 
 
 def test_the_sample_agent_is_as_its_file_says(monkeypatch: pytest.MonkeyPatch) -> None:
