@@ -6,7 +6,6 @@ F22 and F23 have a second half in tests/session/test_tool_calls.py: what a sessi
 import asyncio
 import dataclasses
 import os
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,24 +67,34 @@ async def test_f29_a_tool_that_blocks_blocks_neither_our_loop_nor_another_call(
 ) -> None:
     tools = await opened(host, tool, "version", timeout_s=1.5)
     await still_serves(tools, context)
-    lags: list[float] = []
+    worst: list[float] = []
+    # What blocks our loop does so each time; a machine that is busy, or a collector, is late now and then.
+    while len(worst) < 4 and min(worst, default=1.0) >= 0.06:
+        lags: list[float] = []
+        probe = asyncio.ensure_future(measure_lags(lags))
+        blocked = asyncio.ensure_future(tools.run(call(tool, f'{{"mark": "{tmp_path / "mark"}"}}'), context))
+        answers = 0
+        while not blocked.done():
+            await still_serves(tools, context)
+            answers += 1
+        probe.cancel()
+        assert blocked.result().outcome == "timeout"
+        assert answers > 10, "the other calls were served all the time"
+        worst.append(max(lags))
+    assert min(worst) < 0.06, "no sound would have been late"
 
-    async def measure() -> None:
-        while True:
-            began = time.perf_counter()
-            await asyncio.sleep(0.005)
-            lags.append(time.perf_counter() - began - 0.005)
 
-    probe = asyncio.ensure_future(measure())
-    blocked = asyncio.ensure_future(tools.run(call(tool, f'{{"mark": "{tmp_path / "mark"}"}}'), context))
-    answers = 0
-    while not blocked.done():
-        await still_serves(tools, context)
-        answers += 1
-    probe.cancel()
-    assert blocked.result().outcome == "timeout"
-    assert answers > 10, "the other calls were served all the time"
-    assert statistics.median(lags) < 0.06, "no sound would have been late"
+async def measure_lags(lags: list[float]) -> None:
+    """How much later than asked our loop comes back, but for the time that this thread had no processor."""
+    while True:
+        began, waited = time.perf_counter(), waited_s()
+        await asyncio.sleep(0.005)
+        lags.append(time.perf_counter() - began - 0.005 - (waited_s() - waited))
+
+
+def waited_s() -> float:
+    """How long this thread was ready to run and did not, since it began."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
 
 
 @pytest.mark.parametrize(
