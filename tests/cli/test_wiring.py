@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from agentd.cli.wiring import registrar
+from agentd.cli.wiring import registrar, token_endpoint_settings
+from agentd.config.daemon import DaemonConfig, LiveKitSettings
 from agentd.transport.protocol import Accept, Decline, Job, JobOffer
 from agentd.transport.tokens import LiveKitCredentials
 
@@ -21,6 +24,19 @@ class Willing:
 
     def terminated(self, job: str) -> None:
         """Nobody ends one here."""
+
+
+@pytest.mark.parametrize(
+    ("written", "told"), [("https://voice.example.com", "wss://voice.example.com"), ("", "ws://livekit:7880")]
+)
+def test_callers_are_told_livekits_address_as_the_file_has_it_for_them(written: str, told: str) -> None:
+    setting: Any = SimpleNamespace(
+        config=DaemonConfig(livekit=LiveKitSettings(public_url=written)),
+        credentials=replace(CREDENTIALS, url="ws://livekit:7880"), dev=True, admin_token=None, operators=(),
+    )  # fmt: skip
+    settings = token_endpoint_settings(setting)
+    assert settings is not None
+    assert settings.server_url == told
 
 
 @pytest.mark.parametrize(
