@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from agentd.admin.problems import Refused
 from agentd.config.consent import AllowCallers
 from agentd.config.definition import AgentDefinition
+from agentd.config.tools import ToolOptions
 from agentd.session.permission import is_one_of
 from agentd.transport.linking import GUEST_PREFIX
 from agentd.transport.protocol import agent_identity
@@ -61,4 +62,5 @@ def refuse_own_identity(identity: str) -> None:
 
 
 def _rules(definition: AgentDefinition) -> Iterable[AllowCallers]:
-    return (tool.allow_callers for tool in definition.tools if tool.allow_callers is not None)
+    tools = (tool for tool in definition.tools if isinstance(tool, ToolOptions))  # the provider's own have no rules
+    return (tool.allow_callers for tool in tools if tool.allow_callers is not None)

@@ -12,7 +12,7 @@ from agentd.admin.problems import Refused
 from agentd.admin.settings import AdminSettings
 from agentd.admin.token_endpoint import admit
 from agentd.config.consent import AllowCallers
-from agentd.config.tools import WebhookTool
+from agentd.config.tools import ProviderTool, WebhookTool
 from tests.admin.conftest import CREDENTIALS, ENDPOINT, Serve
 from tests.fakes.daemon import FakeDaemon, agent
 from tests.runtime.parts import definition
@@ -118,7 +118,7 @@ def guarded(daemon: FakeDaemon, name: str, **allow: Any) -> None:
         type="webhook", name="t", description="d", url="https://x.example", allow_callers=AllowCallers(**allow)
     )
     daemon.agent_list = (*daemon.agent_list, agent(name))
-    daemon.definitions[name] = replace(definition(name), tools=(tool,))
+    daemon.definitions[name] = replace(definition(name), tools=(tool, ProviderTool(type="provider", name="web_search")))
 
 
 @pytest.mark.parametrize(
