@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from agentd.config.definition import AgentDefinition
@@ -20,6 +20,7 @@ from agentd.errors import AgentdError, ConfigError, PluginBroken
 from agentd.registry import Registry
 from agentd.runtime.messages import Rejection
 from agentd.session.setup import Candidate, Providers
+from agentd.session.standing import Standing
 from agentd.tools.spec import ToolRunner
 
 logger = logging.getLogger(__name__)
@@ -45,10 +46,11 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class _Shared:
-    """Something made once and closed with its last user."""
+    """Something made once and closed with its last user. `standing`: of a provider."""
 
     value: Any
     users: int = 0
+    standing: Standing = field(default_factory=Standing)
 
 
 @dataclass(slots=True)
@@ -83,6 +85,10 @@ class ProviderPool:
             self._shared[key] = shared
         shared.users += 1
         return shared.value
+
+    def standing(self, choice: ProviderChoice) -> Standing:
+        """Of what was acquired: how it did lately, in all calls."""
+        return self._shared[_key(choice)].standing
 
     async def release(self, choices: Iterable[ProviderChoice]) -> None:
         for choice in choices:
@@ -240,7 +246,7 @@ class PreparedAgents:
         async def acquire(choice: ProviderChoice) -> Candidate[Any]:
             provider = await self.providers.acquire(choice)
             held.append(choice)
-            return Candidate(choice.provider, provider)
+            return Candidate(choice.provider, provider, self.providers.standing(choice))
 
         async def with_fallbacks(choice: ProviderChoice | None) -> tuple[Candidate[Any], ...]:
             return tuple([await acquire(each) for each in (choice, *choice.fallback)]) if choice else ()

@@ -137,7 +137,7 @@ class Spans:
             start=at - float(data.get("duration_s") or 0.0),
             end=at,
             attributes=attributes,
-            error="" if outcome == "ok" else outcome,
+            error="" if outcome in ("ok", "aside") else outcome,
         )
 
     def _used(self, data: Mapping[str, Any]) -> None:

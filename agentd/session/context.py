@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agentd.providers.llm import ChatItem
+from agentd.session.attempts import Recorder
 from agentd.session.budget import fit
 from agentd.session.history import History
-from agentd.session.resilience import Recorder
 
 
 def fitted(

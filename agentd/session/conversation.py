@@ -16,10 +16,11 @@ from jinja2 import TemplateError
 from agentd.aio import now
 from agentd.config.definition import IdlePrompt, LanguageOverride
 from agentd.config.turns import Turn
-from agentd.errors import JournalError
+from agentd.errors import JournalError, ProviderError
 from agentd.providers.realtime import RealtimeSettings
 from agentd.providers.tts import TTSSettings
 from agentd.session.adjustments import Adjustments
+from agentd.session.boundary import plugin_code
 from agentd.session.collecting import Collecting, NoTask
 from agentd.session.echo import EchoWatch
 from agentd.session.edges import ways_out
@@ -112,7 +113,8 @@ class Conversation:
         self.echo = EchoWatch()
         self.voice = WatchedVoice(setup.room.audio_out, *(() if self.people.several else (self.echo,)))
         self.agent_silent: float | None = None  # when the agent was heard last, on the session's clock
-        self._journal_ok = True
+        self.told_of_deafness = False  # the caller was told that no recogniser hears them, and none has since
+        self._unwritten = 0  # records that the journal has not taken since the last that it took
         usage = dict(restored.usage) if restored else {}
         self._happenings = Happenings(setup.id, setup.definition.name, usage)
         self.follow: Callable[[Event], None] = _unseen
@@ -123,19 +125,23 @@ class Conversation:
         self._fillers = random.Random(setup.id)
 
     def record(self, kind: str, /, **data: Any) -> None:
-        """Journals what happened and tells the observer. A journal that cannot be written never stops a call."""
+        """Journals what happened and tells the observer. A journal that cannot be written never stops a call; when it
+        can be again, it says how much is missing."""
         self.setup.audit(kind, data)
         try:
             record = self.setup.journal.append(kind, data)
         except JournalError:
-            if self._journal_ok:
-                self._journal_ok = False
+            if not self._unwritten:
                 log.exception("journal_failed")
+            self._unwritten += 1
             return
         self.setup.observe(record)
         for event in self._happenings.take(record):
             self.setup.publish(event)
             self.follow(event)
+        if self._unwritten:
+            missing, self._unwritten = self._unwritten, 0
+            self.record("error", where="journal", message=f"{missing} records are missing before the one before this")
 
     def become(self, equipment: Equipment, *, edited: bool = False) -> None:
         """The conversation goes on as this agent. What is said and known stays, its own variables are beside it, and
@@ -272,7 +278,12 @@ class Conversation:
         """The language of this turn, which may change the conversation's."""
         if len(self.languages.declared) == 1 or turn.text == NOT_TRANSCRIBED:
             return turn.language or self.language
-        evidence = evidence_of(turn.text, turn.language, self.languages, self.setup.providers.language_id)
+        try:
+            with plugin_code("language_id"):
+                evidence = evidence_of(turn.text, turn.language, self.languages, self.setup.providers.language_id)
+        except ProviderError as error:
+            self.record("error", where="language_id", message=error.message)
+            return self.language
         if evidence is None:
             return self.language
         decision = self.languages.hear(evidence)

@@ -10,6 +10,7 @@ from agentd.aio import Channel, now
 from agentd.audio import INPUT_HZ, AudioFrame, concat
 from agentd.errors import ProviderError
 from agentd.providers.turn_detector import TurnDetector, TurnSoFar
+from agentd.session.boundary import plugin_code
 from agentd.session.conversation import Conversation
 from agentd.session.events import THE_CALLER, TurnJudged, Voice
 
@@ -84,7 +85,8 @@ class TurnJudge:
         began, name = now(), self._conversation.definition.turn_detector
         try:
             async with asyncio.timeout(JUDGE_S):
-                probability = await detector.judge(turn)
+                with plugin_code(name.provider if name else "turn_detector"):
+                    probability = await detector.judge(turn)
         except (ProviderError, TimeoutError) as error:
             message = error.message if isinstance(error, ProviderError) else f"no answer within {JUDGE_S:g} s"
             where = f"turn_detector {name.provider}" if name else "turn_detector"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,11 @@ from agentd.audio import INPUT_HZ, AudioFrame, concat
 from agentd.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from agentd.providers.stt import STT, SpeechEvent, STTStream, Transcript
 from agentd.providers.vad import VADSettings
-from agentd.session import resilience
+from agentd.session import attempts, resilience
 from agentd.session.activity import Offset, Onset, VoiceActivity
+from agentd.session.boundary import closed, plugin_code, stream_of
 from agentd.session.conversation import Conversation
+from agentd.session.deafness import Deafness
 from agentd.session.early_words import EarlyWords
 from agentd.session.echo import DoubleTalk, EchoWatch, watched
 from agentd.session.events import (
@@ -31,6 +34,8 @@ from agentd.session.events import (
 )
 from agentd.session.judging import TurnJudge
 from agentd.session.overhearing import Overhearing
+from agentd.session.setup import Candidate
+from agentd.session.voice_detection import VoiceDetection
 
 SILENT_TRACK_S = 0.5
 """Speech with no frame for this long has ended: the microphone was muted or the network fails (pipecat's limit)."""
@@ -79,6 +84,7 @@ class Listening:
         self._recent_s = 0.0
         self._utterances: Channel[_Utterance] = Channel(PENDING_UTTERANCES)
         self._early = EarlyWords(self._recognize)
+        self._deafness = Deafness(conversation)
         self._judge = TurnJudge(conversation, emit, voice)
         self._overhearing = Overhearing(conversation, self._activity, emit, self._note)
         self._frames: Channel[AudioFrame | None] = Channel(PENDING_FRAMES)  # None: flush
@@ -95,7 +101,8 @@ class Listening:
     def _detect_voice(self) -> None:
         settings, vad = self._conversation.definition.vad.settings, self._conversation.providers.vad
         self._settings = settings if isinstance(settings, VADSettings) else VADSettings()
-        self._detector, self._vad = vad, vad.stream()
+        name = self._conversation.definition.vad.provider
+        self._detector, self._vad = vad, VoiceDetection(vad, name, self._conversation.record)
         self._activity = VoiceActivity(self._settings, vad.window_samples / INPUT_HZ)
 
     def follow_agent(self) -> None:
@@ -184,6 +191,8 @@ class Listening:
         self._offset_at = change.last_speech
         recognizing = not self.streaming and change.speech_s >= SHORTEST_SPEECH_S
         self._note("speech.ended", duration_s=round(change.speech_s, 3))
+        if self.streaming and change.speech_s >= SHORTEST_SPEECH_S:
+            self._deafness.speech_ended()
         judging = change.speech_s >= SHORTEST_SPEECH_S and self._judge.ask()
         self._emit(SpeechEnded(change.last_speech, change.speech_s, recognizing, judging))
         if self.streaming:
@@ -205,6 +214,7 @@ class Listening:
     def _watch(self) -> None:
         if self._activity.speaking and now() - self._last_frame > SILENT_TRACK_S:
             self.end_utterance()
+        self._deafness.look()
 
     def end_utterance(self) -> None:
         """What is being said has ended, whatever the sound says; its words are still to come."""
@@ -242,10 +252,13 @@ class Listening:
             return await stt.recognize(audio, language=language)
 
         try:
-            return await resilience.request("stt", self._recognisers, call, conversation.record)
+            transcript = await resilience.request("stt", self._recognisers, call, conversation.record)
         except ProviderError as error:
             conversation.record("error", where=f"stt {error.provider}", message=error.message)
+            self._deafness.unheard()
             return Transcript(text="")
+        self._deafness.heard()
+        return transcript
 
     def _record(self, transcript: Transcript, *, final: bool, since: float) -> None:
         if transcript.text.strip():
@@ -282,54 +295,60 @@ class Listening:
             if not self.streaming:
                 await self._language_changed.wait()
                 continue
+            recognisers, at_once = self._recognisers, False
             try:
-                stream = await resilience.request(
-                    "stt",
-                    self._recognisers,
-                    lambda stt: stt.stream(language=conversation.language),
-                    conversation.record,
+                recogniser, stream = await resilience.opened(
+                    "stt", recognisers, lambda stt: stt.stream(language=conversation.language), conversation.record
                 )
-                await self._use(stream)
+                at_once = True
+                await self._use(recogniser, stream)
             except ProviderError as error:
+                self._deafness.lost()
                 conversation.record("error", where=f"stt {error.provider}", message=error.message)
-                await asyncio.sleep(resilience.RETRY_AFTER_S)
+                if not (at_once and attempts.spared(recognisers)):
+                    await asyncio.sleep(attempts.RETRY_AFTER_S)
 
-    async def _use(self, stream: STTStream) -> None:
+    async def _use(self, recogniser: Candidate[STT], stream: STTStream) -> None:
         """Until the language changes. Raises ProviderError when the stream is lost."""
         lost: ProviderError | None = None
+        began = now()
         self._own_voice = None  # a new stream names voices anew
         try:
             async with asyncio.TaskGroup() as group:
-                sender = group.create_task(self._send_frames(stream))
-                reader = group.create_task(self._read(stream))
+                sender = group.create_task(self._send_frames(recogniser, stream))
+                reader = group.create_task(self._read(recogniser, stream))
                 change = group.create_task(self._language_changed.wait())
                 await asyncio.wait([reader, change], return_when=asyncio.FIRST_COMPLETED)
                 for task in (sender, reader, change):
                     task.cancel()
         except* ProviderError as group_error:
-            lost = resilience.first(group_error)  # raised below: here, Python before 3.11.4 wraps it in a group
+            lost = attempts.first(group_error)  # raised below: here, Python before 3.11.4 wraps it in a group
         finally:
-            await stream.aclose()
+            await closed(recogniser.name, stream)
         if lost is None and not self._language_changed.is_set():
-            lost = ProviderUnavailable(self._recognisers[0].name, "the stream ended by itself")
+            lost = ProviderUnavailable(recogniser.name, "the stream ended by itself")
         if lost is not None:
+            attempts.lost("stt", recogniser, lost, began, self._conversation.record)
             raise lost
 
-    async def _read(self, stream: STTStream) -> None:
-        async for event in stream:
-            self._heard(event)
+    async def _read(self, recogniser: Candidate[STT], stream: STTStream) -> None:
+        async with aclosing(stream_of(recogniser.name, lambda: stream)) as events:
+            async for event in events:
+                attempts.stands("stt", recogniser)
+                self._deafness.heard()
+                self._heard(event, punctuated=recogniser.provider.capabilities.punctuates)
 
-    async def _send_frames(self, stream: STTStream) -> None:
+    async def _send_frames(self, recogniser: Candidate[STT], stream: STTStream) -> None:
         """Raises ProviderTimeout when the recogniser takes no more: its connection is half open."""
         async for frame in self._frames:
             try:
                 async with asyncio.timeout(SEND_STALL_S):
-                    await (stream.flush() if frame is None else stream.push(frame))
+                    with plugin_code(recogniser.name):
+                        await (stream.flush() if frame is None else stream.push(frame))
             except TimeoutError:
-                name = self._recognisers[0].name
-                raise ProviderTimeout(name, f"took no sound for {SEND_STALL_S:g} s") from None
+                raise ProviderTimeout(recogniser.name, f"took no sound for {SEND_STALL_S:g} s") from None
 
-    def _heard(self, event: SpeechEvent) -> None:
+    def _heard(self, event: SpeechEvent, *, punctuated: bool) -> None:
         match event.kind:
             case "interim":
                 self._record(event.transcript, final=False, since=self._offset_at)
@@ -345,7 +364,6 @@ class Listening:
                 self._record(event.transcript, final=True, since=self._offset_at)
                 self._tells_language = event.transcript.identified
                 language = event.transcript.language if event.transcript.identified else None
-                punctuated = self._recognisers[0].provider.capabilities.punctuates
                 self._emit(Recognized(event.transcript.text.strip(), language, punctuated=punctuated))
                 if not self._activity.speaking:
                     self._change_language()

@@ -12,9 +12,10 @@ from agentd.audio import INPUT_HZ, AudioFrame, concat
 from agentd.errors import ProviderError
 from agentd.providers.interruption_detector import InterruptionDetectorSettings, OverlapSoFar
 from agentd.session.activity import VoiceActivity
+from agentd.session.attempts import Recorder
+from agentd.session.boundary import plugin_code
 from agentd.session.conversation import Conversation
 from agentd.session.events import LullBegan, LullEnded, Outlook, OverlapJudged
-from agentd.session.resilience import Recorder
 
 OVERLAP_S = 3.0
 """Of sound that a detector hears: by then there are words."""
@@ -116,7 +117,8 @@ class Overhearing:
             return None
         try:
             async with asyncio.timeout(JUDGE_S):
-                return await detector.judge(overlap)
+                with plugin_code(self._name):
+                    return await detector.judge(overlap)
         except (ProviderError, TimeoutError) as error:
             message = error.message if isinstance(error, ProviderError) else f"no answer within {JUDGE_S:g} s"
             where = f"interruption_detector {self._name}".strip()

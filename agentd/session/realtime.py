@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,7 +38,8 @@ from agentd.providers.realtime import (
     UtteranceKept,
     UtteranceWords,
 )
-from agentd.session import resilience
+from agentd.session import attempts, resilience
+from agentd.session.boundary import closed, plugin_code, stream_of
 from agentd.session.context import fitted
 from agentd.session.conversation import Conversation
 from agentd.session.events import THE_CALLER
@@ -136,7 +138,7 @@ class RealtimeLink:
                 await self._lost(error)
                 self._conversation.record("error", where=f"realtime {error.provider}", message=error.message)
                 if began is None or now() - began < SHORT_LIVED_S:
-                    await asyncio.sleep(resilience.RETRY_AFTER_S if error.retryable else REFUSED_S)
+                    await asyncio.sleep(attempts.RETRY_AFTER_S if error.retryable else REFUSED_S)
 
     # What the session does with it.
 
@@ -161,21 +163,21 @@ class RealtimeLink:
     async def answer(self, question: Question) -> AsyncGenerator[Part, None]:
         """The parts of the answer. Until the first has come it is asked for again; what fails later is raised as it
         is. Closing the generator cancels the answer. Raises ProviderError."""
-        attempts = resilience.Attempts("realtime", self._candidates, self._conversation.record)
+        tries = attempts.Attempts("realtime", self._candidates, self._conversation.record)
         begun = None if question.say else self.early.take(question)
-        async for candidate in attempts:
+        async for candidate in tries:
             began = now()
             answer, begun = begun, None
             try:
-                answer = answer or await self._ask(question, attempts.timeout_s())
-                part = await answer.next(attempts.timeout_s(), candidate.name)
-                attempts.done(candidate, began)
+                answer = answer or await self._ask(question, tries.timeout_s())
+                part = await answer.next(tries.timeout_s(), candidate.name)
+                tries.done(candidate, began)
                 while part is not None:
                     yield part
                     began = now()
-                    part = await answer.next(resilience.ATTEMPT_S, candidate.name)
+                    part = await answer.next(attempts.ATTEMPT_S, candidate.name)
             except ProviderError as error:
-                attempts.failed(candidate, error, began)
+                tries.failed(candidate, error, began)
                 if answer is not None and answer.read:
                     raise
                 if answer is not None:
@@ -298,14 +300,15 @@ class RealtimeLink:
         try:
             async with asyncio.TaskGroup() as group:
                 sender = group.create_task(self._send_all(connection))
-                async for event in connection:
-                    self._take(event)
+                async with aclosing(stream_of(self.name, lambda: connection)) as events:
+                    async for event in events:
+                        self._take(event)
                 sender.cancel()
         except* ProviderError as group_error:
-            lost = resilience.first(group_error)
+            lost = attempts.first(group_error)
         finally:
             self._connected.clear()
-            await connection.aclose()
+            await closed(self.name, connection)
         raise lost
 
     async def _send_all(self, connection: RealtimeConnection) -> None:
@@ -313,7 +316,8 @@ class RealtimeLink:
         async for item in self._outbox:
             try:
                 async with asyncio.timeout(SEND_STALL_S):
-                    await (connection.hear(item) if isinstance(item, AudioFrame) else connection.send(item))
+                    with plugin_code(self.name):
+                        await (connection.hear(item) if isinstance(item, AudioFrame) else connection.send(item))
             except TimeoutError:
                 raise ProviderTimeout(self.name, f"took nothing for {SEND_STALL_S:g} s") from None
 

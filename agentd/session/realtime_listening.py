@@ -14,8 +14,8 @@ from agentd.audio import BYTES_PER_SAMPLE, INPUT_HZ, AudioFrame, Rechunker, sile
 from agentd.errors import ProviderError, ProviderRefused, ProviderUnavailable
 from agentd.providers.realtime import CommitSound, SpeechBegan, SpeechStopped, UtteranceKept, UtteranceWords
 from agentd.providers.stt import STTCapabilities, STTStream, Transcript
-from agentd.providers.vad import VADSettings, VADStream
-from agentd.session import resilience
+from agentd.providers.vad import VADSettings
+from agentd.session import attempts
 from agentd.session.conversation import Conversation
 from agentd.session.echo import DoubleTalk, watched
 from agentd.session.events import (
@@ -32,6 +32,7 @@ from agentd.session.events import (
 from agentd.session.listening import SILENT_TRACK_S
 from agentd.session.realtime import Heard, RealtimeLink
 from agentd.session.realtime_utterances import TRANSCRIPT_S, Utterances
+from agentd.session.voice_detection import VoiceDetection
 
 TAIL_S = 15.0  # of sound that another connection would have to hear again, at the most
 PADDING_S = 0.5  # before speech, as a recogniser gets it
@@ -54,7 +55,7 @@ class RealtimeSTT:
 
     async def recognize(self, audio: AudioFrame, *, language: str | None) -> Transcript:
         """Raises ProviderError when the model could not hear it. Without words in time it is `NOT_TRANSCRIBED`."""
-        await self._link.until_connected(resilience.ATTEMPT_S)
+        await self._link.until_connected(attempts.ATTEMPT_S)
         self._kept = asyncio.get_running_loop().create_future()
         pieces = Rechunker(PIECE_SAMPLES, audio.sample_rate_hz)
         for piece in (*pieces.push(audio), pieces.flush()):
@@ -152,7 +153,7 @@ class ModelListening:
         self._last_frame = now()
         self._tail: deque[AudioFrame] = deque()  # the sound since the last words that are known
         self._tail_s = 0.0
-        self._detector: VADStream | None = None
+        self._detector: VoiceDetection | None = None
         self._double_talk = DoubleTalk()
 
     async def run(self, frames: AsyncIterator[AudioFrame]) -> None:
@@ -172,11 +173,15 @@ class ModelListening:
             self._detector = None
             return frame
         if self._detector is None:
-            self._detector, self._double_talk = self._conversation.providers.vad.stream(), DoubleTalk()
+            self._detector, self._double_talk = self._voice_detection(), DoubleTalk()
         settings = self._conversation.definition.vad.settings
         activation = settings.activation if isinstance(settings, VADSettings) else VADSettings().activation
         self._double_talk.without_echo(await self._detector.push(frame), echoes, activation)
         return frame if self._double_talk.heard or not any(echoes) else silenced(frame, echoes)
+
+    def _voice_detection(self) -> VoiceDetection:
+        conversation = self._conversation
+        return VoiceDetection(conversation.providers.vad, conversation.definition.vad.provider, conversation.record)
 
     def _hear(self, frame: AudioFrame) -> None:
         self._link.hear(frame)

@@ -114,8 +114,8 @@ preemption         attempt (of the turn that was expected to end), outcome (used
                    (written by then); used: reply; dropped: rule, value
 usage              prompt_tokens, completion_tokens, cached_tokens, characters; discarded (true: of an attempt that was
                    dropped)
-provider           kind, provider, outcome (ok, timeout, unavailable, refused, error), duration_s, message; preemptive
-                   (the attempt that asked)
+provider           kind, provider, outcome (ok, timeout, unavailable, refused; aside: it was not asked first, as it had
+                   failed lately), duration_s, message; preemptive (the attempt that asked)
 hook.entered       hook (its key), event (session_started, participant_linked): the hook is given it, once in a call
 hook.completed     hook (its number), on, place (file:line), event, outcome (ok, error, timeout, crashed,
                    cancelled ...), message, duration_s

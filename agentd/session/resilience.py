@@ -1,7 +1,5 @@
-"""Retries and fallbacks: the only place that tries a provider again.
-
-A candidate that fails retryably is tried again after the others; one that refuses is left out for this request.
-All attempts of a request share one time budget, because the caller is waiting.
+"""Retries and fallbacks of a request, of a model's answer, and of a voice: what is asked of the next candidate when one
+fails in the middle. Who that is, and when, is in `agentd.session.attempts`.
 """
 
 from __future__ import annotations
@@ -9,95 +7,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Protocol, TypeVar, cast
+from functools import partial
+from typing import Protocol, TypeVar
 
 from agentd.aio import Closed, now
 from agentd.audio import AudioFrame
-from agentd.errors import ProviderError, ProviderTimeout, ProviderUnavailable, innermost
+from agentd.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from agentd.providers.llm import LLM, ChatRequest, LLMDelta, TextDelta
 from agentd.providers.tts import TTS, Markup, SpeechChunk, TimedWord, markup_of
 from agentd.session.alignment import heard_text, pieces
+from agentd.session.attempts import ATTEMPT_S, Attempts, Recorder
+from agentd.session.boundary import plugin_code, stream_of
 from agentd.session.markup import plain
 from agentd.session.setup import Candidate
 from agentd.session.voicing import Times, voiced
 
-ROUNDS = 4  # a first attempt and three retries, as livekit-agents 1.8.9
-RETRY_AFTER_S = 2.0
-ATTEMPT_S = 10.0
-"""For one attempt's answer; of a stream for each of its words, for the sound of what it was given."""
-BUDGET_S = 20.0
-
 P = TypeVar("P")
 T = TypeVar("T")
-
-
-class Recorder(Protocol):
-    def __call__(self, kind: str, /, **data: Any) -> None: ...
 
 
 class Segments(Protocol):
     async def receive(self) -> str:
         """The next; raises Closed when there is none."""
         ...
-
-
-class Attempts:
-    """The candidates of one request in the order in which they are to be tried."""
-
-    def __init__(self, kind: str, candidates: Sequence[Candidate[Any]], record: Recorder) -> None:
-        self._kind = kind
-        self._left = list(candidates)
-        self._record = record
-        self._deadline = now() + BUDGET_S
-        self._failing = False
-        self._last: ProviderError = ProviderUnavailable(kind, "no provider was left to try")
-
-    async def __aiter__(self) -> AsyncIterator[Candidate[Any]]:
-        """Candidates, as long as somebody may succeed; the caller reports with `failed`. Raises the last failure."""
-        for round_number in range(ROUNDS):
-            if round_number:
-                pause = min(self._last.retry_after_s or RETRY_AFTER_S, self._deadline - now())
-                await asyncio.sleep(max(0.0, pause))
-            for candidate in list(self._left):
-                if now() >= self._deadline:
-                    raise self._last
-                yield candidate
-            if not self._left:
-                break
-        raise self._last
-
-    def failed(self, candidate: Candidate[Any], error: ProviderError, began: float) -> None:
-        self._last = error
-        if not error.retryable and candidate in self._left:
-            self._left.remove(candidate)
-        self.done(candidate, began, _outcome(error), message=error.message)
-
-    def done(self, candidate: Candidate[Any], began: float, outcome: str = "ok", **more: Any) -> None:
-        duration_s = round(now() - began, 4)
-        self._record(
-            "provider", kind=self._kind, provider=candidate.name, outcome=outcome, duration_s=duration_s, **more
-        )
-
-    def renew_budget(self, *, still_silent: bool) -> None:
-        """For a stream that lasts as long as the reply: the budget counts from the first failure in a row, and not
-        through the minutes in which there was nothing to fail at."""
-        if not (still_silent and self._failing):
-            self._deadline = now() + BUDGET_S
-        self._failing = True
-
-    def timeout_s(self) -> float:
-        return max(0.1, min(ATTEMPT_S, self._deadline - now()))
-
-
-def first(group: BaseExceptionGroup[ProviderError]) -> ProviderError:
-    """Of several tasks' errors the first."""
-    error = innermost(group)
-    assert isinstance(error, ProviderError)
-    return error
-
-
-def _outcome(error: ProviderError) -> str:
-    return type(error).__name__.removeprefix("Provider").lower()
 
 
 async def request(
@@ -107,19 +39,32 @@ async def request(
     record: Recorder,
 ) -> T:
     """One answer of whichever candidate gives it first. Raises ProviderError."""
+    return (await opened(kind, candidates, call, record, proven=True))[1]
+
+
+async def opened(
+    kind: str,
+    candidates: Sequence[Candidate[P]],
+    call: Callable[[P], Awaitable[T]],
+    record: Recorder,
+    *,
+    proven: bool = False,
+) -> tuple[Candidate[P], T]:
+    """The same, and whose it is. Not `proven`: a stream that is open has heard nothing yet. Raises ProviderError."""
     attempts = Attempts(kind, candidates, record)
     async for candidate in attempts:
         began = now()
         try:
             async with asyncio.timeout(attempts.timeout_s()):
-                answer = await call(candidate.provider)
+                with plugin_code(candidate.name):
+                    answer = await call(candidate.provider)
         except TimeoutError:
             attempts.failed(candidate, ProviderTimeout(candidate.name, "no answer in time"), began)
         except ProviderError as error:
             attempts.failed(candidate, error, began)
         else:
-            attempts.done(candidate, began)
-            return answer
+            attempts.done(candidate, began, proven=proven)
+            return candidate, answer
     raise AssertionError("Attempts ends by raising")
 
 
@@ -132,7 +77,7 @@ async def chat(
     attempts = Attempts("llm", candidates, record)
     async for candidate in attempts:
         began = now()
-        stream = cast("AsyncGenerator[LLMDelta, None]", candidate.provider.chat(chat_request))
+        stream = stream_of(candidate.name, partial(candidate.provider.chat, chat_request))
         async with aclosing(stream):
             try:
                 deltas = await _next_useful(stream, candidate.name, attempts.timeout_s())
@@ -185,7 +130,7 @@ async def synthesize(
         began = now()
         first = True
         texts = feed.replay(markup_of(candidate.provider))
-        stream = cast("AsyncGenerator[SpeechChunk, None]", candidate.provider.synthesize(texts, language=language))
+        stream = stream_of(candidate.name, partial(candidate.provider.synthesize, texts, language=language))
         try:
             async with aclosing(stream):
                 while (chunk := await feed.patiently(stream, candidate.name)) is not None:

@@ -21,6 +21,7 @@ from agentd.session.rates import Rates
 from agentd.session.records import Record
 from agentd.session.restore import Restored
 from agentd.session.room import Room
+from agentd.session.standing import Standing
 from agentd.tools.acts import GiveUp
 from agentd.tools.spec import Event, ToolRunner
 
@@ -29,10 +30,12 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True)
 class Candidate(Generic[P]):
-    """A provider under the name that metrics and records call it by."""
+    """A provider under the name that metrics and records call it by. `standing`: how it did lately, which all
+    candidates that are this provider have in common."""
 
     name: str
     provider: P
+    standing: Standing = field(default_factory=Standing, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

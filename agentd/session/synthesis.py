@@ -9,7 +9,7 @@ from dataclasses import replace
 from agentd.aio import Channel, Closed
 from agentd.audio import AudioFrame, Resampler
 from agentd.providers.tts import SpeechChunk
-from agentd.session import resilience
+from agentd.session import attempts, resilience
 from agentd.session.conversation import Conversation
 
 Segments = Channel[str | None]
@@ -40,7 +40,7 @@ class Stretch:
 
 
 async def voiced(
-    conversation: Conversation, segments: Segments, record: resilience.Recorder
+    conversation: Conversation, segments: Segments, record: attempts.Recorder
 ) -> AsyncGenerator[SpeechChunk, None]:
     """The sound of all segments, numbered through, at its synthesisers' rates. Raises ProviderError."""
     done, last = 0, False

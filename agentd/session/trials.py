@@ -16,6 +16,7 @@ from agentd.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from agentd.providers.llm import LLM, ChatRequest, Message
 from agentd.providers.stt import STT
 from agentd.providers.tts import TTS
+from agentd.session.boundary import plugin_code
 from agentd.session.setup import Equipment
 
 TRIAL_S = 10.0
@@ -82,7 +83,8 @@ async def _tried(choice: ProviderChoice, provider: Any, language: str) -> Provid
     """Why it cannot be used; None: it can."""
     try:
         async with asyncio.timeout(TRIAL_S):
-            await _TRIALS[choice.kind](provider, language)
+            with plugin_code(choice.provider):
+                await _TRIALS[choice.kind](provider, language)
     except TimeoutError:
         return ProviderTimeout(choice.provider, f"no answer within {TRIAL_S:g} s")
     except ProviderError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agentd.config.definition import LanguageOverride
+from agentd.errors import ProviderUnavailable
 from agentd.runtime.prepared import PreparedAgents
 from tests.runtime.parts import FakeProvider, FakeSettings, FakeToolKit, choice, definition, registry
 
@@ -37,4 +38,15 @@ async def test_a_language_whose_voice_cannot_be_made_rejects_its_agent() -> None
     (rejection,) = await agents.prepare(1, [replace(definition("polyglot"), languages={"de": german})])
     assert "no such voice" in rejection.problems[0]
     assert FakeProvider.alive - before == {}
+    await agents.aclose()
+
+
+async def test_f12_what_failed_in_a_call_of_one_agent_is_known_in_those_of_all_that_share_it() -> None:
+    first, second = definition("first"), definition("second")
+    other = replace(definition("other"), llm=choice("llm", FakeSettings(label="another model")))
+    agents = PreparedAgents(registry(), FakeToolKit)
+    assert await agents.prepare(1, [first, second, other]) == ()
+    models = [(await agents.lease(each.name, each.digest, None, 1)).providers.llm[0] for each in (first, second, other)]
+    models[0].standing.failed(ProviderUnavailable("fake", "HTTP 503"), 10.0, at_once=True)
+    assert [model.standing.is_well(11.0) for model in models] == [False, False, True]
     await agents.aclose()

@@ -21,6 +21,7 @@ from tests.session.chaos import (
     ChaosStreamingSTT,
     ChaosSTT,
     ChaosTTS,
+    calls_have_results,
     check_captions,
     check_history_against_journal,
     check_played,
@@ -154,3 +155,30 @@ async def many_deaths(seed: int) -> None:
 @pytest.mark.parametrize("seed", [*range(60), 141])
 def test_two_deaths_at_any_record_lose_and_repeat_nothing(seed: int) -> None:
     run_virtual(many_deaths(seed))
+
+
+async def records_of_a_call(seed: int) -> list[Record]:
+    rng = Random(seed)
+    chaos = Chaos(rng)
+    tools = FakeTools({"lasting": chaos.tool, "cancelled": chaos.tool})
+    agent = definition(greeting=Greeting(say="Welcome to the clinic."))
+    async with calling(agent=agent, script=chaos.script, tts=ChaosTTS(chaos), tools=tools) as call:  # type: ignore[arg-type]
+        for step in range(6):
+            await misbehave(call, rng, step)
+        await call.room.silent(5)
+        return list(call.records)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_journal_from_which_a_full_disk_kept_records_is_restored_all_the_same(seed: int) -> None:
+    whole: list[Record] = []
+
+    async def hold() -> None:
+        whole.extend(await records_of_a_call(seed))
+
+    run_virtual(hold())
+    rng = Random(seed)
+    for _ in range(60):
+        begin, end = sorted((rng.randint(1, len(whole)), rng.randint(1, len(whole))))
+        restored = restore(whole[:begin] + whole[end:])
+        assert calls_have_results(restored.items)
