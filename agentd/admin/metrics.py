@@ -75,6 +75,7 @@ HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "code_last_reload_successful": ("Whether workers run the code that a reload last found, or could not.", ()),
+    "journal_ok": ("Whether the journals of calls can be written: 0 while they cannot, and no call is taken.", ()),
     "config_last_reload_successful": ("Whether the last reload applied every file.", ()),
     "config_last_reload_success_timestamp_seconds": ("When a reload last applied every file, unix time.", ()),
 }

@@ -31,6 +31,7 @@ class Capacity:
         `capacity`: places of all workers that there may be."""
         self.table = table
         self.accepting = True
+        self.not_durable = ""  # why journals cannot be written
         self.memory = 0.0  # share of it that is in use, as it was last measured
         self._pool = pool
         self._serving = serving
@@ -61,6 +62,9 @@ class Capacity:
         return self._of_daemon()
 
     def _of_daemon(self) -> Load:
+        if self.not_durable:
+            why = f"journals cannot be written: {self.not_durable}"
+            return Load(load=1.0, full=True, why=why, reason="not_durable")
         return load_of(self.places(), cores=self._cores, thresholds=self._thresholds, memory=self.memory)
 
     def load_of_agent(self, agent: str) -> Load:

@@ -93,6 +93,7 @@ class OperatorSide:
             unregistered=self.parts.registrations.unregistered,
             stale=self._stale,
             problems=self.rollout.problems,
+            not_durable=self.parts.durability.why,
         )
         return Readiness(ready=not reasons, reasons=reasons)
 

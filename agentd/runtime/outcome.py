@@ -15,8 +15,11 @@ _AT_START = frozenset({"session_started", "participant_linked"})
 _BROKEN = frozenset({"crashed", "timeout"})
 _FAILED_TOOL = frozenset({"error", "timeout", "crashed"})
 _SPOKEN_BY = ("llm", "tts", "realtime")
-_NOT_ITS_DOING = frozenset({"error_RoomLost", "error_RegistrationRefused", "error_TransportError", "cancelled"})
-"""Reasons of a failed call that say nothing of its definition: LiveKit's, and the network's."""
+NOT_JOURNALED = "error_JournalError"
+_NOT_ITS_DOING = frozenset(
+    {"error_RoomLost", "error_RegistrationRefused", "error_TransportError", NOT_JOURNALED, "cancelled"}
+)
+"""Reasons of a failed call that say nothing of its definition: LiveKit's, the network's, and the disk's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

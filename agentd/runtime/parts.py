@@ -23,14 +23,16 @@ from agentd.runtime.calls import Calls
 from agentd.runtime.canaries import Canaries
 from agentd.runtime.chronicle import Chronicle
 from agentd.runtime.drain import Drain
+from agentd.runtime.durability import Durability
 from agentd.runtime.event_ring import EventRing
 from agentd.runtime.gate import Gate
 from agentd.runtime.jobs import JobTable, Session
+from agentd.runtime.journals import journal_path
 from agentd.runtime.late_results import LateResults
 from agentd.runtime.launch import launch_process
 from agentd.runtime.ledger import Ledger
 from agentd.runtime.messages import ToWorker
-from agentd.runtime.outcome import SessionOutcome, verdict
+from agentd.runtime.outcome import NOT_JOURNALED, SessionOutcome, verdict
 from agentd.runtime.placement import Thresholds
 from agentd.runtime.pool import Pool
 from agentd.runtime.probation import Probation
@@ -82,6 +84,7 @@ class Parts:
         table = JobTable()
         self.queue = self._make_queue(table)
         self.calls = self._make_calls(table)
+        self.durability = self._make_durability()
         self.scaling = self._make_scaling()
         self.watchdog = Watchdog(self.pool, self.registrations, lambda: around.notify("alive"))
         self.drain = Drain(self.calls, self.registrations, self.stirred, self._drain_began)
@@ -194,6 +197,10 @@ class Parts:
             queue=self.queue,
         )
 
+    def _make_durability(self) -> Durability:
+        directory = journal_path(self.settings.state_dir, "").parent
+        return Durability(directory, measures=self.around.measures, changed=self._durability_changed)
+
     def _make_scaling(self) -> Scaling:
         return Scaling(
             self.pool,
@@ -286,7 +293,13 @@ class Parts:
         if handle := self.pool.get(worker):
             handle.post(message)
 
+    def _durability_changed(self, why_not: str) -> None:
+        self.calls.not_durable = why_not
+        self.calls_changed()
+
     def _call_ended(self, session: Session, reason: str, failed: bool, outcome: SessionOutcome) -> None:
+        if reason == NOT_JOURNALED:
+            self.durability.doubt()
         whole = session.turns and reason == "rescue_failed"  # it talked until something else took its workers down
         judged = verdict(outcome, reason, failed=failed and not whole)
         self.probation.ended(session.definition.name, session.definition.revision, judged)

@@ -52,7 +52,18 @@ def choose_for_rescue(places: Iterable[Place]) -> str | None:
 
 
 Reason = Literal[
-    "", "capacity", "cpu", "memory", "lag", "concurrency", "busy", "budget", "no_worker", "draining", "removed"
+    "",
+    "capacity",
+    "cpu",
+    "memory",
+    "lag",
+    "concurrency",
+    "busy",
+    "budget",
+    "no_worker",
+    "not_durable",
+    "draining",
+    "removed",
 ]
 """Why no call is taken, for figures."""
 

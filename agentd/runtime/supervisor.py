@@ -89,6 +89,8 @@ class Supervisor(OperatorSide):
         others.append(group.create_task(every(TICK_S, partial(tick, parts)), name="tick"))
         if around.changes is not None:  # before the first reading, so that no change falls between the two
             others.append(group.create_task(self._watch(around.changes), name="watch"))
+        await parts.durability.look()
+        others.append(group.create_task(parts.durability.run(), name="durability"))
         parts.chronicle.started(parts.instance)
         await self.rollout.reload()
         if not self.rollout.agents:

@@ -156,6 +156,7 @@ def unready_reasons(
     unregistered: Sequence[str],
     stale: Collection[str] = (),
     problems: Sequence[Problem],
+    not_durable: str = "",
 ) -> tuple[str, ...]:
     """Each as a sentence; none: ready."""
     errors = [problem for problem in problems if problem.severity == "error"]
@@ -165,6 +166,7 @@ def unready_reasons(
         "The daemon is starting.": not started,
         "The daemon is draining.": draining,
         "No worker is ready.": not workers_ready,
+        f"Journals of calls cannot be written: {not_durable}.": bool(not_durable),
         f"Not registered with LiveKit: {', '.join(unregistered)}.": bool(unregistered),
         f"Registered, and probes of it are not received: {', '.join(sorted(stale))}.": bool(stale),
         f"The configuration is invalid: {', '.join(broken)}.": bool(broken),

@@ -353,10 +353,16 @@ class Counted:
     """A MeasureSink that adds up."""
 
     totals: dict[tuple[str, tuple[tuple[str, str], ...]], float] = field(default_factory=dict)
+    lasts: dict[str, float] = field(default_factory=dict)
 
     def apply(self, measure: Measure) -> None:
+        self.lasts[measure.name] = measure.value
         key = (measure.name, tuple(sorted(measure.labels.items())))
         self.totals[key] = self.totals.get(key, 0.0) + measure.value
+
+    def last(self, name: str) -> float:
+        """Of a gauge."""
+        return self.lasts[name]
 
     def of(self, name: str, **labels: str) -> float:
         wanted = labels.items()
