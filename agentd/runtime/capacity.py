@@ -73,7 +73,7 @@ class Capacity:
         definition = self._serving(agent)
         if definition is None:
             return Load(load=1.0, full=True, why="the agent was removed", reason="removed")
-        if load.full and load.reason == "draining":
+        if load.full and load.reason in ("draining", "not_durable"):
             return load
         if full := self._full_of(definition):
             return full

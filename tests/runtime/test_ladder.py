@@ -74,7 +74,7 @@ def test_a_queue_takes_what_has_no_place_until_it_is_full() -> None:
 
 
 def test_an_overloaded_machine_holds_nobody_in_a_queue() -> None:
-    for reason in ("cpu", "memory", "lag", "budget", "draining", "no_worker", "removed"):
+    for reason in ("cpu", "memory", "lag", "budget", "draining", "no_worker", "not_durable", "removed"):
         load = Load(load=1.0, full=True, reason=reason)  # type: ignore[arg-type]
         assert way_in((QUEUE,), 1.0, load, 0).to == "nowhere"
 
