@@ -45,7 +45,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(damage=st.lists(damages, min_size=1, max_size=3))
 def test_f34_no_reader_fails_at_a_damaged_journal(tmp_path: Path, whole: bytes, damage: list[Damage]) -> None:
     content = whole
