@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agentd_local.config import SmartTurnSettings
+
 from agentd.config.daemon import load_daemon
 from agentd.config.definition import AgentDefinition
 from agentd.config.load import load
@@ -81,3 +83,19 @@ def test_a_languages_settings_are_in_the_digest(tmp_path: Path) -> None:
     same = read(tmp_path, base + "languages:\n  de:\n    tts: {voice: bob}  # a comment")
     other = read(tmp_path, base + "languages: {de: {tts: {voice: eve}}}")
     assert one.digest == same.digest != other.digest
+
+
+def test_a_turn_detector_that_does_not_know_a_language_is_warned_of(tmp_path: Path) -> None:
+    text = "stt: {provider: owl}\nllm: {provider: parrot, model: m}\ntts: {provider: wren}\nlanguages: {fr-FR: {}}\n"
+    write(tmp_path, {"a.yaml": f"{text}turn_detector: {{provider: bat}}\n"})
+    [problem] = loaded(tmp_path).problems
+    assert (problem.code, problem.line, problem.severity) == ("language-not-shared", 4, "warning")
+    assert problem.message == '"bat" does not judge turns in fr-FR'
+    write(tmp_path, {"a.yaml": f"{text}turn_detector: {{provider: bat, model_path: m}}\n"})
+    assert loaded(tmp_path).problems == ()
+
+
+def test_smart_turn_tells_the_languages_that_it_knows_unless_it_is_another_file() -> None:
+    assert {"en", "de", "nb"} <= (SmartTurnSettings().languages_known() or set())
+    assert "el" not in (SmartTurnSettings().languages_known() or set())
+    assert SmartTurnSettings(model_path="m.onnx").languages_known() is None
