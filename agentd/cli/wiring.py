@@ -125,6 +125,7 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
         prices=config.prices,
         probe_s=config.livekit.probe,
         events=config.events,
+        keep_journals_s=config.journals.keep,
         agents_shown=str(setting.directory),
         require_livekit_s=REQUIRE_LIVEKIT_S if setting.require_livekit else None,
     )

@@ -99,6 +99,19 @@ class HttpSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JournalsSection:
+    """What is kept of calls that are over."""
+
+    keep: Duration = setting(
+        "How long after its end a call's journal is deleted, with what was said in it; 720h are 30 days. 0: never.",
+        default=Duration(0.0),
+        minimum=0,
+        examples=("720h",),
+        reload="restart",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonConfig:
     """What agentd.yaml says. `defaults_node` is `defaults` with its places, as the agents are read from it."""
 
@@ -156,6 +169,7 @@ class DaemonConfig:
         default="",
         reload="restart",
     )
+    journals: JournalsSection = setting("Journals of calls.", default_factory=JournalsSection, reload="restart")
     log: LogSection = setting("Logs.", default_factory=LogSection, reload="restart")
     audit: AuditSection = setting(
         "The log of calls of tools and of what operators did.", default_factory=AuditSection, reload="restart"

@@ -65,6 +65,10 @@ class Announcements:
         if sinks or any(others.values()) or any(map(_sinks, self._serving().values())):
             self._guarded(lambda feed: feed.follow(session.id, session.agent, sinks, others))
 
+    def follows(self, session: str) -> bool:
+        """Whether there is still something to be told of this call."""
+        return self._feed is not None and self._feed.follows(session)
+
     def stir(self) -> None:
         """Something has happened in a call."""
         if self._feed is not None:

@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from agentd.aio import now
 from agentd.config.definition import AgentDefinition
 from agentd.config.reachable import reachable
+from agentd.errors import JournalError
 from agentd.runtime.calls import Calls, Mint
 from agentd.runtime.jobs import Session
-from agentd.runtime.journals import Unfinished, mark_ended
+from agentd.runtime.journals import Unfinished, mark_ended, unfinished
 from agentd.transport.protocol import agent_identity
 
 logger = logging.getLogger(__name__)
 
+AT_ONCE = 100
+"""Journals that the thread reads in one go: some milliseconds, unless calls were left in them."""
+
+
+async def left_open(paths: Sequence[Path]) -> AsyncIterator[Unfinished]:
+    """The calls that these journals leave open, in their order; what cannot be read is left alone. There may be as many
+    as calls were ever taken: they are read in a thread, while the daemon serves."""
+    number = 0
+    for first in range(0, len(paths), AT_ONCE):
+        for found in await asyncio.to_thread(_left_open, paths[first : first + AT_ONCE]):
+            number += 1
+            yield found
+    if paths:
+        logger.info("journals searched", extra={"journals": len(paths), "left_open": number})
+
+
+def _left_open(paths: Sequence[Path]) -> list[Unfinished]:
+    found = []
+    for path in paths:
+        with suppress(JournalError):
+            if (call := unfinished(path)) is not None:
+                found.append(call)
+    return found
+
 
 async def recover_calls(
-    left: Sequence[Unfinished],
+    left: AsyncIterator[Unfinished],
     calls: Calls,
     agents: Mapping[str, AgentDefinition],
     livekit_url: str,
@@ -25,7 +53,7 @@ async def recover_calls(
     room_exists: Callable[[str], Awaitable[bool]],
 ) -> None:
     """Each call that was cut goes on in a worker, or its journal is closed. The definition is today's."""
-    for found in left:
+    async for found in left:
         agent = str(found.started.data.get("agent", ""))
         room = str(found.started.data.get("room", ""))
         definition = agents.get(agent)
@@ -34,7 +62,7 @@ async def recover_calls(
             logger.warning("session recovered", extra={"session": session.id, "agent": agent, "room": room})
             calls.adopt(session, token=mint(room, session.identity, agent))
         else:
-            mark_ended(found.path, "daemon_lost")
+            await asyncio.to_thread(mark_ended, found.path, "daemon_lost")
 
 
 def left_behind(

@@ -98,6 +98,10 @@ class EventFeed:
         if session not in self._calls:
             self._open(session, agent, self._outbox.follow(session, agent), sinks, others)
 
+    def follows(self, session: str) -> bool:
+        """Whether there is still something to be told of this call."""
+        return session in self._calls
+
     def _open(self, session: str, agent: str, told: int, sinks: Sinks | None, others: Mapping[str, Sinks]) -> None:
         tail = JournalTail(journal_path(self._state_dir, session))
         self._calls[session] = _Call(sinks, others, tail, ContractEvents(session=session, agent=agent), told)

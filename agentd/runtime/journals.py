@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentd.errors import AgentdError, JournalError
-from agentd.session.journal import Journal, read_journal
+from agentd.session.journal import Journal, read_journal, tells_at_its_end
 from agentd.session.records import Record
 from agentd.session.restore import Restored, restore
 
 SUFFIX = ".journal"
+ENDED = "session.ended"
 
 
 class StateDirectoryBusy(AgentdError):
@@ -55,9 +56,34 @@ def journal_path(directory: Path, session: str) -> Path:
     return directory / "sessions" / f"{session}{SUFFIX}"
 
 
+def session_of(path: Path) -> str:
+    return path.name.removesuffix(SUFFIX)
+
+
 def sessions_in(directory: Path) -> list[str]:
     """The ids of all journals, ended ones too; none where there is no such directory or it may not be read."""
-    return sorted(path.name.removesuffix(SUFFIX) for path in (directory / "sessions").glob(f"*{SUFFIX}"))
+    return sorted(session_of(path) for path in (directory / "sessions").glob(f"*{SUFFIX}"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalFile:
+    """`written_at`: unix time of the last record; `size`: in bytes."""
+
+    path: Path
+    written_at: float
+    size: int
+
+
+def journal_files(directory: Path) -> list[JournalFile]:
+    """All journals, ended ones too, the last written first. None of them is opened."""
+    found = []
+    with suppress(FileNotFoundError, PermissionError), os.scandir(directory / "sessions") as entries:
+        for entry in entries:
+            if entry.name.endswith(SUFFIX):
+                with suppress(FileNotFoundError):  # somebody removes old ones meanwhile
+                    stat = entry.stat()
+                    found.append(JournalFile(path=Path(entry.path), written_at=stat.st_mtime, size=stat.st_size))
+    return sorted(found, key=lambda each: each.written_at, reverse=True)
 
 
 def open_journal(path: Path) -> tuple[Journal, Restored | None]:
@@ -73,9 +99,9 @@ def mark_ended(path: Path, reason: str) -> None:
     with suppress(JournalError):
         journal, records = Journal.reopen(path)
         try:
-            if not any(record.kind == "session.ended" for record in records):
+            if not any(record.kind == ENDED for record in records):
                 began = records[0].at if records else time.time()
-                journal.append("session.ended", {"reason": reason, "duration_s": round(time.time() - began, 3)})
+                journal.append(ENDED, {"reason": reason, "duration_s": round(time.time() - began, 3)})
         finally:
             journal.close()
 
@@ -92,26 +118,21 @@ class Unfinished:
     incarnations: int
 
 
-def unfinished(directory: Path) -> list[Unfinished]:
-    """The open journals of an earlier daemon; what cannot be read is left alone."""
-    found = []
-    for path in sorted((directory / "sessions").glob(f"*{SUFFIX}")):
-        try:
-            records = read_journal(path)
-        except JournalError:
-            continue
-        started = next((record for record in records if record.kind == "session.started"), None)
-        if started is None or any(record.kind == "session.ended" for record in records):
-            continue
-        resumed = sum(record.kind == "session.resumed" for record in records)
-        found.append(
-            Unfinished(
-                session=path.name.removesuffix(SUFFIX),
-                path=path,
-                started=started,
-                requested=next((record for record in records if record.kind == "session.requested"), None),
-                last_at=records[-1].at,
-                incarnations=1 + resumed,
-            )
-        )
-    return found
+def unfinished(path: Path) -> Unfinished | None:
+    """The call that a journal leaves open; None: it has ended, or has never begun. Of one that has ended only the end
+    is read. Raises JournalError."""
+    if tells_at_its_end(path, ENDED):
+        return None
+    records = read_journal(path)
+    started = next((record for record in records if record.kind == "session.started"), None)
+    if started is None or any(record.kind == ENDED for record in records):
+        return None
+    resumed = sum(record.kind == "session.resumed" for record in records)
+    return Unfinished(
+        session=session_of(path),
+        path=path,
+        started=started,
+        requested=next((record for record in records if record.kind == "session.requested"), None),
+        last_at=records[-1].at,
+        incarnations=1 + resumed,
+    )

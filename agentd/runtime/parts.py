@@ -39,6 +39,7 @@ from agentd.runtime.probation import Probation
 from agentd.runtime.probe import ProbeRooms, Probes
 from agentd.runtime.registrations import Registrations
 from agentd.runtime.replacement import Code, Replacement
+from agentd.runtime.retention import Retention
 from agentd.runtime.revisions import Revisions
 from agentd.runtime.rollout import Rollout
 from agentd.runtime.scaling import Scaling
@@ -94,6 +95,7 @@ class Parts:
         self.canaries = self._make_canaries()
         self.probes = self._make_probes(around.probe_rooms) if around.probe_rooms is not None else None
         self.announcements = self._make_announcements()
+        self.retention = self._make_retention(settings.keep_journals_s) if settings.keep_journals_s else None
         self.late_results = LateResults(self.calls.table, self.pool.get)
 
     def _make_pool(self) -> Pool:
@@ -249,6 +251,13 @@ class Parts:
             full=lambda agent: self.calls.way_in(agent).told.full,
             renew=self.registrations.renew,
             measures=self.around.measures,
+        )
+
+    def _make_retention(self, keep_s: float) -> Retention:
+        return Retention(
+            self.settings.state_dir,
+            keep_s,
+            lambda session: self.calls.table.get(session) is not None or self.announcements.follows(session),
         )
 
     def serving(self, agent: str) -> AgentDefinition | None:

@@ -18,9 +18,9 @@ from functools import partial
 from agentd.aio import every
 from agentd.errors import AgentdError, Problem
 from agentd.runtime.adoption import adopt_workers
-from agentd.runtime.cold import recover_calls
+from agentd.runtime.cold import left_open, recover_calls
 from agentd.runtime.drain import CUT_GRACE_S
-from agentd.runtime.journals import unfinished
+from agentd.runtime.journals import journal_files, session_of
 from agentd.runtime.operator_side import OperatorSide
 from agentd.runtime.parts import Parts
 from agentd.runtime.registrations import LiveKitUnreachable
@@ -81,8 +81,8 @@ class Supervisor(OperatorSide):
         others.append(group.create_task(parts.upgrade.run(), name="upgrade"))
         others.append(group.create_task(reap(around.children), name="reap"))
         adopted = await adopt_workers(self.settings.state_dir, self.pool, self.calls)
-        left = unfinished(self.settings.state_dir)  # before any call of our own has a journal
-        left = [each for each in left if each.session not in adopted]
+        files = await asyncio.to_thread(journal_files, self.settings.state_dir)  # before a call of our own has one
+        earlier = [each.path for each in files if session_of(each.path) not in adopted]
         for owner in (self.probation, self.canaries, self.gate):
             await asyncio.to_thread(owner.load)
             others.append(group.create_task(owner.file.run(), name="state file"))
@@ -99,10 +99,13 @@ class Supervisor(OperatorSide):
             await parts.registrations.within(self.settings.require_livekit_s)
         if around.room_exists is not None:
             url = self.settings.livekit_url
+            left = left_open(earlier)
             recovery = recover_calls(left, self.calls, self.rollout.agents, url, around.mint, around.room_exists)
             others.append(group.create_task(recovery, name="cold recovery"))
         if parts.probes is not None:
             others.append(group.create_task(parts.probes.run(), name="probes"))
+        if parts.retention is not None:
+            others.append(group.create_task(parts.retention.run(), name="retention"))
         parts.started = True
         around.notify("ready")
         logger.info("serving", extra={"agents": ",".join(self.rollout.agents), "workers": self.settings.workers})

@@ -34,6 +34,7 @@ class SupervisorSettings:
     prices: Mapping[str, Price] = field(default_factory=dict)
     probe_s: float | None = None  # how often registrations are probed; None: never
     events: tuple[EventSink, ...] = ()  # the daemon's own; http.allow is the workers'
+    keep_journals_s: float = 0.0  # after the last record of a call that is over; 0: for ever
     agents_shown: str = ""  # the agents' directory as it was given
     require_livekit_s: float | None = None  # how long to wait for a registration before giving up; None: for ever
 

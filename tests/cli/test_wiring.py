@@ -1,15 +1,18 @@
-"""How a daemon's registrations are made."""
+"""How a daemon is put together: its registrations, and what its parts are told of agentd.yaml."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from agentd.cli.wiring import registrar, token_endpoint_settings
-from agentd.config.daemon import DaemonConfig, LiveKitSettings
+from agentd.cli.setting import Setting
+from agentd.cli.wiring import registrar, supervisor_settings, token_endpoint_settings
+from agentd.config.daemon import DaemonConfig, LiveKitSettings, load_daemon
+from agentd.registry import installed
 from agentd.transport.protocol import Accept, Decline, Job, JobOffer
 from agentd.transport.tokens import LiveKitCredentials
 
@@ -63,3 +66,20 @@ async def test_a_namespace_takes_its_own_calls_and_those_of_servers_that_know_no
     offer = JobOffer(job=Job(id="J", agent_name="desk", room_name="r", namespace=theirs))
     assert isinstance(await link._offered(offer), Accept if taken else Decline)
     assert link._namespace == ours
+
+
+def setting(tmp_path: Path, text: str) -> Setting:
+    file = tmp_path / "agentd.yaml"
+    file.write_text(text)
+    daemon = load_daemon(file, {})
+    assert daemon.problems == ()
+    values: dict[str, Any] = dict.fromkeys(Setting.__dataclass_fields__)
+    values |= {"directory": tmp_path, "config": daemon.config, "registry": installed(), "environment": {}}
+    return Setting(**{**values, "credentials": CREDENTIALS, "operators": ()})
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("", 0.0), ("journals: {keep: 720h}", 2_592_000.0)])
+def test_journals_are_kept_for_ever_unless_agentd_yaml_says_for_how_long(
+    tmp_path: Path, text: str, seconds: float
+) -> None:
+    assert supervisor_settings(setting(tmp_path, text), tmp_path).keep_journals_s == seconds

@@ -245,6 +245,7 @@ async def test_the_next_daemon_knows_under_whose_name_a_call_came(tmp_path: Path
     journal.append("session.started", {"agent": "billing", "room": "room", "job_id": "AJ_1", "variables": {"a": 1}})
     admission = reading(answered({"agent": "billing"}))
     journal.append("session.requested", {**admission.record(), "asked": "desk"})
-    (found,) = unfinished(tmp_path)
+    found = unfinished(journal.path)
+    assert found is not None
     session = left_behind(found, definition("billing"), "ws://here", {})
     assert (session.agent, session.registration, session.variables) == ("billing", "desk", {"a": 1})

@@ -73,7 +73,9 @@ async def test_each_sink_gets_what_it_wants(desk: Desk) -> None:
     linked(journal)
     journal.append("turn.user", {"turn": 1, "text": "hello", "language": "en", "source": "speech", "speaker": "ann"})
     journal.append("session.ended", {"reason": "caller_left", "duration_s": 2.0})
+    assert desk.feed.follows("s-1")  # its journal must stay
     await desk.feed.look()
+    assert not desk.feed.follows("s-1")
     every = ["session.started", "participant.linked", "turn.user", "session.usage", "session.ended"]
     assert desk.types(ALL) == every
     assert desk.types(SOME) == ["session.started", "session.usage", "session.ended"]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from agentd.runtime.jobs import Session
+from agentd.runtime.journals import Unfinished, unfinished
 from agentd.runtime.placement import Place
 from agentd.runtime.recovery import RESCUES_AT_MOST, lost, plan
 from agentd.session.journal import Journal, read_journal
@@ -137,6 +141,52 @@ async def test_calls_that_an_earlier_daemon_left_are_taken_up_where_their_room_s
         assert FakeSession.running["s-stands"].setup.metadata == "ticket 7"
         assert daemon.session("s-gone") is None
     assert read_journal(tmp_path / "state" / "sessions" / "s-gone.journal")[-1].data["reason"] == "daemon_lost"
+
+
+async def test_a_daemon_serves_while_it_still_reads_what_an_earlier_one_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = threading.Event()
+
+    def slowly(path: Path) -> Unfinished | None:
+        assert reads.wait(15)
+        return unfinished(path)
+
+    monkeypatch.setattr("agentd.runtime.cold.unfinished", slowly)
+    journal = Journal.create(tmp_path / "state" / "sessions" / "s-left.journal")
+    journal.append("session.started", {"agent": "desk", "room": "stands", "job_id": "J-1"})
+    journal.close()
+
+    async def room_exists(room: str) -> bool:
+        return True
+
+    try:
+        async with running(tmp_path, Files({"desk": definition("desk")}), room_exists=room_exists) as daemon:
+            assert daemon.talks(await daemon.call("desk"))
+            assert not daemon.talks("s-left")
+            reads.set()
+            await until(lambda: daemon.talks("s-left"))
+    finally:
+        reads.set()
+
+
+async def test_old_journals_are_deleted_where_the_operator_wants_it(tmp_path: Path) -> None:
+    paths = [tmp_path / "state" / "sessions" / f"{name}.journal" for name in ("s-over", "s-left")]
+    for path in paths:
+        journal = Journal.create(path)
+        journal.append("session.started", {"agent": "desk", "room": "stands", "job_id": "J-1"})
+        if path.stem == "s-over":
+            journal.append("session.ended", {"reason": "caller_left", "duration_s": 1.0})
+        journal.close()
+        os.utime(path, (1e9, 1e9))
+
+    async def room_exists(room: str) -> bool:
+        return True
+
+    files = Files({"desk": definition("desk")})
+    async with running(tmp_path, files, room_exists=room_exists, keep_journals_s=3600.0) as daemon:
+        await until(lambda: daemon.talks("s-left") and not paths[0].exists())
+        assert paths[1].exists()
 
 
 async def test_kill_9_of_a_process_with_calls_moves_them_within_a_second(tmp_path: Path) -> None:

@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import JournalError
-from agentd.session.journal import HEADER, LONGEST_RECORD_BYTES, Journal, JournalTail, read_journal
+from agentd.session.journal import (
+    HEADER,
+    LONGEST_RECORD_BYTES,
+    Journal,
+    JournalTail,
+    read_journal,
+    tells_at_its_end,
+)
 
 
 def _write(path: Path, count: int) -> None:
@@ -203,3 +210,46 @@ def test_a_journal_that_a_full_disk_does_not_let_begin_leaves_no_file(tmp_path: 
     with _disk_full(path, 5), pytest.raises(JournalError):
         Journal.create(path)
     assert not path.exists()
+
+
+def _ended(path: Path) -> Path:
+    _write(path, 3)
+    journal, _ = Journal.reopen(path)
+    journal.append("session.ended", {"reason": "caller_left", "duration_s": 1.5})
+    journal.close()
+    return path
+
+
+def test_the_end_tells_whether_the_call_is_over(tmp_path: Path) -> None:
+    ended = _ended(tmp_path / "a.journal")
+    assert tells_at_its_end(ended, "session.ended")
+    journal, _ = Journal.reopen(ended)
+    journal.append("hook", {"text": "é" * 4000})  # what still went on then
+    journal.close()
+    assert tells_at_its_end(ended, "session.ended")
+    _write(tmp_path / "b.journal", 3)
+    assert not tells_at_its_end(tmp_path / "b.journal", "session.ended")
+    with pytest.raises(JournalError, match="cannot read"):
+        tells_at_its_end(tmp_path / "none.journal", "session.ended")
+
+
+def test_what_somebody_says_of_an_end_is_none(tmp_path: Path) -> None:
+    journal = Journal.create(tmp_path / "a.journal")
+    said = '[9, 1.5, "session.ended", {"reason": "caller_left"}]'
+    journal.append("turn.user", {"text": said, "raw": [9, 1.5, "session.ended", {"reason": said}]})
+    journal.close()
+    assert not tells_at_its_end(tmp_path / "a.journal", "session.ended")
+
+
+def test_an_end_that_is_torn_or_damaged_is_none(tmp_path: Path) -> None:
+    path = _ended(tmp_path / "a.journal")
+    whole = path.read_bytes()
+    last = _ends(whole)[-2]
+    for length in range(last, len(whole)):
+        path.write_bytes(whole[:length])
+        assert not tells_at_its_end(path, "session.ended")
+    for at in range(last, len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << (at % 8)
+        path.write_bytes(bytes(damaged))
+        assert not tells_at_its_end(path, "session.ended")
