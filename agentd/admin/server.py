@@ -193,7 +193,10 @@ def _addressed(settings: AdminSettings) -> Middleware:
         unnamed = request.path in UNNAMED or request.path.startswith(CALLBACKS)
         if unnamed or host_allowed(request.host, settings.hosts) or _trusted(request, settings):
             return await handler(request)
-        return problem(403, f"the Host {request.host!r} is none of ours: use the IP address or localhost")
+        return problem(
+            403,
+            f"the Host {request.host!r} is none of ours: use the IP address or localhost, or name it in admin.hosts",
+        )
 
     return addressed
 

@@ -14,7 +14,7 @@ RATE_LIMIT = 50.0
 
 
 class UnsafeBind(AgentdError):
-    """The address can be reached from other machines, and no token protects it."""
+    """The server can be reached from other machines, and no token protects it."""
 
 
 class InvalidAddress(UnsafeBind, ValueError):
@@ -79,11 +79,14 @@ def parse_addr(addr: str) -> tuple[str, int]:
 
 
 def check_bind(settings: AdminSettings) -> None:
-    """Raises UnsafeBind for an address that others reach while no token is set."""
+    """Raises UnsafeBind for an address that others reach, or a proxy through which they do, while no token is set."""
     host, _ = parse_addr(settings.addr)
-    if settings.known or is_loopback(host):
+    if settings.known or (is_loopback(host) and not settings.hosts):
         return
+    if is_loopback(host):
+        what, instead = f"admin.hosts names a proxy ({settings.hosts[0]}) through which", "leave admin.hosts out"
+    else:
+        what, instead = f"the admin address {settings.addr} is one on which", "listen on 127.0.0.1"
     raise UnsafeBind(
-        f"the admin address {settings.addr} can be reached from other machines: "
-        "set AGENTD_ADMIN_TOKEN (or AGENTD_ADMIN_TOKEN_FILE), or listen on 127.0.0.1"
+        f"{what} other machines reach this server: set AGENTD_ADMIN_TOKEN (or AGENTD_ADMIN_TOKEN_FILE), or {instead}"
     )

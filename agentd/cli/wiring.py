@@ -267,6 +267,7 @@ def admin_settings(setting: Setting) -> AdminSettings:
     return AdminSettings(
         addr=config.admin.addr,
         token=setting.admin_token,
+        hosts=config.admin.hosts,
         talk_page=talk,
         operators=setting.operators,
         rate_limit=config.admin.rate_limit,

@@ -7,6 +7,10 @@ from typing import Literal
 
 from agentd.providers.fields import Duration, Secret, setting
 
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+HOST_PATTERN = rf"^{_LABEL}(\.{_LABEL})*$"
+"""A name as DNS and container networks have it, in ASCII and without a port: no scheme, no path, no wildcard."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminToken:
@@ -32,6 +36,15 @@ class AdminSection:
         default="127.0.0.1:8081",
         pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]*):[0-9]{1,5}$",
         examples=("127.0.0.1:8081",),
+        reload="restart",
+    )
+    hosts: tuple[str, ...] = setting(
+        "Names under which requests may address the server, beside IP addresses and localhost: those that a proxy in "
+        "front of it passes on. Whoever sends a token may use any name.",
+        default=(),
+        min_length=0,
+        pattern=HOST_PATTERN,
+        examples=("voice.example.com",),
         reload="restart",
     )
     token: Secret | None = setting(

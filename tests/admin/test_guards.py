@@ -5,7 +5,7 @@ import pytest
 from agentd.admin.guards import host_allowed, is_loopback, origin_allowed
 from agentd.admin.roles import known
 from agentd.admin.settings import AdminSettings, UnsafeBind, check_bind, parse_addr
-from tests.admin.conftest import Serve
+from tests.admin.conftest import ENDPOINT, Serve
 
 
 @pytest.mark.parametrize(
@@ -139,6 +139,21 @@ async def test_whoever_knows_the_token_may_use_any_name(serve: Serve) -> None:
     client = await serve(AdminSettings(addr="127.0.0.1:0", token="correct"))
     headers = {"Host": "agentd.cluster.local", "Authorization": "Bearer correct"}
     assert (await client.get("/v1/agents", headers=headers)).status == 200
+
+
+async def test_a_proxy_may_pass_on_the_name_on_which_it_was_asked(serve: Serve) -> None:
+    settings = AdminSettings(addr="127.0.0.1:0", token="correct", hosts=("Voice.example.com",))
+    client = await serve(settings, ENDPOINT)
+    for host, status in (("voice.example.com", 201), ("voice.example.com:8443", 201), ("other.example.com", 403)):
+        answer = await client.post("/v1/token", headers={"Host": host, "Origin": f"https://{host}"})
+        assert answer.status == status, host
+    assert (await client.get("/v1/agents", headers={"Host": "voice.example.com"})).status == 401
+
+
+def test_a_proxy_brings_others_so_that_a_token_is_needed() -> None:
+    with pytest.raises(UnsafeBind, match=r"voice\.example\.com.*AGENTD_ADMIN_TOKEN.*leave admin\.hosts out"):
+        check_bind(AdminSettings(hosts=("voice.example.com",)))
+    check_bind(AdminSettings(hosts=("voice.example.com",), token="correct"))
 
 
 async def test_an_unknown_path_needs_the_token_too(serve: Serve) -> None:

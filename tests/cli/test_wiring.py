@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agentd.cli.setting import Setting
-from agentd.cli.wiring import registrar, supervisor_settings, token_endpoint_settings
+from agentd.cli.wiring import admin_settings, registrar, supervisor_settings, token_endpoint_settings
 from agentd.config.daemon import DaemonConfig, LiveKitSettings, load_daemon
 from agentd.registry import installed
 from agentd.transport.protocol import Accept, Decline, Job, JobOffer
@@ -83,3 +83,7 @@ def test_journals_are_kept_for_ever_unless_agentd_yaml_says_for_how_long(
     tmp_path: Path, text: str, seconds: float
 ) -> None:
     assert supervisor_settings(setting(tmp_path, text), tmp_path).keep_journals_s == seconds
+
+
+def test_the_names_of_a_proxy_reach_the_admin_server(tmp_path: Path) -> None:
+    assert admin_settings(setting(tmp_path, "admin: {hosts: [voice.example.com]}")).hosts == ("voice.example.com",)
