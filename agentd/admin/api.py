@@ -15,7 +15,7 @@ from agentd.admin.acts import VERBS, act_of
 from agentd.admin.deeds import note
 from agentd.admin.documents import document
 from agentd.admin.openapi import OPENAPI
-from agentd.admin.problems import Refused, json_body
+from agentd.admin.problems import BETWEEN_WORKERS_RETRY_S, Overloaded, Refused, json_body
 from agentd.config.render import rendered
 from agentd.errors import JournalError
 from agentd.runtime.journals import journal_path, sessions_in
@@ -148,7 +148,7 @@ class Api:
         except KeyError as error:
             raise _no_session(session_id) from error
         except BetweenWorkers as error:
-            raise Refused(503, str(error)) from error
+            raise Overloaded(str(error), retry_after_s=BETWEEN_WORKERS_RETRY_S) from error
 
     async def reload(self, request: web.Request) -> web.Response:
         """200 when every file was applied or nothing changed; 422 with the problems when one was not."""

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from agentd.admin.deeds import note
 from agentd.admin.documents import document
-from agentd.admin.problems import Refused, json_body
+from agentd.admin.problems import BETWEEN_WORKERS_RETRY_S, Overloaded, Refused, json_body
 from agentd.errors import JournalError
 from agentd.runtime.approvals import Approval, approvals_in
 from agentd.runtime.journals import journal_path, sessions_in
@@ -60,7 +60,7 @@ class ApprovalsApi:
         except KeyError as error:
             raise Refused(404, f"there is no session {session_id!r} under way; GET /v1/sessions lists them") from error
         except BetweenWorkers as error:
-            raise Refused(503, str(error)) from error
+            raise Overloaded(str(error), retry_after_s=BETWEEN_WORKERS_RETRY_S) from error
         return web.json_response({"session": session_id, "approval": name, "approve": body["approve"]}, status=202)
 
     async def _read(self, session_id: str) -> list[Approval]:

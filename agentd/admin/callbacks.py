@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from agentd.admin.problems import problem
+from agentd.admin.problems import BETWEEN_WORKERS_RETRY_S, Overloaded, problem
 from agentd.runtime.status import BetweenWorkers, Daemon, Measure, MeasureSink
 from agentd.session.callbacks import Delivery
 from agentd.tools.spec import LateAnswer
@@ -39,7 +39,7 @@ class Callbacks:
             self._count("late")
             return problem(410, "the conversation is over")
         except BetweenWorkers as error:
-            return problem(503, str(error), headers={"Retry-After": "1"})
+            raise Overloaded(str(error), retry_after_s=BETWEEN_WORKERS_RETRY_S) from error
         self._count(delivery)
         if delivery == "taken":
             return web.Response(status=204)

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from agentd.admin.deeds import note
-from agentd.admin.problems import Refused, json_body
+from agentd.admin.problems import Overloaded, Refused, json_body
 from agentd.errors import TransportError
 from agentd.runtime.status import Daemon
 
@@ -38,10 +38,12 @@ class DispatchesApi:
         note(request, agent=agent, room=room)
         if self._dispatch is None:
             raise Refused(503, "this daemon has no LiveKit server")
+        if why := self._daemon.refusal(agent):  # LiveKit would take it, and nobody would come
+            raise Overloaded(f"{agent} takes no calls at the moment: {why}")
         try:
             dispatch = await self._dispatch(agent, room, metadata)
         except TransportError as error:
-            raise Refused(503, str(error)) from error
+            raise Overloaded(str(error)) from error
         note(request, dispatch=dispatch)
         return web.json_response({"dispatch": dispatch, "agent": agent, "room": room}, status=201)
 

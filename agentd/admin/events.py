@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from agentd.admin.problems import Refused
+from agentd.admin.problems import Overloaded, Refused
 from agentd.runtime.daemon_events import DAEMON_EVENTS
 from agentd.runtime.event_ring import EventRing, Kept
 from agentd.runtime.status import Measure, MeasureSink
@@ -56,7 +56,7 @@ class EventStream:
         if follow not in ("true", "false"):
             raise Refused(422, "follow is true or false")
         if self._readers >= READERS:
-            raise Refused(503, f"{READERS} readers follow the events already")
+            raise Overloaded(f"{READERS} readers follow the events already")
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
         self._readers += 1

@@ -14,7 +14,7 @@ from aiohttp import web
 from agentd.admin.acts import MAX_CHARACTERS
 from agentd.admin.deeds import note
 from agentd.admin.documents import document
-from agentd.admin.problems import Refused, json_body
+from agentd.admin.problems import BETWEEN_WORKERS_RETRY_S, Overloaded, Refused, json_body
 from agentd.errors import JournalError
 from agentd.providers.chat import ChatContext, Entry
 from agentd.providers.llm import Message
@@ -73,7 +73,7 @@ class HistoryApi:
         except KeyError as error:
             raise Refused(404, f"there is no session {session_id!r} under way; GET /v1/sessions lists them") from error
         except BetweenWorkers as error:
-            raise Refused(503, str(error)) from error
+            raise Overloaded(str(error), retry_after_s=BETWEEN_WORKERS_RETRY_S) from error
         return web.json_response({"session": session_id, "edit": act.edit}, status=202)
 
 

@@ -122,7 +122,7 @@ OPENAPI: dict[str, Any] = {
         "/v1/dispatches": {
             "post": _operation(
                 "Call an agent into a room",
-                {"201": "Dispatched", "422": "No such agent", "503": "LiveKit does not take it"},
+                {"201": "Dispatched", "422": "No such agent", "503": "Nobody would come now"},
                 body=_DISPATCH,
             ),
         },

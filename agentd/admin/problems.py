@@ -10,6 +10,8 @@ from typing import Any
 from aiohttp import web
 
 CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+BETWEEN_WORKERS_RETRY_S = 1  # a rescue takes less
 
 
 def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> web.Response:
@@ -27,6 +29,13 @@ class Refused(Exception):
         self.status = status
         self.detail = detail
         self.members = members
+
+
+class Overloaded(Refused):
+    """503 of what passes by itself: whoever asks may ask again in a moment, and `Retry-After` says when."""
+
+    def __init__(self, detail: str, *, retry_after_s: int = RETRY_AFTER_S) -> None:
+        super().__init__(503, detail, headers={"Retry-After": str(retry_after_s)})
 
 
 async def json_body(request: web.Request) -> dict[str, Any]:

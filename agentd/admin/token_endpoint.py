@@ -25,7 +25,7 @@ from agentd.admin.claims import (
     refuse_own_identity,
 )
 from agentd.admin.deeds import asking, note
-from agentd.admin.problems import Refused, json_body
+from agentd.admin.problems import Overloaded, Refused, json_body
 from agentd.admin.settings import TokenEndpointSettings
 from agentd.runtime.status import AgentStatus, Daemon
 from agentd.transport.tokens import AgentToDispatch, caller_token
@@ -43,7 +43,6 @@ MAX_TEXT = 256
 MAX_METADATA = 16_384
 MAX_ATTRIBUTES = 32
 MAX_AGENTS = 4
-RETRY_AFTER_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +126,7 @@ def _only_agent(agents: Collection[str]) -> tuple[AgentToDispatch, ...]:
     if len(agents) == 1:
         return (AgentToDispatch(agent_name=next(iter(agents))),)
     if not agents:
-        raise Refused(503, "no agent serves at the moment", headers={"Retry-After": str(RETRY_AFTER_S)})
+        raise Overloaded("no agent serves at the moment")
     raise Refused(400, f"say in room_config.agents which agent is called: {', '.join(sorted(agents))}")
 
 
@@ -194,5 +193,4 @@ class TokenEndpoint:
         """A caller who would wait in a room to which nobody comes is told so."""
         for asked in admission.agents:
             if why := self._daemon.refusal(asked.agent_name):
-                busy = f"{asked.agent_name} takes no calls at the moment: {why}"
-                raise Refused(503, busy, headers={"Retry-After": str(RETRY_AFTER_S)})
+                raise Overloaded(f"{asked.agent_name} takes no calls at the moment: {why}")
