@@ -146,7 +146,7 @@ async def run(setting: Setting, left: Handed, started_with: Mapping[str, str]) -
                 raise
             addr = setting.config.admin.addr
             return _told(EXIT_ADMIN_TAKEN, f"the admin address {addr} cannot be had: choose another with --admin-addr")
-        logger.info("admin server listening", extra={"address": address})
+        logger.info("admin server started", extra={"address": address})
         telling = asyncio.create_task(_tell_where_to_talk(supervisor, address)) if setting.dev else None
         _on_signals(supervisor)
         try:

@@ -47,7 +47,7 @@ async def run_alone(link: FrameLink, settings: WorkerSettings, make: MakeWorker)
     async def reunite() -> FrameLink | None:
         if not worker.holds or limit_s <= 0:
             return None
-        logger.warning("supervisor lost: calls go on without it", extra={"sessions": worker.holds})
+        logger.warning("supervisor lost: calls went on without it", extra={"sessions": worker.holds})
         try:
             async with asyncio.timeout(limit_s):
                 found = await door.opened(presence)

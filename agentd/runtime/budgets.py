@@ -230,7 +230,7 @@ class Budgets:
     def _fail(self, error: LedgerFailed) -> None:
         """Budgets then hold until the daemon ends. Said once, not at every tick."""
         if self._ledger_works:
-            logger.error("budgets are not kept", extra={"reason": str(error)})
+            logger.error("budgets were not kept", extra={"reason": str(error)})
         self._ledger_works = False
 
     def _tell(self, running: Iterable[Session]) -> None:

@@ -53,8 +53,7 @@ class CallQueue:
     def joined(self, session: Session, why: str) -> None:
         """One more waits."""
         position = self._positions[session.id] = self.position(session)
-        extra = {"session": session.id, "agent": session.agent, "position": position, "reason": why}
-        logger.info("call queued", extra=extra)
+        logger.info("call queued", extra={**session.named, "position": position, "reason": why})
         self._told(call_queued(session, position, why))
 
     def serve(self) -> None:
@@ -87,6 +86,5 @@ class CallQueue:
         waited_s = round(now() - (session.queued_at or now()), 3)
         self._positions.pop(session.id, None)
         self._measures.apply(Measure(name="calls_queued_total", labels={"agent": session.agent, "outcome": outcome}))
-        extra = {"session": session.id, "agent": session.agent, "outcome": outcome, "waited_s": waited_s}
-        logger.info("call left the queue", extra=extra)
+        logger.info("call left the queue", extra={**session.named, "outcome": outcome, "waited_s": waited_s})
         self._told(call_unqueued(session, outcome, reason, waited_s))

@@ -204,7 +204,7 @@ class Calls(Capacity):
         else:
             self._began(adopted)
         if worker is None:
-            logger.warning("session waits for a worker", extra={"session": session.id, "agent": session.agent})
+            logger.warning("session found no worker", extra=adopted.named)
         else:
             self._start(session.id, worker, token)
         self._changed()
@@ -224,10 +224,13 @@ class Calls(Capacity):
         connection out and ends its job: that is no end of the call (livekit#4887).
         """
         session = self.table.of_job(job_id)
-        if session is not None and not session.own_token:
+        if session is None:
+            return
+        if session.own_token:
+            logger.info("termination of an earlier connection ignored", extra=session.named)
+        else:
+            logger.info("job terminated by the server", extra=session.named)
             self.control(session.id, EndSession(reason="terminated"))
-        elif session is not None:
-            logger.info("termination of an earlier connection ignored", extra={"session": session.id})
 
     # What workers say
 
@@ -239,8 +242,7 @@ class Calls(Capacity):
         if session.incarnation > 1 and session.lost_at is not None:
             gap_ms = round((now() - session.lost_at) * 1000)
             self._measures.apply(Measure(name="sessions_resumed_total", labels={"agent": session.agent}))
-            extra = {"session": session.id, "agent": session.agent, "worker": session.worker, "gap_ms": gap_ms}
-            logger.warning("session resumed", extra=extra)
+            logger.warning("session resumed", extra={**session.named, "worker": session.worker, "gap_ms": gap_ms})
         self.table.update(session.id, lost_at=None)
 
     def rejoins(self, message: JobRejoins) -> None:
@@ -297,7 +299,7 @@ class Calls(Capacity):
         for session, worker in rescue.placed:
             self._start(session.id, worker, self._token(session))
         for session in rescue.given_up:
-            logger.error("session given up", extra={"session": session.id, "rescues": len(session.rescues)})
+            logger.error("session given up", extra={**session.named, "rescues": len(session.rescues)})
             mark_ended(session.journal, "rescue_failed")
             self._finish(session, "rescue_failed", failed=True)
 
@@ -372,7 +374,7 @@ class Calls(Capacity):
         self.speeches.lost([session.id], taken=True)
         self._tell(session, error=reason if failed else "")
         self._measures.apply(Measure(name="sessions_total", labels={"agent": session.agent, "reason": reason}))
-        logger.info("session ended", extra={"session": session.id, "agent": session.agent, "reason": reason})
+        logger.info("session ended", extra={**session.named, "reason": reason})
         if session.queued_at is not None:
             self._queue.left(session, reason)
         self._changed()
@@ -380,7 +382,8 @@ class Calls(Capacity):
             self._ended(session, reason, failed, outcome)
 
     def _refuse(self, agent: str, job: Job, reason: str) -> None:
-        logger.warning("assignment refused", extra={"agent": agent, "job": job.id, "reason": reason})
+        extra = {"agent": agent, "room": job.room_name, "job": job.id, "reason": reason}
+        logger.warning("assignment refused", extra=extra)
         if link := self._link(agent):
             link.job_ended(job.id, error=reason)
 

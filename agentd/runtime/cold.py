@@ -59,7 +59,7 @@ async def recover_calls(
         definition = agents.get(agent)
         if definition is not None and room and await room_exists(room):
             session = left_behind(found, definition, livekit_url, reachable(definition, agents))
-            logger.warning("session recovered", extra={"session": session.id, "agent": agent, "room": room})
+            logger.warning("session recovered", extra=session.named)
             calls.adopt(session, token=mint(room, session.identity, agent))
         else:
             await asyncio.to_thread(mark_ended, found.path, "daemon_lost")

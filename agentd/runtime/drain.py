@@ -37,7 +37,7 @@ class Drain:
     def begin(self) -> None:
         """Takes no more calls; the daemon ends when the last call has, or at the deadline."""
         if not self.asked:
-            logger.info("draining", extra={"sessions": len(self._calls.table)})
+            logger.info("drain began", extra={"sessions": len(self._calls.table)})
             self._began(len(self._calls.table))
         self._calls.accepting = False
         self._registrations.drain()

@@ -154,7 +154,7 @@ class EventFeed:
                         call.taken_over.append(str(record.data.get("to", "")))
                     self._take(session, call, _events(call.events, record))
         except JournalError as error:
-            logger.warning("journal cannot be told of", extra={"session": session, "error": str(error)})
+            logger.warning("journal could not be told of", extra={**_named(call.events), "error": str(error)})
             self._outbox.forget(session)
             call.ended = True
         except OutboxFailed:
@@ -223,9 +223,14 @@ def _events(events: ContractEvents, record: Record) -> Sequence[ContractEvent]:
     try:
         return events.take(record)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        extra = {"session": events.session, "kind": record.kind, "error": f"{type(error).__name__}: {error}"}
-        logger.warning("record cannot be told of", extra=extra)
+        extra = {**_named(events), "kind": record.kind, "error": f"{type(error).__name__}: {error}"}
+        logger.warning("record could not be told of", extra=extra)
         return ()
+
+
+def _named(events: ContractEvents) -> dict[str, str]:
+    """The fields of every line of the log that is about the call."""
+    return {"session": events.session, "agent": events.agent, "room": events.room, "job": events.job_id}
 
 
 def data_of(events: ContractEvents, event: ContractEvent, *, transcript: bool) -> dict[str, Any]:

@@ -101,6 +101,7 @@ class Job:
         self._publish = publish
         self._audit = audit
         self._session: RunningSession | None = None
+        self._last_turn: int | None = None
         self._end_reason: str | None = None
         self._busy = start.busy
         queue = start.queue
@@ -108,8 +109,8 @@ class Job:
 
     @property
     def turn(self) -> int | None:
-        """The number of the caller's last turn; None before the first, and when there is no session."""
-        return self._session.turn if self._session else None
+        """The number of the caller's last turn, also when the session is over; None before the first."""
+        return self._session.turn if self._session else self._last_turn
 
     async def run(
         self,
@@ -154,7 +155,7 @@ class Job:
             mark_ended(self.start.journal, failure_reason(error))
             raise
         finally:
-            self._session = None
+            self._last_turn, self._session = self.turn, None
             journal.close()
 
     def do(self, act: Act) -> bool:
@@ -214,7 +215,7 @@ class Job:
         try:
             return await self._others.equip(name)
         except AgentdError as error:
-            logger.warning("session goes on with its first agent", extra={"wanted": name, "reason": str(error)})
+            logger.warning("session went on with its first agent", extra={"wanted": name, "reason": str(error)})
             return await self._others.equip(self.start.agent)
 
     def _setup(self, room: Room, journal: Journal, restored: Restored | None, equipment: Equipment) -> SessionSetup:

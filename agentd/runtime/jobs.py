@@ -76,6 +76,11 @@ class Session:
         return (self.agent, self.canary_of)
 
     @property
+    def named(self) -> dict[str, str]:
+        """The fields of every line of the log that is about it."""
+        return {"session": self.id, "agent": self.agent, "room": self.room, "job": self.job}
+
+    @property
     def called(self) -> str:
         """The agent whom LiveKit dispatched."""
         return self.registration or self.agent

@@ -74,7 +74,8 @@ class Offers:
             variant, worker = agent, self._worker_for(agent)
         if worker is None:
             why = NO_PLACE if way.to == "place" else way.load
-            logger.warning("job declined", extra={"agent": agent, "job": job.id, "reason": why.why})
+            extra = {"agent": agent, "room": job.room_name, "job": job.id, "reason": why.why}
+            logger.warning("job declined", extra=extra)
             labels = {"agent": agent, "reason": why.reason}
             self._measures.apply(Measure(name="jobs_declined_total", labels=labels))
             return Decline()

@@ -176,8 +176,8 @@ class OperatorSide:
         for task in asyncio.all_tasks():
             logger.info("task", extra={"task_name": task.get_name(), "coroutine": str(task.get_coro())})
         for session in self.sessions():
-            extra = {"session": session.id, "agent": session.agent, "worker": session.worker, "state": session.state}
-            logger.info("session", extra=extra)
+            extra = {"session": session.id, "agent": session.agent, "room": session.room, "job": session.job_id}
+            logger.info("session", extra={**extra, "worker": session.worker, "state": session.state})
         for worker in self.pool.ready:
             worker.post(DumpTasks())
 

@@ -99,7 +99,7 @@ class Pool:
             return
         successor = self.workers[found[0]].successor = self._next_name()
         extra = {"worker": found[0], "successor": successor, "reason": found[1]}
-        logger.info("worker is replaced", extra=extra)
+        logger.info("worker replacement began", extra=extra)
         self._group.create_task(self._slot(successor), name=successor)
 
     @property

@@ -120,7 +120,7 @@ class Probation:
             try:
                 await asyncio.to_thread(self._keep, served, texts, time.time())
             except OSError as error:
-                logger.error("revisions cannot be kept", extra={"reason": str(error)})  # noqa: TRY400 -- no fault of ours
+                logger.error("revisions could not be kept", extra={"reason": str(error)})  # noqa: TRY400 -- no fault of ours
 
     def _keep(self, served: tuple[AgentDefinition, ...], texts: Mapping[str, str], at: float) -> None:
         self._codes.update(self._revisions.keep(served, texts, at))
@@ -183,7 +183,7 @@ class Probation:
         trial = trials[revision]
         extra = {"agent": agent, "revision": revision, "reason": trial.why}
         if good is None:
-            logger.error("definition fails, and there is no known good one", extra=extra)
+            logger.error("definition failed, and there was no known good one", extra=extra)
             return
         self._hold(
             Hold(agent=agent, refused=written, serving=good, reason="quarantined", at=time.time(), why=trial.why)

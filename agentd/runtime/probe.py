@@ -165,13 +165,13 @@ class Probes:
         self._measures.apply(Measure(name="worker_probes_total", labels={"agent": agent, "outcome": outcome}))
         extra = {"agent": agent, "outcome": outcome, "misses": standing.misses}
         if standing.stale and outcome == "missed":
-            logger.error("registration is stale: it receives no offers and is renewed", extra=extra)
+            logger.error("registration was stale: it received no offers and was renewed", extra=extra)
             self._measures.apply(Measure(name="worker_renewals_total", labels={"agent": agent}))
             self._renew(agent)
         elif was.stale and not standing.stale:
-            logger.warning("registration receives offers again", extra=extra)
+            logger.warning("registration received offers again", extra=extra)
         elif outcome != "received":
-            logger.info("probe of a registration", extra=extra)
+            logger.info("registration probed", extra=extra)
 
     async def _asked(self, agent: str) -> Outcome:
         self._count += 1

@@ -163,7 +163,7 @@ class Revisions:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:
-            logger.warning("a kept revision cannot be read", extra={"path": str(path), "reason": str(error)})
+            logger.warning("a kept revision could not be read", extra={"path": str(path), "reason": str(error)})
             return None
 
     def _write(self, revision: Revision) -> None:
@@ -187,7 +187,7 @@ class Revisions:
         except (OSError, shutil.Error, _TooMuch) as error:
             shutil.rmtree(scratch, ignore_errors=True)
             extra = {"agent": definition.name, "revision": definition.digest[:8], "reason": str(error)}
-            logger.warning("the code of an agent's tools is not kept: a rollback takes today's", extra=extra)
+            logger.warning("the code of an agent's tools was not kept: a rollback takes today's", extra=extra)
             return ""
         return name
 

@@ -142,7 +142,7 @@ class Rollout:
             rejected = await worker.prepare(number, tuple(agents.values()))
             for rejection in rejected:
                 extra = {"worker": worker.name, "agent": rejection.agent, "reason": "; ".join(rejection.problems)}
-                logger.error("worker cannot serve an agent", extra=extra)
+                logger.error("worker could not serve an agent", extra=extra)
             worker.lacking = {rejection.agent: rejection.problems for rejection in rejected}
             if self.number == number:
                 worker.commit(number, revisions_of(agents))

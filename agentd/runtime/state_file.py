@@ -31,7 +31,7 @@ class StateFile:
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            logger.warning("what was kept cannot be read", extra={"path": str(self._path), "reason": str(error)})
+            logger.warning("what was kept could not be read", extra={"path": str(self._path), "reason": str(error)})
 
     def changed(self) -> None:
         self._changed.set()
@@ -52,4 +52,5 @@ class StateFile:
         try:
             write_atomically(self._path, saying)
         except OSError as error:
-            logger.error("what is to be kept cannot be written", extra={"path": str(self._path), "reason": str(error)})  # noqa: TRY400 -- no fault of ours
+            extra = {"path": str(self._path), "reason": str(error)}
+            logger.error("what was to be kept could not be written", extra=extra)  # noqa: TRY400 -- no fault of ours

@@ -108,7 +108,7 @@ class Supervisor(OperatorSide):
             others.append(group.create_task(parts.retention.run(), name="retention"))
         parts.started = True
         around.notify("ready")
-        logger.info("serving", extra={"agents": ",".join(self.rollout.agents), "workers": self.settings.workers})
+        logger.info("daemon started", extra={"agents": ",".join(self.rollout.agents), "workers": self.settings.workers})
 
     async def _watch(self, changes: AsyncIterable[object]) -> None:
         async for _ in changes:

@@ -74,7 +74,7 @@ class Upgrade:
         except BaseException:  # cancelled as well: another may be asked for
             self.under_way = False
             raise
-        logger.warning("upgrading", extra={"sessions": len(self._calls.table)})
+        logger.warning("upgrade began", extra={"sessions": len(self._calls.table)})
         self._asked.set()
 
     async def run(self) -> None:

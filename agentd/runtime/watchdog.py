@@ -35,7 +35,7 @@ class Watchdog:
         """Called when the supervisor has done the work of a turn."""
         stuck = self._stuck()
         if stuck and stuck != self._told:
-            logger.error("no progress: the watchdog is not fed", extra={"reason": "; ".join(stuck)})
+            logger.error("no progress was made: the watchdog was not fed", extra={"reason": "; ".join(stuck)})
         self._told = stuck
         if not stuck:
             self._feed()

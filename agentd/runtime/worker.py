@@ -223,12 +223,13 @@ class Worker:
                 reason = failure_reason(error)
                 logger.exception("session crashed")
             finally:
+                last_turn = self._turn(start)
                 self._jobs.pop(start.session, None)
                 self._early.pop(start.session, None)
                 self._tallies.pop(start.session, None)
                 if others is not None:
                     await others.aclose()
-            logger.info("session ended in the worker", extra={"reason": reason})
+            logger.info("session ended in the worker", extra={"reason": reason, "turn": last_turn})
             await self._reports.flush()
             self._reports.forget(start.session)
             ended = JobEnded(
@@ -327,7 +328,9 @@ class Worker:
             where = f"{frame[-1].f_code.co_filename}:{frame[-1].f_lineno}" if frame else "finished"
             logger.info("task", extra={"task_name": task.get_name(), "coroutine": str(task.get_coro()), "at": where})
         for job in self._jobs.values():
-            logger.info("session", extra={"session": job.start.session, "agent": job.start.agent})
+            start = job.start
+            extra = {"session": start.session, "agent": start.agent, "room": start.room, "job": start.job}
+            logger.info("session", extra=extra)
 
 
 def worker_of(settings: WorkerSettings, link: FrameLink, orphaned: Callable[[], None] = lambda: None) -> Worker:

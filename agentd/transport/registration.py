@@ -16,7 +16,7 @@ import aiohttp
 from agentd import __version__, aio
 from agentd.errors import RegistrationRefused, TransportError
 from agentd.transport import protocol
-from agentd.transport.protocol import Accept, Assigned, Assignment, Decline, JobOffer, JobStatus, LoadReport
+from agentd.transport.protocol import Accept, Assigned, Assignment, Decline, Job, JobOffer, JobStatus, LoadReport
 from agentd.transport.tokens import LiveKitCredentials, registration_token
 
 STATUS_INTERVAL_S = 2.5  # the reference worker's cadence
@@ -235,7 +235,6 @@ class Registration:
             case Assigned() as given:
                 self._take_assignment(given, group)
             case protocol.Terminated(job_id=job_id):
-                log.info("job terminated by the server", extra={"agent": self.agent_name, "job": job_id})
                 _run(self._terminated(job_id), group)
             case protocol.GoAway():
                 raise _LinkLost("the server asked us to connect anew")
@@ -247,21 +246,25 @@ class Registration:
                 if not self._draining:
                     answer = await self._offered(offer)
         except TimeoutError:
-            log.warning("job declined: no decision in time", extra={"agent": self.agent_name, "job": offer.job.id})
+            log.warning("job declined: no decision in time", extra=self._named(offer.job))
         if isinstance(answer, Accept):
             self._accepted[offer.job.id] = aio.now()
         self._send(protocol.availability(offer, answer))
+
+    def _named(self, job: Job) -> dict[str, str]:
+        """The fields of every line of the log that is about it."""
+        return {"agent": self.agent_name, "room": job.room_name, "job": job.id}
 
     def _take_assignment(self, given: Assigned, group: asyncio.TaskGroup) -> None:
         now = aio.now()
         job = given.job
         if job.id in self._active:
-            log.warning("job assigned twice", extra={"agent": self.agent_name, "job": job.id})
+            log.warning("job assigned twice", extra=self._named(job))
             return
         accepted_at = self._accepted.pop(job.id, None)
         self._accepted = {id: at for id, at in self._accepted.items() if now - at < _ACCEPTED_KEPT_S}
         if accepted_at is None:
-            log.warning("job refused: it was never accepted here", extra={"agent": self.agent_name, "job": job.id})
+            log.warning("job refused: it was never accepted here", extra=self._named(job))
             self._tell_job(job.id, "failed", "this worker did not accept the job")
             return
         self._active[job.id] = None

@@ -198,7 +198,7 @@ async def test_a_daemon_without_calls_ends_with_0(place: Path, stop: signal.Sign
         await serve.until_logged("agent registered")
         serve.process.send_signal(stop)
         assert await serve.ended() == 0
-        assert serve.logged("draining")[0]["sessions"] == 0
+        assert serve.logged("drain began")[0]["sessions"] == 0
 
 
 async def test_with_no_workers_it_serves_from_one_process(place: Path) -> None:
@@ -244,7 +244,7 @@ async def test_a_killed_daemon_leaves_no_worker_no_lock_and_no_files(place: Path
                     await asyncio.sleep(0.02)
             assert list(temporary.iterdir()) == []
         async with serving(place, livekit=livekit.url) as next_one:
-            await next_one.until_logged("serving")
+            await next_one.until_logged("daemon started")
 
 
 async def test_events_that_wait_when_the_daemon_is_killed_are_delivered_by_the_next(place: Path) -> None:
@@ -253,7 +253,7 @@ async def test_events_that_wait_when_the_daemon_is_killed_are_delivered_by_the_n
         (place / "agentd.yaml").write_text(f"events: [{{url: '{hooks.url}', secret: '${{EVENTS_WHSEC}}'}}]\n")
         environment = {"EVENTS_WHSEC": SECRET}
         async with serving(place, livekit=livekit.url, environment=environment) as serve:
-            await serve.until_logged("serving")
+            await serve.until_logged("daemon started")
             async with asyncio.timeout(PATIENCE_S):
                 while len(hooks.received) < 2:
                     await asyncio.sleep(0.02)
@@ -264,7 +264,7 @@ async def test_events_that_wait_when_the_daemon_is_killed_are_delivered_by_the_n
         hooks.received.clear()
         hooks.default = respond()
         async with serving(place, livekit=livekit.url, environment=environment) as next_one:
-            await next_one.until_logged("serving")
+            await next_one.until_logged("daemon started")
             async with asyncio.timeout(PATIENCE_S):
                 while len(hooks.received) < 4:
                     await asyncio.sleep(0.02)
@@ -284,7 +284,7 @@ async def test_events_that_wait_when_the_daemon_is_killed_are_delivered_by_the_n
 async def test_without_livekit_it_serves_and_registers_when_that_comes(place: Path) -> None:
     port = free_port()
     async with serving(place, livekit=here(port)) as serve:
-        await serve.until_logged("serving")
+        await serve.until_logged("daemon started")
         lost = await serve.until_logged("registration lost")
         assert (lost["agent"], "cannot be reached" in lost["reason"]) == ("ada", True)
         livekit = FakeServer()
@@ -338,7 +338,7 @@ async def watched(place: Path, livekit: str, **options: Any) -> AsyncIterator[tu
         environment = {"NOTIFY_SOCKET": str(place / "notify"), "WATCHDOG_USEC": "30000000"}
         async with serving(place, livekit=livekit, environment=environment, **options) as serve:
             await serve.until_logged("agent registered")
-            await serve.until_logged("serving")
+            await serve.until_logged("daemon started")
             yield serve, manager
 
 

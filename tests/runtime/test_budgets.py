@@ -179,7 +179,7 @@ def test_a_disk_that_takes_nothing_is_said_once_and_budgets_hold(
     day.budgets.tick([call])
     day.budgets.tick([call])
     assert day.budgets.refusal(agent)
-    assert [record.message for record in caplog.records].count("budgets are not kept") == 1
+    assert [record.message for record in caplog.records].count("budgets were not kept") == 1
 
 
 def test_the_meter_names_the_provider_that_answered_last() -> None:

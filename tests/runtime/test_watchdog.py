@@ -148,7 +148,7 @@ def test_a_worker_that_nobody_replaces_starves_it(caplog: pytest.LogCaptureFixtu
         assert await world.fed_within(100.0) == 0
 
     run_virtual(world.live(story))
-    [record] = [each for each in caplog.records if each.message == "no progress: the watchdog is not fed"]
+    [record] = [each for each in caplog.records if each.message == "no progress was made: the watchdog was not fed"]
     assert record.__dict__["reason"] == "worker-1 is silent and was not replaced"
 
 
@@ -167,7 +167,7 @@ def test_a_registration_that_neither_stands_nor_tries_starves_it_until_it_does(
         assert await world.fed_within(30.0) == 30
 
     run_virtual(world.live(story))
-    [record] = [each for each in caplog.records if each.message == "no progress: the watchdog is not fed"]
+    [record] = [each for each in caplog.records if each.message == "no progress was made: the watchdog was not fed"]
     assert record.__dict__["reason"] == "the registration of desk neither stands nor tries"
 
 
