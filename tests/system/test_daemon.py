@@ -4,6 +4,7 @@ README and docs/operations/ tell them."""
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shlex
 import signal
@@ -77,6 +78,37 @@ async def test_one_process_alone_holds_a_call(server: Server, tmp_path: Path) ->
         Message(role="assistant", text="You said: hello."),
     )
     assert records[-1].data["reason"] == "caller_left"
+
+
+async def test_every_log_line_of_a_call_has_the_calls_fields(server: Server, tmp_path: Path) -> None:
+    agent = zero_cost_agent("desk", ["You said: {text}."], character="5ms")
+    environment = {"AGENTD_STORE": str(tmp_path), "AGENTD_LOG_CONTENT": "true"}
+    async with running_daemon(server, {"desk.yaml": agent}, workers=1, environment=environment) as daemon:
+        async with Caller.join(server, agent="desk", microphone=False) as caller:
+            assert await asked(caller, "hello") == "You said: hello."
+            assert await asked(caller, "again") == "You said: again."
+            (session,) = await daemon.sessions()
+            await caller.leave()
+        await ended_journal(tmp_path, caller.room)
+        await daemon.until(lambda: logs(daemon, "session ended"))
+        records = [json.loads(line) for line in daemon.log.read_text().splitlines()]
+    call = {"session": session["id"], "agent": "desk", "room": caller.room, "job": session["job_id"]}
+    assert all(call.values())
+    of_call = [record for record in records if set(call) - {"agent"} & set(record)]
+    for record in records:
+        assert list(record)[:4] == ["time", "level", "logger", "message"]
+    for record in of_call:
+        assert {name: record.get(name) for name in call} == call, record
+    said = [(record["message"], record["turn"], record["worker"]) for record in of_call if "text" in record]
+    told = ["caller said", "agent said"]
+    assert said == [(message, turn, session["worker"]) for turn in (1, 2) for message in told]
+    by_message = {record["message"]: record for record in of_call}
+    assert by_message["session ended in the worker"]["turn"] == 2
+    assert by_message["session ended"]["reason"] == "caller_left"
+
+
+async def logs(daemon: Daemon, message: str) -> bool:
+    return f'"message": "{message}"' in daemon.log.read_text()
 
 
 async def ended(daemon: Daemon, within_s: float = 20.0) -> int:
