@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from agentd.runtime.journals import locked
@@ -379,6 +380,36 @@ async def test_a_daemon_that_is_stuck_feeds_no_watchdog_and_says_where_it_hung(p
         assert await serve.ended() == -signal.SIGABRT
     assert any(line.startswith("Fatal Python error: Aborted") for line in serve.lines)
     assert any(line.strip().endswith(" in dump") for line in serve.lines)
+
+
+async def test_a_broken_file_is_told_by_metric_and_log_until_it_is_mended(place: Path) -> None:
+    file = place / "agents.d" / "ada.yaml"
+    good = file.read_text()
+    async with fake_server() as livekit, serving(place, livekit=livekit.url) as serve:
+        await serve.until_logged("agent registered")
+        address = serve.logged("admin server started")[0]["address"]
+        succeeded_at = await figure(address, "agentd_config_last_reload_success_timestamp_seconds")
+        assert (await figure(address, "agentd_config_last_reload_successful"), succeeded_at > 0) == (1.0, True)
+        file.write_text(good + "stt: {")
+        refused = await serve.until_logged("configuration refused")
+        assert (refused["level"], refused["applied"], refused["generation"]) == ("info", False, 1)
+        problems = [record["message"] for record in serve.records if record["level"] == "error"]
+        assert problems
+        assert all("ada.yaml:" in problem for problem in problems)
+        assert await figure(address, "agentd_config_last_reload_successful") == 0.0
+        assert await figure(address, "agentd_config_last_reload_success_timestamp_seconds") == succeeded_at
+        file.write_text(good)
+        async with asyncio.timeout(PATIENCE_S):
+            while await figure(address, "agentd_config_last_reload_successful") != 1.0:
+                await asyncio.sleep(0.05)
+        assert await figure(address, "agentd_config_last_reload_success_timestamp_seconds") > succeeded_at
+
+
+async def figure(address: str, name: str) -> float:
+    """The value of a figure without labels, as Prometheus reads it."""
+    async with aiohttp.ClientSession() as client, client.get(f"http://{address}/metrics") as answer:
+        (value,) = [line.split()[1] for line in (await answer.text()).splitlines() if line.split()[0] == name]
+    return float(value)
 
 
 async def test_every_log_line_is_an_object_with_its_standard_fields(place: Path) -> None:
