@@ -5,7 +5,8 @@ stand-in for LiveKit's dispatcher, which notes how long each answer took, as the
 alone: the rated load. Then as many again are offered, over and over, ten a second, and over HTTP too.
 
 Prints how long refusals took, by LiveKit's protocol and by HTTP, whether a call was taken that had no place, and how
-long the callers waited for the agent's first sound at rated load and under twice of it.
+long the callers waited for the agent's first sound at rated load and under twice of it. Exits with 1 when a promise was
+broken: a refusal by LiveKit's protocol took over 50 ms in the 99th percentile, or a call was taken without a place.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from agentd.transport.protocol import agent_identity
 from agentd.transport.tokens import LiveKitCredentials, agent_token
 from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
-from bench.figures import livekit, ms, run
+from bench.figures import livekit, ms, quantile, run
 from tests.transport.fake_server import FakeServer, fake_server
 
 AGENT = "bench"
 ANSWER_S = 5.0
 OFFERS_PER_S = 10
 PAUSE_S = 0.6
+REFUSAL_P99_S = 0.05
 
 
 @dataclass
@@ -102,6 +104,18 @@ class Refusals:
     by_http_s: list[float] = field(default_factory=list)
     taken: int = 0
 
+    def broken(self) -> list[str]:
+        """The promises that were not kept; one that nothing was measured of is not."""
+        found = []
+        p99_s = quantile(self.by_livekit_s, 0.99)
+        if not self.by_livekit_s:
+            found.append("no refusal by LiveKit's protocol was measured")
+        elif p99_s > REFUSAL_P99_S:
+            found.append(f"p99 of {len(self.by_livekit_s)} refusals by LiveKit's protocol is {1000 * p99_s:.0f} ms")
+        if self.taken:
+            found.append(f"calls that were taken without a place: {self.taken}")
+        return found
+
 
 async def press(dispatcher: Dispatcher, daemon: Daemon, refusals: Refusals) -> None:
     """Until cancelled."""
@@ -127,10 +141,12 @@ async def main(arguments: argparse.Namespace) -> None:
     async with livekit() as rooms, dispatching(rooms) as dispatcher:
         front = Server(dispatcher.front.url, rooms.api_key, rooms.api_secret)
         async with running_daemon(front, agents, workers=arguments.workers, environment=environment) as daemon:
-            await measure(dispatcher, daemon, places * arguments.workers, arguments.turns)
+            refusals = await measure(dispatcher, daemon, places * arguments.workers, arguments.turns)
+    if broken := refusals.broken():
+        raise SystemExit("\n".join(broken))
 
 
-async def measure(dispatcher: Dispatcher, daemon: Daemon, calls: int, turns: int) -> None:
+async def measure(dispatcher: Dispatcher, daemon: Daemon, calls: int, turns: int) -> Refusals:
     refusals = Refusals()
     async with asyncio.TaskGroup() as group:
         done = asyncio.Event()
@@ -148,6 +164,7 @@ async def measure(dispatcher: Dispatcher, daemon: Daemon, calls: int, turns: int
     print(f"  calls that were lost           {calls - left}")
     print(f"  answers at rated load          {ms(rated)}")
     print(f"  answers under twice of it      {ms(pressed)}", flush=True)
+    return refusals
 
 
 async def _called(dispatcher: Dispatcher, group: asyncio.TaskGroup, done: asyncio.Event) -> Caller:
