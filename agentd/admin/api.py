@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from difflib import get_close_matches
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -14,14 +14,13 @@ from aiohttp import web
 from agentd.admin.acts import VERBS, act_of
 from agentd.admin.deeds import note
 from agentd.admin.documents import document
+from agentd.admin.kept import made_of_journal
 from agentd.admin.openapi import OPENAPI
 from agentd.admin.problems import BETWEEN_WORKERS_RETRY_S, Overloaded, Refused, json_body
 from agentd.config.render import rendered
-from agentd.errors import JournalError
-from agentd.runtime.journals import journal_path, sessions_in
 from agentd.runtime.status import AgentStatus, BetweenWorkers, Daemon, SessionStatus, SpeechStatus
 from agentd.runtime.upgrade import UpgradeRefused
-from agentd.session.journal import read_journal
+from agentd.session.records import Record
 from agentd.tools.acts import Act, CancelSpeech, HandOff, MuteCall, SetCallVariables
 
 WAIT_S = 120.0  # then a client that waits gets the state as it is
@@ -95,14 +94,7 @@ class Api:
         if not self._tells_content:
             raise Refused(403, "a journal holds what callers said: it is told only where an admin token is set")
         session_id, directory = request.match_info["id"], self._daemon.state_directory()
-        known = await asyncio.to_thread(sessions_in, directory)
-        if session_id not in known:
-            near = get_close_matches(session_id, known, 1)
-            raise Refused(404, f"there is no journal of a session {session_id!r}", near=near)
-        try:
-            text = await asyncio.to_thread(_journal_text, directory, session_id)
-        except JournalError as error:
-            raise Refused(500, str(error)) from error
+        text = await asyncio.to_thread(made_of_journal, directory, session_id, partial(_journal_text, session_id))
         return web.json_response(text=text)
 
     async def act(self, request: web.Request) -> web.Response:
@@ -211,9 +203,8 @@ def _session(daemon: Daemon, session_id: str) -> SessionStatus:
     raise _no_session(session_id)
 
 
-def _journal_text(directory: Path, session_id: str) -> str:
-    records = read_journal(journal_path(directory, session_id))
-    return json.dumps(document({"session": session_id, "records": records}), ensure_ascii=False)
+def _journal_text(session_id: str, records: Iterable[Record]) -> str:
+    return json.dumps(document({"session": session_id, "records": list(records)}), ensure_ascii=False)
 
 
 def _no_session(session_id: str) -> Refused:

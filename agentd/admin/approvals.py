@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from difflib import get_close_matches
-from pathlib import Path
+from functools import partial
 
 from aiohttp import web
 
 from agentd.admin.deeds import note
 from agentd.admin.documents import document
+from agentd.admin.kept import made_of_journal
 from agentd.admin.problems import BETWEEN_WORKERS_RETRY_S, Overloaded, Refused, json_body
-from agentd.errors import JournalError
 from agentd.runtime.approvals import Approval, approvals_in
-from agentd.runtime.journals import journal_path, sessions_in
 from agentd.runtime.status import BetweenWorkers, Daemon
-from agentd.session.journal import read_journal
 from agentd.tools.acts import DecideApproval
 
 CONTENT = ("arguments", "question")
@@ -64,15 +61,5 @@ class ApprovalsApi:
         return web.json_response({"session": session_id, "approval": name, "approve": body["approve"]}, status=202)
 
     async def _read(self, session_id: str) -> list[Approval]:
-        return await asyncio.to_thread(_approvals, self._daemon.state_directory(), session_id)
-
-
-def _approvals(directory: Path, session_id: str) -> list[Approval]:
-    known = sessions_in(directory)
-    if session_id not in known:
-        near = get_close_matches(session_id, known, 1)
-        raise Refused(404, f"there is no journal of a session {session_id!r}", near=near)
-    try:
-        return approvals_in(read_journal(journal_path(directory, session_id)), time.time())
-    except JournalError as error:
-        raise Refused(500, str(error)) from error
+        made = partial(approvals_in, now=time.time())
+        return await asyncio.to_thread(made_of_journal, self._daemon.state_directory(), session_id, made)

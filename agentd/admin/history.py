@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 
 from agentd.admin.acts import MAX_CHARACTERS
 from agentd.admin.deeds import note
 from agentd.admin.documents import document
+from agentd.admin.kept import made_of_journal
 from agentd.admin.problems import BETWEEN_WORKERS_RETRY_S, Overloaded, Refused, json_body
-from agentd.errors import JournalError
 from agentd.providers.chat import ChatContext, Entry
 from agentd.providers.llm import Message
-from agentd.runtime.journals import journal_path, sessions_in
 from agentd.runtime.status import BetweenWorkers, Daemon
-from agentd.session.journal import read_journal
-from agentd.session.records import Record
 from agentd.session.restore import history_of, restore
 from agentd.tools.acts import EditHistory
-
-_Made = TypeVar("_Made")
 
 ROLES = ("system", "user", "assistant")
 CONTENT = frozenset({"text", "content", "output", "arguments"})
@@ -52,14 +45,14 @@ class HistoryApi:
         session_id, wanted = request.match_info["id"], request.query.get("format", "agentd")
         if wanted not in FORMATS:
             raise Refused(422, f"format is one of {', '.join(FORMATS)}")
-        context = await asyncio.to_thread(_read, self._daemon.state_directory(), session_id)
+        context = await asyncio.to_thread(made_of_journal, self._daemon.state_directory(), session_id, history_of)
         told = FORMATS[wanted](context)
         return web.json_response(document({"session": session_id, **(told if self._tells_content else _masked(told))}))
 
     async def variables(self, request: web.Request) -> web.Response:
         """As the journal has them, so also of a call that has ended."""
         session_id = request.match_info["id"]
-        restored = await asyncio.to_thread(_records_of, self._daemon.state_directory(), session_id, restore)
+        restored = await asyncio.to_thread(made_of_journal, self._daemon.state_directory(), session_id, restore)
         told = {name: value if self._tells_content else None for name, value in restored.variables.items()}
         return web.json_response(document({"session": session_id, "variables": told}))
 
@@ -116,21 +109,6 @@ def _given(value: Any) -> ChatContext:
     if len(context.entries) > MAX_ITEMS:
         raise Refused(422, f"replace has {len(context.entries)} items; {MAX_ITEMS} are taken")
     return context
-
-
-def _read(directory: Path, session_id: str) -> ChatContext:
-    return _records_of(directory, session_id, history_of)
-
-
-def _records_of(directory: Path, session_id: str, made: Callable[[Iterable[Record]], _Made]) -> _Made:
-    known = sessions_in(directory)
-    if session_id not in known:
-        near = get_close_matches(session_id, known, 1)
-        raise Refused(404, f"there is no journal of a session {session_id!r}", near=near)
-    try:
-        return made(read_journal(journal_path(directory, session_id)))
-    except JournalError as error:
-        raise Refused(500, str(error)) from error
 
 
 def _masked(value: Any) -> Any:
