@@ -153,6 +153,7 @@ OPENAPI: dict[str, Any] = {
             "post": _operation("Give it no calls any more", {"200": "Rollout", "409": "It is over"}),
         },
         "/v1/workers": {"get": _operation("Session workers", {"200": "Workers"})},
+        "/v1/tools": {"get": _operation("Tools of the agents that serve", {"200": "Tools"})},
         "/v1/sinks": {"get": _operation("Where events are sent, and how that goes", {"200": "Event sinks"})},
         "/v1/budgets": {"get": _operation("What agents have used today of their budgets", {"200": "Budgets"})},
         "/v1/sessions": {"get": _operation("Calls under way", {"200": "Sessions"})},

@@ -34,6 +34,7 @@ from agentd.admin.settings import AdminSettings, TokenEndpointSettings, check_bi
 from agentd.admin.talk import TalkPage
 from agentd.admin.token_endpoint import PATHS as TOKEN_PATHS
 from agentd.admin.token_endpoint import TokenEndpoint
+from agentd.admin.tools import ToolsApi
 from agentd.aio import now
 from agentd.config.agent_files import AgentFiles
 from agentd.runtime.event_ring import EventRing
@@ -142,6 +143,7 @@ def admin_application(
     application.add_routes(DispatchesApi(daemon, dispatch).routes())
     application.add_routes(Api(daemon, agents.tag, tells_content=tells_content).routes())
     application.add_routes(FleetApi(daemon).routes())
+    application.add_routes(ToolsApi(daemon, agent_files).routes())
     application.add_routes(HistoryApi(daemon, tells_content=tells_content).routes())
     application.add_routes(ApprovalsApi(daemon, tells_content=tells_content).routes())
     application.add_routes(Callbacks(daemon, metrics).routes())

@@ -37,4 +37,4 @@ def names(kind: str, ctx: click.Context, incomplete: str) -> list[CompletionItem
         listed = [str(each[NAMED_BY[kind]]) for each in found]
     except (click.ClickException, KeyError, TypeError):
         return []
-    return [CompletionItem(name) for name in listed if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in dict.fromkeys(listed) if name.startswith(incomplete)]

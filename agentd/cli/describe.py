@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,11 +10,14 @@ from urllib.parse import quote
 
 import click
 
-from agentd.cli.remote import NAMED_BY, AdminClient, admin_options, complete_name, serialised
+from agentd.cli.remote import NAMED_BY, AdminClient, Missing, admin_options, complete_name, serialised
 from agentd.cli.revisions import rollout_lines
 from agentd.errors import Problem
 
 WIDTH = 14
+BETWEEN: Mapping[str, str] = {"text": "\n", "yaml": "---\n"}
+"""What stands between two states of a thing that is watched."""
+
 SINGULAR: Mapping[str, str] = {
     "agent": "agents",
     "rollout": "rollouts",
@@ -25,17 +29,33 @@ SINGULAR: Mapping[str, str] = {
 @click.command()
 @click.argument("kind", type=click.Choice([*SINGULAR, *SINGULAR.values()]))
 @click.argument("name", shell_complete=complete_name)
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@click.option("-o", "--output", type=click.Choice(["text", "json", "yaml", "name"]), default="text")
+@click.option("-w", "--watch", is_flag=True, help="Go on with what changes; of json an object a line.")
 @admin_options
-def describe(client: AdminClient, kind: str, name: str, output: str) -> None:
+def describe(client: AdminClient, kind: str, name: str, output: str, watch: bool) -> None:
     """Tell all of one agent, rollout, session or worker of a running daemon."""
     kind = SINGULAR.get(kind, kind)
-    told = _told(client, kind, name)
-    if output == "json":
-        click.echo(serialised(told, "json"), nl=False)
+    if not watch:
+        click.echo(_shown_as(output, kind, _told(client, kind, name)), nl=False)
         return
+    from agentd.cli.watching import watch_one
+
+    before = iter([""])  # nothing stands before the first
+
+    def show(told: Mapping[str, Any]) -> None:
+        text = json.dumps(told, ensure_ascii=False) + "\n" if output == "json" else _shown_as(output, kind, told)
+        click.echo(next(before, BETWEEN.get(output, "")) + text, nl=False)
+
+    watch_one(lambda: _told(client, kind, name), show)
+
+
+def _shown_as(output: str, kind: str, told: Mapping[str, Any]) -> str:
+    if output in ("json", "yaml"):
+        return serialised(told, output)
+    if output == "name":
+        return f"{told[NAMED_BY[kind]]}\n"
     shown = rollout_lines(told) if kind == "rollouts" else lines(told)
-    click.echo("".join(f"{line}\n" for line in shown), nl=False)
+    return "".join(f"{line}\n" for line in shown)
 
 
 def _told(client: AdminClient, kind: str, name: str) -> dict[str, Any]:
@@ -44,7 +64,7 @@ def _told(client: AdminClient, kind: str, name: str) -> dict[str, Any]:
         workers = client.expect("GET", "/v1/workers")["workers"]
         found = next((each for each in workers if each["id"] == name), None)
         if found is None:
-            raise click.ClickException(f"there is no worker {name}")
+            raise Missing(f"there is no worker {name}")
         return dict(found)
     told = client.expect("GET", f"/v1/{kind}/{quote(name, safe='')}")
     if kind == "agents":

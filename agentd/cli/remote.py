@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeVar
 
 import click
@@ -19,6 +20,7 @@ import click
 EXIT_UNAVAILABLE = 69
 EXIT_INVALID = 78
 POLL_S = 0.25
+DESCRIPTION_WIDTH = 72
 TIMEOUT_S = 60.0
 RELOAD_S = 900.0  # new code starts every worker anew, one after the other, and each loads its models
 
@@ -28,14 +30,19 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "agents": ("name", "state", "registered", "sessions", "generation", "revision", "source"),
     "workers": ("id", "pool", "pid", "state", "sessions", "capacity", "load", "lag", "memory", "restarts"),
     "rollouts": ("agent", "of", "state", "share", "calls", "in_state", "why"),
+    "tools": ("name", "agent", "type", "defined_at", "description"),
     "sinks": ("agent", "url", "state", "waiting", "delivered", "lost", "error"),
     "budgets": ("agent", "caller", "day", "tokens", "minutes", "cost", "used_up"),
     "sessions": ("id", "agent", "state", "caller", "turns", "age", "room", "worker"),
 }
+SEVERAL = frozenset({"tools", "sinks", "budgets"})
+"""Kinds of which one name may have several."""
+
 NAMED_BY: Mapping[str, str] = {
     "agents": "name",
     "workers": "id",
     "rollouts": "agent",
+    "tools": "name",
     "sinks": "agent",
     "budgets": "agent",
     "sessions": "id",
@@ -105,6 +112,10 @@ class Unavailable(click.ClickException):
     exit_code = EXIT_UNAVAILABLE
 
 
+class Missing(click.ClickException):
+    """The daemon knows nothing of that name."""
+
+
 def _opener() -> urllib.request.OpenerDirector:
     """Without the environment's proxies: the daemon is here, or at an address that was given."""
     return urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -123,7 +134,8 @@ def _refused(answer: Answer) -> click.ClickException:
         return click.ClickException(f"the daemon does not let this token: {answer.body.get('detail', '')}")
     if answer.status == 401:
         return click.ClickException("the daemon wants its admin token: set AGENTD_ADMIN_TOKEN (or _FILE)")
-    return click.ClickException(f"the daemon refused ({answer.status}): {answer.body.get('detail', '')}")
+    kind = Missing if answer.status == 404 else click.ClickException
+    return kind(f"the daemon refused ({answer.status}): {answer.body.get('detail', '')}")
 
 
 def admin_options(command: _Command) -> _Command:
@@ -173,9 +185,9 @@ def complete_name(ctx: click.Context, parameter: click.Parameter, incomplete: st
 @click.option("--type", "types", default="", help="Of events: only these types, with commas; * stands for anything.")
 @admin_options
 def get(client: AdminClient, kind: str, name: str | None, output: str, watch: bool, types: str) -> None:
-    """List a running daemon's agents, workers, rollouts, sessions, budgets, event sinks, or events.
+    """List a running daemon's agents, workers, rollouts, sessions, tools, budgets, event sinks, or events.
 
-    NAME picks one; of sinks and budgets an agent's, of events a session's.
+    NAME picks one; of sinks and budgets an agent's, of tools those of that name, of events a session's.
     """
     if kind == "events":
         from agentd.cli.events import show_events
@@ -201,13 +213,12 @@ def get(client: AdminClient, kind: str, name: str | None, output: str, watch: bo
         click.echo(table(kind, entries, now=time.time()), nl=False)
         _show_problems(problem for entry in entries for problem in entry.get("problems", ()))
     else:
-        click.echo(
-            serialised(entries if name is None or kind in ("sinks", "budgets") else entries[0], output), nl=False
-        )
+        click.echo(serialised(entries if name is None or kind in SEVERAL else entries[0], output), nl=False)
 
 
 @click.command()
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@click.option("--wait", is_flag=True, expose_value=False, help="Accepted; it always waits until the change serves.")
 @admin_options
 def reload(client: AdminClient, output: str) -> None:
     """Make a running daemon read its files again, and the code of its workers.
@@ -297,6 +308,8 @@ def _cell(column: str, entry: Mapping[str, Any], now: float) -> str:
             return f"{entry['loop_lag_s'] * 1_000:.0f} ms"
         case "memory":
             return f"{entry['memory_bytes'] / 2**20:.0f} MiB"
+        case "description":
+            return shorten(entry["description"], DESCRIPTION_WIDTH, placeholder=" …")
         case "error":
             return str(entry["last_error"]) or "-"
         case "age":

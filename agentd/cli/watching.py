@@ -1,4 +1,4 @@
-"""`agentd get --watch`: a list of the daemon's, and then each entry that changes, comes or goes."""
+"""`--watch` of `agentd get` and `describe`: what a daemon says, and then each entry that changes, comes or goes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import Any
 
 import click
 
-from agentd.cli.remote import COLUMNS, NAMED_BY, AdminClient, Unavailable, row, serialised, widths_of
+from agentd.cli.remote import COLUMNS, NAMED_BY, AdminClient, Missing, Unavailable, row, serialised, widths_of
 
 POLL_S = 1.0
 FLUCTUATING = frozenset({"loop_lag_s", "load", "memory_bytes", "latencies"})
 """Fields that change by themselves: they are shown, and are no reason to show."""
 
-TOLD_APART_BY: Mapping[str, tuple[str, ...]] = {"sinks": ("agent", "url"), "budgets": ("agent", "caller")}
+TOLD_APART_BY: Mapping[str, tuple[str, ...]] = {
+    "sinks": ("agent", "url"),
+    "budgets": ("agent", "caller"),
+    "tools": ("agent", "name"),
+}
 """Of kinds of which one agent has several; the others by their name alone."""
 
 Entry = Mapping[str, Any]
@@ -25,14 +29,15 @@ def changed(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> Iterator
     """Entries to show, each by its name: new or changed ones as they are, those that are gone with the state "gone".
     Pure."""
     for name, entry in after.items():
-        if name not in before or _steady(before[name]) != _steady(entry):
+        if name not in before or steady(before[name]) != steady(entry):
             yield name, entry
     for name, entry in before.items():
         if name not in after:
             yield name, {**entry, "state": "gone"}
 
 
-def _steady(entry: Entry) -> dict[str, Any]:
+def steady(entry: Entry) -> dict[str, Any]:
+    """Without what changes by itself."""
     return {name: value for name, value in entry.items() if name not in FLUCTUATING}
 
 
@@ -58,6 +63,28 @@ def watch(
                 click.echo(_line(header, widths))
             for _, entry in changed(before or {}, after):
                 click.echo(_shown(kind, entry, output, widths), nl=output != "yaml")
+            before = after
+            sleep(POLL_S)
+    except KeyboardInterrupt:
+        return
+
+
+def watch_one(
+    told: Callable[[], Entry], show: Callable[[Entry], None], *, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """The same for one entry. `told` asks for it, and raises Missing where there is none: one that is gone is shown
+    once more, with the state "gone"."""
+    before: Entry | None = None
+    try:
+        while True:
+            try:
+                after = told()
+            except (Unavailable, Missing) as error:
+                if before is None:
+                    raise
+                after = {**before, "state": "gone"} if isinstance(error, Missing) else before
+            if before is None or steady(before) != steady(after):
+                show(after)
             before = after
             sleep(POLL_S)
     except KeyboardInterrupt:

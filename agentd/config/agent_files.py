@@ -35,7 +35,7 @@ class AgentFiles:
     """NAME.yaml of the agents' directory. Blocks: call it in a thread, one change at a time."""
 
     def __init__(self, directory: Path, load: Load) -> None:
-        self._directory = directory
+        self.directory = directory
         self._load = load
 
     def text(self, name: str) -> str | None:
@@ -107,11 +107,11 @@ class AgentFiles:
     def _path(self, name: str) -> Path:
         if not re.fullmatch(NAME_PATTERN, name):
             raise NotWritable(f"{name!r} is no name of an agent")
-        return self._directory / f"{name}.yaml"
+        return self.directory / f"{name}.yaml"
 
     def _sync(self) -> None:
         """So that the name is on the disk as well."""
-        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
         finally:

@@ -106,6 +106,10 @@ async def test_get_of_an_unknown_name_fails(remote: Remote) -> None:
     assert (result.exit_code, result.stderr) == (1, "Error: there is no session none\n")
 
 
+async def test_reload_takes_wait_as_it_always_waits(remote: Remote) -> None:
+    assert (await remote("reload", "--wait")).stdout == (await remote("reload")).stdout
+
+
 async def test_reload_says_what_changed(remote: Remote, daemon: FakeDaemon) -> None:
     daemon.outcome = ReloadOutcome(
         applied=True, changed=True, generation=4, added=("new",), updated=("a", "b"), duration_s=0.314

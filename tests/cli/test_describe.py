@@ -6,21 +6,23 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 from agentd.admin.metrics import Metrics
 from agentd.admin.roles import operator
 from agentd.admin.server import serve_admin
 from agentd.admin.settings import AdminSettings
 from agentd.cli.completion import SHELLS
-from agentd.cli.remote import AdminClient, Answer, Unavailable
-from agentd.cli.watching import by_identity, changed, watch
+from agentd.cli.remote import AdminClient, Answer, Missing, Unavailable
+from agentd.cli.watching import by_identity, changed, watch, watch_one
 from tests.admin.test_api import definition
 from tests.admin.test_remote import PROBLEM, Remote
-from tests.fakes.daemon import FakeDaemon, agent, session
+from tests.fakes.daemon import FakeDaemon, agent, session, worker
 
 READER = operator("reader", "read", "reader-0123456789abc")
 
@@ -60,6 +62,12 @@ async def test_calls_and_workers_are_described(remote: Remote, daemon: FakeDaemo
     assert "pid:           4711\n" in (await remote("describe", "worker", "w1")).stdout
     for kind in ("agent", "session", "worker"):
         assert (await remote("describe", kind, "none")).exit_code == 1
+
+
+async def test_what_is_described_is_told_as_yaml_and_by_its_name(remote: Remote) -> None:
+    told = yaml.safe_load((await remote("describe", "session", "s-1", "-o", "yaml")).stdout)
+    assert (told["id"], told["room"]) == ("s-1", "call-1")
+    assert (await remote("describe", "agent", "billing", "-o", "name")).stdout == "billing\n"
 
 
 async def test_an_agent_is_dispatched(remote: Remote) -> None:
@@ -110,6 +118,51 @@ def test_a_watch_outlives_the_daemon(capsys: pytest.CaptureFixture[str], monkeyp
     watch(AdminClient(addr="x", token=None), "agents", None, "json", sleep=lambda seconds: None)
     shown = [json.loads(line)["state"] for line in capsys.readouterr().out.splitlines()]
     assert shown == ["serving", "stale", "gone"]
+
+
+def test_one_thing_is_shown_when_it_changes_and_when_it_is_gone() -> None:
+    one = {"id": "w1", "state": "ready", "load": 0.1}
+    later = {**one, "load": 0.9}
+    answers = iter([one, later, Unavailable("away"), {**one, "state": "hung"}, Missing("no"), Missing("no"), one])
+    shown: list[Mapping[str, object]] = []
+
+    def told() -> Mapping[str, object]:
+        answer = next(answers, None)
+        if answer is None:
+            raise KeyboardInterrupt
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    watch_one(told, shown.append, sleep=lambda seconds: None)
+    assert [each["state"] for each in shown] == ["ready", "hung", "gone", "ready"]
+
+
+@pytest.mark.parametrize(("output", "between"), [("text", "\n"), ("yaml", "---\n"), ("json", ""), ("name", "")])
+async def test_states_of_one_thing_are_told_apart(
+    remote: Remote, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, output: str, between: str
+) -> None:
+    states = iter(["hung", ""])
+
+    def pause(seconds: float) -> None:
+        state = next(states)
+        if not state:
+            raise KeyboardInterrupt
+        daemon.worker_list = (worker(state="hung"),)
+
+    monkeypatch.setattr("agentd.cli.watching.watch_one", partial(watch_one, sleep=pause))
+    told = await remote("describe", "worker", "w1", "--watch", "-o", output)
+    assert told.exit_code == 0
+    first = (await remote("describe", "worker", "w1", "-o", output)).stdout.replace("hung", "ready")
+    if output == "json":
+        assert [json.loads(line)["state"] for line in told.stdout.splitlines()] == ["ready", "hung"]
+    else:
+        assert told.stdout == first + between + first.replace("ready", "hung")
+
+
+async def test_a_watch_of_what_is_not_there_fails(remote: Remote) -> None:
+    assert (await remote("describe", "worker", "none", "--watch")).exit_code == 1
+    assert (await remote("describe", "session", "none", "--watch")).exit_code == 1
 
 
 async def test_a_watch_of_nobody_fails(remote: Remote) -> None:

@@ -12,11 +12,11 @@ from agentd.tools.builtins.tool import Answer, Builtin
 from agentd.tools.memory import NAME_CHARACTERS, TEXT_CHARACTERS, Memory
 from agentd.tools.spec import ToolContext
 
-_REMEMBER = (
+REMEMBERS = (
     "Keeps something about this caller for their next calls, such as a preference or what was agreed. An empty text "
     "forgets it. Keep no secrets."
 )
-_RECALL = "Tells what was kept about this caller in earlier calls."
+RECALLS = "Tells what was kept about this caller in earlier calls."
 
 
 def remember(tool: RememberTool, definition: AgentDefinition, memory: Memory) -> Builtin:
@@ -34,7 +34,7 @@ def remember(tool: RememberTool, definition: AgentDefinition, memory: Memory) ->
         await memory.keep(definition.name, whose, arguments["name"], arguments["text"], keep_s=float(tool.keep))
         return Answer(text="Kept." if arguments["text"].strip() else "Forgotten.")
 
-    return Builtin(tool, name=tool.name, description=_REMEMBER, parameters=parameters, answer=answer)
+    return Builtin(tool, name=tool.name, description=REMEMBERS, parameters=parameters, answer=answer)
 
 
 def recall(tool: RecallTool, definition: AgentDefinition, memory: Memory) -> Builtin:
@@ -45,7 +45,7 @@ def recall(tool: RecallTool, definition: AgentDefinition, memory: Memory) -> Bui
         told = "\n".join(f"{name}: {text}" for name, text in notes.items())
         return Answer(text=told or "Nothing was kept about this caller.")
 
-    return Builtin(tool, name=tool.name, description=_RECALL, parameters={}, answer=answer)
+    return Builtin(tool, name=tool.name, description=RECALLS, parameters={}, answer=answer)
 
 
 def _caller(by: str, context: ToolContext) -> str:
