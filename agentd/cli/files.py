@@ -74,11 +74,14 @@ def this_program() -> str:
     return "agentd" if on_path and called.samefile(on_path) else os.path.relpath(called)
 
 
-def show_problems(problems: Sequence[Problem], style: str, agents: Iterable[str]) -> None:
-    """Problems on standard output, one a line; the count on standard error."""
+def show_problems(
+    problems: Sequence[Problem], style: str, agents: Iterable[str], more: Mapping[str, Any] | None = None
+) -> None:
+    """Problems on standard output, one a line; the count on standard error. `more`: what else JSON tells."""
     if style == "json":
         valid = not any(problem.severity == "error" for problem in problems)
         answer = {"valid": valid, "agents": sorted(agents), "problems": [asdict(problem) for problem in problems]}
+        answer |= more or {}
         click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
         return
     for problem in problems:

@@ -50,6 +50,11 @@ class DeepgramSTT:
             reconnect_window_s=self._settings.reconnect_window,
         )
 
+    async def probe(self) -> None:
+        """Opens a stream and closes it: key and settings are looked at before any sound."""
+        stream = await self.stream(language=None)
+        await stream.aclose()
+
     async def aclose(self) -> None:
         """Nothing is shared between streams."""
 

@@ -45,6 +45,10 @@ class DeepgramTTS:
 
         return produced(speak, AHEAD)
 
+    async def probe(self) -> None:
+        """Opens a connection and drops it: key and model are looked at before any text."""
+        drop(await opened(speak_url(self._settings), self._authorization, timeout_s=self._settings.open_timeout))
+
     async def aclose(self) -> None:
         """Nothing is shared between replies."""
 

@@ -50,6 +50,11 @@ class ElevenLabsSTT:
                 raise
         return stream
 
+    async def probe(self) -> None:
+        """Opens a stream, which ElevenLabs begins or refuses, and closes it."""
+        stream = await self.stream(language=None)
+        await stream.aclose()
+
     async def aclose(self) -> None:
         """Nothing is shared between streams."""
 

@@ -24,6 +24,7 @@ from websockets.exceptions import ConnectionClosed
 from agentd.aio import Channel, produced
 from agentd.audio import BYTES_PER_SAMPLE, OUTPUT_HZ, AudioFrame
 from agentd.errors import ProviderTimeout, ProviderUnavailable
+from agentd.providers.probe import say_a_word
 from agentd.providers.tts import Markup, SpeechChunk
 from agentd_elevenlabs.alignment import Words
 from agentd_elevenlabs.config import ElevenLabsTTSSettings
@@ -71,6 +72,10 @@ class ElevenLabsTTS:
                 await reply.speak(segments, group.create_task(reply.open()))
 
         return produced(speak, AHEAD)
+
+    async def probe(self) -> None:
+        """Says a word: ElevenLabs looks at key, voice, model and quota when it is to speak."""
+        await say_a_word(self)
 
     async def aclose(self) -> None:
         """Nothing is shared between replies."""

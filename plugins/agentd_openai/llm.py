@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from openai import AsyncOpenAI, AsyncStream
 from openai.types.chat import ChatCompletionChunk
 
 from agentd.aio import now
 from agentd.errors import ProviderTimeout, ProviderUnavailable
-from agentd.providers.llm import ChatRequest, LLMDelta
+from agentd.providers.llm import ChatRequest, LLMDelta, Message
 from agentd_openai.assembly import Assembly
 from agentd_openai.config import OpenAILLMSettings
 from agentd_openai.messages import chat_arguments
-from agentd_openai.wire import PROVIDER, connected, faults
+from agentd_openai.wire import PROVIDER, connected, faults, listed
 
 
 async def create_llm(settings: OpenAILLMSettings) -> OpenAILLM:
@@ -28,7 +29,7 @@ class OpenAILLM:
         self._settings = settings
         self._client = client
 
-    async def chat(self, request: ChatRequest) -> AsyncIterator[LLMDelta]:
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[LLMDelta]:
         """See LLM.chat. Bytes prove nothing: the deadlines look at useful deltas, so keep-alives do not extend them."""
         deadline = now() + self._settings.first_token_timeout
         late = f"no useful token within {self._settings.first_token_timeout:g} s"
@@ -45,6 +46,14 @@ class OpenAILLM:
             await stream.close()
         if not assembly.finished:
             raise ProviderUnavailable(PROVIDER, "the answer ended before it was complete")
+
+    async def probe(self) -> None:
+        """Looks for the model in the server's list, and else asks it for the beginning of an answer."""
+        if await listed(self._client, self._settings.model):
+            return
+        hello = ChatRequest(items=(Message(role="user", text="Hello."),))
+        async with aclosing(self.chat(hello)) as deltas:
+            await anext(deltas, None)
 
     async def aclose(self) -> None:
         await self._client.close()

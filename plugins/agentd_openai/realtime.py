@@ -49,6 +49,11 @@ class OpenAIRealtime:
         except TimeoutError as error:
             raise ProviderTimeout(PROVIDER, f"no connection within {within_s:g} s") from error
 
+    async def probe(self) -> None:
+        """Opens a session and closes it; nothing is said in it."""
+        connection = await self.connect(Configuration())
+        await connection.aclose()
+
     async def aclose(self) -> None:
         await self._client.close()
 

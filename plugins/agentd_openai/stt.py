@@ -8,12 +8,13 @@ import wave
 
 from openai import AsyncOpenAI, omit
 
-from agentd.audio import BYTES_PER_SAMPLE, AudioFrame
+from agentd.audio import BYTES_PER_SAMPLE, INPUT_HZ, AudioFrame, silence
 from agentd.errors import ProviderRefused, ProviderTimeout
 from agentd.providers.stt import STTCapabilities, STTStream, Transcript
 from agentd_openai.config import OpenAISTTSettings
-from agentd_openai.wire import PROVIDER, connected, faults
+from agentd_openai.wire import PROVIDER, connected, faults, listed
 
+PROBE_S = 0.5
 SHORTEST_S = 0.1  # OpenAI answers 400 audio_too_short below
 
 
@@ -52,6 +53,11 @@ class OpenAISTT:
 
     async def stream(self, *, language: str | None) -> STTStream:
         raise ProviderRefused(PROVIDER, "recognises whole utterances only, not streams")
+
+    async def probe(self) -> None:
+        """Looks for the model in the server's list, and else has it recognise a moment of silence."""
+        if not await listed(self._client, self._settings.model):
+            await self.recognize(silence(PROBE_S, INPUT_HZ), language=None)
 
     async def aclose(self) -> None:
         await self._client.close()

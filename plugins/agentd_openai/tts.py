@@ -11,9 +11,10 @@ from openai import AsyncOpenAI, omit
 from agentd.aio import Channel, now, produced
 from agentd.audio import BYTES_PER_SAMPLE, OUTPUT_HZ, AudioFrame
 from agentd.errors import ProviderTimeout, ProviderUnavailable
+from agentd.providers.probe import say_a_word
 from agentd.providers.tts import SpeechChunk
 from agentd_openai.config import OpenAITTSSettings
-from agentd_openai.wire import PROVIDER, connected, faults
+from agentd_openai.wire import PROVIDER, connected, faults, listed
 
 FRAME_BYTES = OUTPUT_HZ // 20 * BYTES_PER_SAMPLE  # 50 ms, so that no read cuts a sample in two
 AHEAD = 200  # chunks: 10 s of sound may wait for the player while the next segment is asked for
@@ -44,6 +45,11 @@ class OpenAITTS:
                 number += 1
 
         return produced(speak, AHEAD)
+
+    async def probe(self) -> None:
+        """Looks for the model in the server's list, and else has it say a word."""
+        if not await listed(self._client, self._settings.model):
+            await say_a_word(self)
 
     async def aclose(self) -> None:
         await self._client.close()

@@ -23,6 +23,8 @@ PROVIDER = "openai"
 # Turns are seconds apart, and httpx drops an idle connection after 5 s: each turn would pay for a TLS handshake.
 _LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=120)
 
+_NO_LIST = frozenset({404, 405, 501})  # what a server without a list of models answers
+
 # Of the codes that come in an error's body: what no later try can mend, whatever the HTTP status says.
 HOPELESS = frozenset({"insufficient_quota", "invalid_api_key", "model_not_found", "billing_hard_limit_reached"})
 
@@ -36,6 +38,21 @@ def connected(api_key: Secret | None, base_url: str) -> AsyncOpenAI:
     return AsyncOpenAI(
         api_key=key or "none", base_url=base_url, max_retries=0, timeout=timeout, http_client=http_client
     )
+
+
+async def listed(client: AsyncOpenAI, model: str) -> bool:
+    """Whether the server's list of models, which costs nothing, has this one. Raises ProviderError.
+
+    False says nothing yet: servers other than OpenAI's keep no list, or know a model by more names than are in it.
+    """
+    with faults():
+        try:
+            page = await client.models.list()
+        except openai.APIStatusError as error:
+            if error.status_code in _NO_LIST:
+                return False
+            raise
+        return model in {each.id for each in page.data}
 
 
 @contextmanager

@@ -70,6 +70,8 @@ class OpenAIServer:
         self.transcript = "hello there"
         self.sound = bytes(range(256)) * 100
         self.sound_gap_s = 0.0
+        self.lists_models = True
+        self.list_s = 0.0  # how long that takes
         self.failures: deque[Refusal] = deque()  # each answers one request of any kind
         self.open_streams = 0
         self.most_streams = 0
@@ -79,6 +81,15 @@ class OpenAIServer:
     @property
     def bodies(self) -> list[dict[str, Any]]:
         return [request.body for request in self.requests]
+
+    async def models(self, request: web.Request) -> web.StreamResponse:
+        """Of a server that keeps a list."""
+        self._record(request, {})
+        await asyncio.sleep(self.list_s)
+        if not self.lists_models:
+            raise Refusal(404, "Not Found")
+        common = {"object": "model", "created": 1, "owned_by": "openai"}
+        return web.json_response({"object": "list", "data": [{"id": name, **common} for name in sorted(MODELS)]})
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -284,6 +295,7 @@ async def _refusals(request: web.Request, handler: Any) -> web.StreamResponse:
 async def openai_server() -> AsyncIterator[OpenAIServer]:
     server = OpenAIServer()
     app = web.Application(middlewares=[_refusals])
+    app.router.add_get("/v1/models", server.models)
     app.router.add_post("/v1/chat/completions", server.chat)
     app.router.add_post("/v1/audio/transcriptions", server.transcribe)
     app.router.add_post("/v1/audio/speech", server.speak)
