@@ -33,6 +33,8 @@ class Component:
     InterruptionDetectorSettings), in a module that imports no SDK.
     `factory`: "module:function", `async (settings) -> provider`; may import the SDK and load models; raises
     ProviderRefused or PluginBroken with a message that says what to install or set.
+    `model`: "module:function", `(settings) -> path` of the file that the factory will load, found and known to be
+    right; blocks, and raises ProviderRefused with what to install. "": it loads none.
     `default`: taken where the agent file names no provider of this kind.
     `offline`: it asks neither network, process nor thread, so that an agent's tests need not wait for it in real time.
     """
@@ -42,6 +44,7 @@ class Component:
     settings: str
     factory: str
     summary: str
+    model: str = ""
     default: bool = False
     offline: bool = False
 
@@ -90,6 +93,10 @@ class Registry:
     def factory(self, component: Component) -> Factory:
         """Imports the provider's SDK. Raises PluginBroken."""
         return cast("Factory", load_reference(component.factory))
+
+    def model(self, component: Component) -> Callable[[Any], object]:
+        """Of a component that has one. Raises PluginBroken."""
+        return cast("Callable[[Any], object]", load_reference(component.model))
 
 
 def load_reference(reference: str) -> object:

@@ -42,6 +42,7 @@ VERBS: Mapping[str, Verb] = {
     "webhook": Verb("agentd.cli.webhook:webhook", "Sign, verify, send and receive webhooks, without a call."),
     "schema": Verb("agentd.cli.schema:schema", "Print, write or check the JSON Schemas and the reference."),
     "providers": Verb("agentd.cli.providers:providers", "List the providers of the installed plugins."),
+    "doctor": Verb("agentd.cli.doctor:doctor", "Tell whether a daemon would do well here."),
     "completion": Verb("agentd.cli.completion:completion", "Print the completion script of a shell."),
     "version": Verb("agentd.cli.version:version", "Print the version."),
 }

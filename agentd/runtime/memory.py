@@ -3,6 +3,7 @@ machine's. What the kernel would give back at once does not count."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,27 +15,47 @@ def used_share(root: Path = ROOT) -> float:
     return max(_of_group(root), _of_machine(root))
 
 
+def total_bytes(root: Path = ROOT) -> int:
+    """How much that is; 0 where the system does not tell."""
+    machine = 0
+    with suppress(OSError, ValueError, KeyError):
+        machine = _meminfo(root)["MemTotal"] << 10
+    limits = [limit for _, limit in _limits(root)][:1]
+    return min([machine, *limits]) if machine else next(iter(limits), 0)
+
+
 def _of_machine(root: Path) -> float:
     with suppress(OSError, ValueError, KeyError, ZeroDivisionError):
-        lines = (line.partition(":") for line in _text(root / "proc/meminfo").splitlines())
-        figures = {name: int(rest.split()[0]) for name, _, rest in lines}
+        figures = _meminfo(root)
         return 1 - figures["MemAvailable"] / figures["MemTotal"]
     return 0.0
 
 
+def _meminfo(root: Path) -> Mapping[str, int]:
+    """In KiB. Raises OSError, ValueError."""
+    lines = (line.partition(":") for line in _text(root / "proc/meminfo").splitlines())
+    return {name: int(rest.split()[0]) for name, _, rest in lines}
+
+
 def _of_group(root: Path) -> float:
     """Of control groups version 2, the nearest limit above this process."""
-    with suppress(OSError, ValueError, StopIteration):
+    for group, limit in _limits(root):
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            return (int(_text(group / "memory.current")) - _cache(group)) / limit
+    return 0.0
+
+
+def _limits(root: Path) -> Iterator[tuple[Path, int]]:
+    """The groups of this process that have a limit, from the inside outwards, and the limits in bytes."""
+    with suppress(OSError, StopIteration):
         path = next(line[3:] for line in _text(root / "proc/self/cgroup").splitlines() if line.startswith("0::"))
         group, top = root / "sys/fs/cgroup" / path.strip("/"), root / "sys/fs/cgroup"
         while True:
-            with suppress(OSError, ValueError, ZeroDivisionError):
-                limit = int(_text(group / "memory.max"))  # "max", where there is none
-                return (int(_text(group / "memory.current")) - _cache(group)) / limit
+            with suppress(OSError, ValueError):
+                yield group, int(_text(group / "memory.max"))  # "max", where there is none
             if group == top:
-                break
+                return
             group = group.parent
-    return 0.0
 
 
 def _cache(group: Path) -> int:

@@ -55,6 +55,11 @@ def registration_token(credentials: LiveKitCredentials) -> str:
     return _signed(_token(credentials, REGISTRATION_TTL_S).with_grants(grants))
 
 
+def listing_token(credentials: LiveKitCredentials) -> str:
+    """Lets its holder list rooms, for a minute."""
+    return _signed(_token(credentials, 60.0).with_grants(VideoGrants(room_list=True)))
+
+
 def deletion_token(credentials: LiveKitCredentials) -> str:
     """Lets its holder delete rooms (the server asks for `roomCreate`), for a minute."""
     return _signed(_token(credentials, 60.0).with_grants(VideoGrants(room_create=True)))

@@ -22,6 +22,7 @@ plugin = Plugin(
             provider="silero",
             settings="agentd_local.config:SileroSettings",
             factory="agentd_local.silero:create_vad",
+            model="agentd_local.silero:model_file",
             summary="Silero voice activity detection on onnxruntime.",
             default=True,
         ),
@@ -30,6 +31,7 @@ plugin = Plugin(
             provider="whisper",
             settings="agentd_local.config:WhisperSettings",
             factory="agentd_local.whisper:create_stt",
+            model="agentd_local.whisper:model_folder",
             summary="Whisper tiny.en on ctranslate2: English, one answer an utterance.",
         ),
         Component(
@@ -37,6 +39,7 @@ plugin = Plugin(
             provider="hibari",
             settings="agentd_local.config:HibariSettings",
             factory="agentd_local.hibari_tts:create_tts",
+            model="agentd_local.hibari_tts:voice_file",
             summary="hibari: one American English voice at 24 kHz.",
         ),
         Component(
@@ -44,6 +47,7 @@ plugin = Plugin(
             provider="smart-turn",
             settings="agentd_local.config:SmartTurnSettings",
             factory="agentd_local.smart_turn:create_turn_detector",
+            model="agentd_local.smart_turn:model_file",
             summary="Smart Turn v3.2: whether a voice sounds finished, in 23 languages.",
         ),
         Component(
@@ -58,6 +62,7 @@ plugin = Plugin(
             provider="fasttext",
             settings="agentd_local.config:FastTextSettings",
             factory="agentd_local.fasttext_id:create_language_id",
+            model="agentd_local.fasttext_id:model_file",
             summary="fastText's small model: 176 languages.",
             default=True,
         ),

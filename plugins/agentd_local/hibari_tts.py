@@ -91,7 +91,7 @@ def load(settings: HibariSettings) -> HibariTTS:
         import hibari
     except ImportError as error:
         raise ProviderRefused(PROVIDER, "hibari-tts is not installed: pip install 'agentd[local]'") from error
-    path = _voice_file(settings)
+    path = voice_file(settings)
     try:
         voice = hibari.Hibari(voice=settings.voice, model=str(path), threads=1)
         voice.sess = _lean_session(path)
@@ -112,7 +112,7 @@ def _lean_session(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _voice_file(settings: HibariSettings) -> Path:
+def voice_file(settings: HibariSettings) -> Path:
     """Where the voice is. Raises ProviderRefused for one that is unknown or not here: hibari would download it."""
     from hibari import voices
 

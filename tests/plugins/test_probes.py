@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from agentd.providers.probe import Probed
 from agentd.registry import Component, Kind, Plugin, Registry, installed
 from agentd.runtime.provider_probes import Probe, probe_all, probed
 from tests.fakes import deepgram_server, elevenlabs_server, openai_realtime_server, openai_server
+from tests.fakes.mute_server import mute_server
 from tests.fakes.openai_server import OpenAIServer
 
 KEYS = {"openai": openai_server.KEY, "deepgram": deepgram_server.KEY, "elevenlabs": elevenlabs_server.KEY}
@@ -75,23 +75,10 @@ async def test_where_nobody_is_there_that_is_told(kind: Kind, provider: str) -> 
     assert "no connection" in probe.reason
 
 
-@pytest.fixture
-async def mute() -> AsyncIterator[str]:
-    """The address of a server that takes connections, and says nothing."""
-    async with AsyncExitStack() as stack:
-
-        def taken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            stack.callback(writer.close)
-
-        server = await asyncio.start_server(taken, "127.0.0.1", 0)
-        host, port = server.sockets[0].getsockname()
-        yield f"http://{host}:{port}"
-        server.close()
-
-
 @every
-async def test_who_says_nothing_is_not_waited_for(kind: Kind, provider: str, mute: str) -> None:
-    probe = await asked(kind, provider, mute, KEYS[provider], limit_s=0.2)
+async def test_who_says_nothing_is_not_waited_for(kind: Kind, provider: str) -> None:
+    async with mute_server() as address:
+        probe = await asked(kind, provider, f"http://{address}", KEYS[provider], limit_s=0.2)
     assert probe.reason == "no answer within 0.2 s"
 
 
