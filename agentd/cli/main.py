@@ -20,6 +20,7 @@ class Verb(NamedTuple):
 
 VERBS: Mapping[str, Verb] = {
     "serve": Verb("agentd.cli.serve:serve", "Run the daemon in the foreground."),
+    "init": Verb("agentd.cli.init:init", "Write a first agent file to begin from."),
     "validate": Verb("agentd.cli.validate:validate", "Report every problem in agent files."),
     "render": Verb("agentd.cli.render:render", "Show an agent as it is resolved, secrets masked."),
     "test": Verb("agentd.cli.test:test", "Hold the conversations of agents' tests."),
