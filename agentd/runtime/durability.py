@@ -53,9 +53,9 @@ class Durability:
         if bool(before) == bool(self.why):
             return
         if self.why:
-            logger.error("journals cannot be written", extra={"directory": str(self._directory), "reason": self.why})
+            logger.error("journals not written", extra={"directory": str(self._directory), "reason": self.why})
         else:
-            logger.warning("journals can be written again", extra={"directory": str(self._directory)})
+            logger.warning("journals written again", extra={"directory": str(self._directory)})
         self._changed(self.why)
 
 
