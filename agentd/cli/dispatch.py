@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -29,6 +30,15 @@ def dispatch(
         click.echo(json.dumps(told, indent=2))
     else:
         click.echo(f"{told['agent']} was called into the room {told['room']} ({told['dispatch']}).")
+
+
+def metadata_with(variables: Sequence[str], metadata: str) -> str:
+    """What a dispatch carries: variables, NAME=VALUE each, or the metadata. Raises click.UsageError."""
+    if not variables:
+        return metadata
+    if metadata:
+        raise click.UsageError("--var stands for --metadata: give one of them")
+    return json.dumps({"variables": dict(_variable(each) for each in variables)}, ensure_ascii=False)
 
 
 def _variable(written: str) -> tuple[str, str]:

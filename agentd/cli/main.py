@@ -37,6 +37,7 @@ VERBS: Mapping[str, Verb] = {
     "audit": Verb("agentd.cli.audit:audit", "Verify and read the log of calls of tools."),
     "describe": Verb("agentd.cli.describe:describe", "Tell all of one agent, rollout, session or worker."),
     "dispatch": Verb("agentd.cli.dispatch:dispatch", "Call an agent into a room."),
+    "call": Verb("agentd.cli.call:call", "Have an agent call a telephone."),
     "explain": Verb("agentd.cli.explain:explain_session", "Tell why a call went as it did."),
     "token": Verb("agentd.cli.token:token", "Mint a caller's token."),
     "mcp": Verb("agentd.cli.mcp:mcp", "Show what an agent's MCP servers offer, and pin it."),

@@ -14,6 +14,7 @@ from agentd.admin.guards import is_loopback
 from agentd.admin.settings import DEFAULT_ADDR
 from agentd.cli.files import daemon_of
 from agentd.cli.remote import AdminClient, Unavailable, given_token
+from agentd.config.daemon import LiveKitSettings
 from agentd.providers.fields import SecretMissing
 from agentd.transport.tokens import AgentToDispatch, LiveKitCredentials, as_websocket, caller_token
 
@@ -46,7 +47,8 @@ def token(
     """Mint a caller's token, signed with LIVEKIT_API_KEY and LIVEKIT_API_SECRET."""
     if metadata and not agent:
         raise click.UsageError("--metadata goes to the agent that --agent names")
-    credentials, public_url = (_dev_credentials(), "") if dev else _credentials(config)
+    credentials, livekit = given_settings(config, dev)
+    public_url = "" if dev else livekit.public_url
     nonce = secrets.token_hex(4)
     minted = caller_token(
         credentials,
@@ -60,16 +62,18 @@ def token(
     click.echo(json.dumps(answer, indent=2) if as_json else minted)
 
 
-def _credentials(config: Path | None) -> tuple[LiveKitCredentials, str]:
-    """With the server's address as callers reach it, where the file has one."""
+def given_settings(config: Path | None, dev: bool) -> tuple[LiveKitCredentials, LiveKitSettings]:
+    """LiveKit's server and key, and all that the file says of it. Raises click.UsageError."""
     livekit = daemon_of(config, os.environ)[0].config.livekit
+    if dev:
+        return _dev_credentials(), livekit
     if not livekit.url:
         raise click.UsageError("set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or give --dev")
     try:
         key, secret = livekit.api_key.reveal(), livekit.api_secret.reveal()
     except SecretMissing as error:
         raise click.UsageError(str(error)) from error
-    return LiveKitCredentials(url=livekit.url, api_key=key, api_secret=secret), livekit.public_url
+    return LiveKitCredentials(url=livekit.url, api_key=key, api_secret=secret), livekit
 
 
 def _dev_credentials() -> LiveKitCredentials:

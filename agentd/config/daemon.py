@@ -66,6 +66,12 @@ class LiveKitSettings:
         reload="restart",
     )
     api_secret: Secret = setting("API secret.", default=env_secret("LIVEKIT_API_SECRET"), reload="restart")
+    outbound_trunk: str = setting(
+        "LiveKit's name of the trunk over which `agentd call` rings; LIVEKIT_OUTBOUND_TRUNK goes before it.",
+        default="",
+        examples=("ST_abc123",),
+        reload="restart",
+    )
     probe: Duration | None = setting(
         "How often to see whether the agents' registrations receive offers, by dispatching each into a room of its own "
         "for a moment; one that receives none registers anew. Never by default: the rooms show in LiveKit's webhooks "

@@ -18,6 +18,7 @@ from agentd.transport.linking import Person, Wanted
 
 RETURN_GRACE_S = 2.5  # a client that makes its connection anew leaves with CLIENT_INITIATED, and is back in a moment
 
+_UNANSWERED = ("dialing", "ringing")
 _KIND_NAMES = {value: name.removeprefix("PARTICIPANT_KIND_").lower() for name, value in rtc.ParticipantKind.items()}
 
 Start = Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
@@ -109,6 +110,11 @@ class LinkedCaller:
         if self.identity == who.identity:
             self._is_here(who)
         elif not self.identity and self._wanted.admits(person_of(who)):
+            self._link(who)
+
+    def answered(self, who: rtc.RemoteParticipant) -> None:
+        """Somebody's attributes have changed: it may be a telephone that rang and is answered."""
+        if not self.identity and self._wanted.admits(person_of(who)):
             self._link(who)
 
     def participant_went(self, who: rtc.RemoteParticipant) -> None:
@@ -206,7 +212,8 @@ def kind_of(who: rtc.Participant) -> str:
 
 
 def person_of(who: rtc.RemoteParticipant) -> Person:
-    return Person(identity=who.identity, kind=kind_of(who))
+    rings = kind_of(who) == "sip" and who.attributes.get("sip.callStatus") in _UNANSWERED
+    return Person(identity=who.identity, kind=kind_of(who), rings=rings)
 
 
 def caller_of(who: rtc.RemoteParticipant) -> Caller:

@@ -27,10 +27,12 @@ _ROOM_GONE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A remote participant, as far as the choice needs it."""
+    """A remote participant, as far as the choice needs it. `rings`: their telephone is called, and nobody has answered:
+    LiveKit has them in the room already, and what is said to them is lost."""
 
     identity: str
     kind: str
+    rings: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ class Wanted:
 
     def admits(self, person: Person) -> bool:
         guest = person.identity.startswith(GUEST_PREFIX)
-        return not guest and person.kind in self.kinds and self.identity in ("", person.identity)
+        return not guest and not person.rings and person.kind in self.kinds and self.identity in ("", person.identity)
 
 
 def first_caller(people: Iterable[Person], wanted: Wanted) -> str | None:

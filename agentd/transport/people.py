@@ -117,6 +117,11 @@ class People:
             log.warning("too many people: one is not heard", extra={"identity": who.identity, "limit": MOST_PEOPLE})
             self._events.force(CallerUnheard(identity=who.identity, name=who.name, limit=MOST_PEOPLE))
 
+    def answered(self, who: rtc.RemoteParticipant) -> None:
+        """Somebody's attributes have changed: it may be a telephone that rang and is answered."""
+        if who.identity not in self._heard:
+            self.participant_came(who)
+
     def participant_went(self, who: rtc.RemoteParticipant) -> None:
         self._unheard.pop(who.identity, None)
         if who.identity in self._heard:

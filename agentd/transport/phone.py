@@ -12,17 +12,12 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
 
-import aiohttp
-from google.protobuf.duration_pb2 import Duration
 from livekit import rtc
 from livekit.api import (
-    CreateSIPParticipantRequest,
     LiveKitAPI,
     RoomParticipantIdentity,
     TransferSIPParticipantRequest,
-    TwirpError,
     UpdateSubscriptionsRequest,
 )
 from livekit.rtc.participant import PublishTrackError
@@ -30,22 +25,11 @@ from livekit.rtc.participant import PublishTrackError
 from agentd import aio
 from agentd.errors import TransferFailed
 from agentd.session.room import Number
+from agentd.transport import sip
 from agentd.transport.audio_out import RtcAudioOut
 from agentd.transport.caller import Start
 from agentd.transport.linking import GUEST_PREFIX
 from agentd.transport.tokens import LiveKitCredentials, phone_token
-
-ANSWER_TIMEOUT_S = 10.0  # of the server, beyond the ringing
-_REASONS = {
-    "408": "nobody answered",
-    "480": "nobody can be reached there",
-    "486": "the line is busy",
-    "487": "nobody answered",
-    "404": "there is no such number",
-    "600": "the line is busy",
-    "603": "the call was declined",
-}
-_FAULTS = (TwirpError, aiohttp.ClientError, TimeoutError, OSError)
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +59,9 @@ class LiveKitPhone:
             room_name=room.name,
             transfer_to=number.to,
             play_dialtone=True,
-            ringing_timeout=_duration(number.ringing_s),
+            ringing_timeout=sip.duration(number.ringing_s),
         )
-        wait_s = number.ringing_s + ANSWER_TIMEOUT_S
+        wait_s = number.ringing_s + sip.ANSWER_TIMEOUT_S
         async with self._asking() as api:
             await api.sip.transfer_sip_participant(request, timeout=wait_s)
 
@@ -87,18 +71,9 @@ class LiveKitPhone:
         self._apart.add(guest)
         self._keys[guest] = aio.Channel(32)
         self._set_permissions(room)
-        request = CreateSIPParticipantRequest(
-            sip_trunk_id=number.trunk,
-            sip_call_to=number.to.removeprefix("tel:"),
-            room_name=room.name,
-            participant_identity=guest,
-            participant_name=name,
-            wait_until_answered=True,
-            ringing_timeout=_duration(number.ringing_s),
-        )
         try:
             async with self._asking() as api:
-                await api.sip.create_sip_participant(request, timeout=number.ringing_s + ANSWER_TIMEOUT_S)
+                await sip.ring(api, number, room=room.name, identity=guest, name=name)
         except BaseException:  # cancelled as well: it may be ringing
             await self.hang_up(guest)
             raise
@@ -109,7 +84,7 @@ class LiveKitPhone:
         track = rtc.LocalAudioTrack.create_audio_track(f"aside-{guest}", voice.source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_UNKNOWN)
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(sip.ANSWER_TIMEOUT_S):
                 publication = await room.local_participant.publish_track(track, options)
                 self._asides[guest] = voice, publication.sid
                 self._set_permissions(room)
@@ -136,8 +111,8 @@ class LiveKitPhone:
         room = self._connection()
         if room is None or self._credentials is None:
             return
-        with contextlib.suppress(*_FAULTS):
-            async with self._api() as api, asyncio.timeout(ANSWER_TIMEOUT_S):
+        with contextlib.suppress(*sip.FAULTS):
+            async with self._api() as api, asyncio.timeout(sip.ANSWER_TIMEOUT_S):
                 await api.room.remove_participant(RoomParticipantIdentity(room=room.name, identity=guest))
 
     # -- what the room's connection tells ------------------------------------------------------
@@ -225,8 +200,8 @@ class LiveKitPhone:
         try:
             async with self._api() as api:
                 yield api
-        except _FAULTS as error:
-            reason = reason_of(error)
+        except sip.FAULTS as error:
+            reason = sip.refusal_of(error).words
             log.warning("transfer_refused", extra={"reason": reason, "error": str(error)})
             raise TransferFailed(reason) from error
 
@@ -235,19 +210,3 @@ class LiveKitPhone:
         room = self._connection()
         token = phone_token(self._credentials, room.name if room is not None else "")
         return LiveKitAPI.with_token(token, self._credentials.http_url)
-
-
-def reason_of(error: BaseException) -> str:
-    """Why a call did not come about, in words for the model."""
-    if isinstance(error, TimeoutError):
-        return "nobody answered"
-    if not isinstance(error, TwirpError):
-        return "the telephone service cannot be reached"
-    code = str(error.metadata.get("sip_status_code", ""))
-    return _REASONS.get(code, "the telephone service refused it")
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromTimedelta(timedelta(seconds=seconds))
-    return duration

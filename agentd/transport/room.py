@@ -355,8 +355,10 @@ class LiveKitRoom:
             self._events.force(KeyPressed(key=key, identity=identity))
 
     def _changed(self, who: rtc.Participant) -> None:
-        if isinstance(who, rtc.RemoteParticipant) and self._caller.admits(who.identity):
+        if self._caller.admits(who.identity) and isinstance(who, rtc.RemoteParticipant):
             self._events.force(CallerChanged(caller=caller_of(who)))
+        elif isinstance(who, rtc.RemoteParticipant):
+            self._caller.answered(who)
 
     def _breaks(self) -> None:
         self._connected.clear()

@@ -1,7 +1,7 @@
 """LiveKit's SIP service before a real LiveKit server: it answers what the service answers, and passes on all else.
 
-Whoever is rung joins the real room as a participant of kind sip; a caller who is referred is taken out of it, as the
-service does when their telephone has called the new number.
+Whoever is rung joins the real room as a participant of kind sip, whose attributes say how far the call is; a caller who
+is referred is taken out of it, as the service does when their telephone has called the new number.
 """
 
 from __future__ import annotations
@@ -22,31 +22,46 @@ from livekit.api import (
 
 from bench.caller import Caller, Server
 
+BUSY = ("486", "Busy Here")
+
 
 @dataclass
 class SipService:
-    """`url` is the LiveKit server's for whoever needs both. `busy`: numbers that answer 486. `rung`: who was called."""
+    """`url` is the LiveKit server's for whoever needs both. `refused`: numbers that are not answered, with SIP's status
+    and its words. `rung`: who was called. `picked_up`: cleared, telephones ring until it is set."""
 
     server: Server
     url: str = ""
-    busy: set[str] = field(default_factory=set)
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    picked_up: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: list[CreateSIPParticipantRequest] = field(default_factory=list)
     rung: dict[str, Caller] = field(default_factory=dict)
     referred: list[tuple[str, str]] = field(default_factory=list)
     _people: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def create(self, request: web.Request) -> web.Response:
         wanted = CreateSIPParticipantRequest.FromString(await request.read())
-        if wanted.sip_call_to in self.busy:
-            return _refused("486", "Busy Here")
-        joining = Caller.join(self.server, room=wanted.room_name, identity=wanted.participant_identity, kind="sip")
-        self.rung[wanted.sip_call_to] = await self._people.enter_async_context(joining)
+        self.asked.append(wanted)
+        if wanted.sip_call_to in self.refused:
+            return _refused(*self.refused[wanted.sip_call_to])
+        joining = Caller.join(
+            self.server,
+            room=wanted.room_name,
+            identity=wanted.participant_identity,
+            kind="sip",
+            attributes={"sip.callStatus": "ringing"},
+        )
+        phone = self.rung[wanted.sip_call_to] = await self._people.enter_async_context(joining)
+        await self.picked_up.wait()
+        assert phone.rtc is not None
+        await phone.rtc.local_participant.set_attributes({"sip.callStatus": "active"})
         info = SIPParticipantInfo(participant_identity=wanted.participant_identity, room_name=wanted.room_name)
         return web.Response(body=info.SerializeToString(), content_type="application/protobuf")
 
     async def transfer(self, request: web.Request) -> web.Response:
         wanted = TransferSIPParticipantRequest.FromString(await request.read())
-        if wanted.transfer_to in self.busy:
-            return _refused("486", "Busy Here")
+        if wanted.transfer_to in self.refused:
+            return _refused(*self.refused[wanted.transfer_to])
         self.referred.append((wanted.participant_identity, wanted.transfer_to))
         someone = Caller(self.server, wanted.room_name, "", kind="", attributes={}, microphone=False, ear_frame_ms=10)
         async with someone.api() as api:
@@ -101,6 +116,7 @@ async def _joined(
 @asynccontextmanager
 async def sip_service(server: Server) -> AsyncIterator[SipService]:
     service = SipService(server)
+    service.picked_up.set()
     app = web.Application(client_max_size=2**24)
     app.router.add_post("/twirp/livekit.SIP/CreateSIPParticipant", service.create)
     app.router.add_post("/twirp/livekit.SIP/TransferSIPParticipant", service.transfer)

@@ -13,7 +13,7 @@ from livekit import rtc
 from agentd.transport.tokens import LiveKitCredentials
 from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
-from tests.fakes.sip_service import sip_service
+from tests.fakes.sip_service import BUSY, sip_service
 from tests.system.caller import ended_journal, server_of, spoken, tone
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -110,7 +110,7 @@ async def test_a_doctor_is_told_alone_what_it_is_about_presses_a_key_and_is_brou
 async def test_a_telephone_is_referred_and_a_busy_one_is_told(server: Server, tmp_path: Path) -> None:
     environment = {"AGENTD_STORE": str(tmp_path / "state")}
     async with sip_service(server) as sip:
-        sip.busy.add("tel:+442")
+        sip.refused["tel:+442"] = BUSY
         near = Server(sip.url, server.api_key, server.api_secret)
         agents = {"desk.yaml": zero_cost_agent("desk", ["They are busy."], extra=TOOLS)}
         async with (

@@ -125,6 +125,22 @@ async def test_who_is_back_within_the_grace_was_never_away_and_who_is_back_later
 
 
 @staged()
+async def test_a_telephone_that_is_called_is_nobody_until_it_is_answered(stage: Stage) -> None:
+    phone = somebody("phone", rtc.ParticipantKind.PARTICIPANT_KIND_SIP)
+    for status in ("dialing", "ringing"):
+        phone.attributes = {"sip.callStatus": status}
+        stage.people.participant_came(phone)
+        stage.people.answered(phone)
+    assert await stage.told() == []
+    phone.attributes = {"sip.callStatus": "active"}
+    stage.people.answered(phone)
+    stage.people.answered(phone)
+    (linked,) = await stage.told()
+    assert isinstance(linked, CallerLinked)
+    assert linked.outbound
+
+
+@staged()
 async def test_the_agents_voice_waits_only_when_nobody_is_there(stage: Stage) -> None:
     stage.join("anna", "ben")
     stage.people.participant_went(somebody("anna"))
@@ -230,3 +246,24 @@ def test_with_one_linked_caller_nobody_else_may_press_or_type() -> None:
         assert caller.press("anna", "begin") == ""
 
     run_virtual(linked())
+
+
+def test_a_telephone_that_is_answered_becomes_the_one_caller() -> None:
+    async def rung() -> None:
+        events: aio.Channel[RoomEvent] = aio.Channel(10)
+        phone = somebody("phone", rtc.ParticipantKind.PARTICIPANT_KIND_SIP)
+        phone.attributes = {"sip.callStatus": "ringing"}
+        async with asyncio.TaskGroup() as group:
+            caller = LinkedCaller(
+                Wanted(), events, RtcAudioIn(), PreconnectBuffers(), group.create_task, asyncio.Event(), lambda: None
+            )
+            caller.look_around({"phone": phone})
+            caller.answered(phone)
+            assert not caller.admits("phone")
+            phone.attributes = {"sip.callStatus": "active"}
+            caller.answered(phone)
+            caller.answered(phone)
+        assert caller.admits("phone")
+        assert [type(await events.receive()) for _ in range(len(events))] == [CallerLinked]
+
+    run_virtual(rung())
