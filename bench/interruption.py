@@ -18,12 +18,12 @@ from typing import Any, cast
 
 from agentd.aio import now
 from agentd.audio import INPUT_HZ, AudioFrame, resample
+from agentd.loadtest.microphone import MIC_HZ
 from agentd.providers.interruption_detector import InterruptionDetector
 from agentd.providers.stt import Transcript
 from agentd.providers.vad import VAD
 from agentd.registry import Kind, installed
 from agentd.session.records import Record
-from bench.microphone import MIC_HZ
 from bench.turn_taking.corpus import CALLERS, Item, Spoken, Voice, chosen, corpus
 from bench.turn_taking.recordings import missing
 from bench.turn_taking.sounds import Take, render

@@ -13,12 +13,13 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agentd.loadtest.caller import Caller, Server
+from agentd.loadtest.figures import ms, quantile
 from agentd.runtime.journals import SUFFIX
 from agentd.session.journal import read_journal
 from agentd.session.timing import STAGES, TOTAL
-from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon
-from bench.figures import livekit, ms, quantile, run, speech
+from bench.figures import livekit, run, speech
 
 QUESTION = "When do you open?"
 AGENT = """\

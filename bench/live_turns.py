@@ -19,9 +19,11 @@ import numpy as np
 
 from agentd.config.daemon import load_daemon
 from agentd.config.load import load
+from agentd.loadtest.caller import Caller
+from agentd.loadtest.heard import AUDIBLE_DBFS
+from agentd.loadtest.microphone import EAR_HZ
 from agentd.registry import installed
 from agentd.session.journal import read_journal
-from bench.caller import AUDIBLE_DBFS, EAR_HZ, Caller
 from bench.daemon import zero_cost_agent
 
 PITCHES = 24

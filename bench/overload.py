@@ -22,11 +22,12 @@ from dataclasses import dataclass, field
 from livekit.protocol import agent as wire
 from livekit.protocol.models import Room
 
+from agentd.loadtest.caller import Caller, Server
+from agentd.loadtest.figures import ms, quantile
 from agentd.transport.protocol import agent_identity
 from agentd.transport.tokens import LiveKitCredentials, agent_token
-from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
-from bench.figures import livekit, ms, quantile, run
+from bench.figures import livekit, run
 from tests.transport.fake_server import FakeServer, fake_server
 
 AGENT = "bench"

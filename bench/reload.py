@@ -19,9 +19,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.caller import Caller
+from agentd.loadtest.caller import Caller
+from agentd.loadtest.figures import ms, quantile
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
-from bench.figures import livekit, ms, quantile, run
+from bench.figures import livekit, run
 from bench.live_turns import Turn, live_agent, recorded_otherwise, revision, talk
 
 GAP_S = 0.06  # silence within the tone that a caller would hear
@@ -150,16 +151,6 @@ async def steady_calls(daemon: Daemon, count: int) -> AsyncIterator[list[Caller]
         yield callers
 
 
-def gaps_s(caller: Caller, since: float, until: float) -> list[float]:
-    """Stretches of silence over GAP_S within the span."""
-    found, at = [], since
-    while (silent := caller.heard.silent_from(at, GAP_S)) is not None and silent < until:
-        again = caller.heard.sound_after(silent)
-        at = until if again is None else again
-        found.append(min(at, until) - silent)
-    return found
-
-
 def _p99_ms(taken_s: list[float]) -> str:
     return f"{1000 * quantile(taken_s, 0.99):.0f} ms"
 
@@ -231,8 +222,8 @@ async def measure(daemon: Daemon, arguments: argparse.Namespace, noticed: Notice
         mass_s, generations = await replace_many(daemon, arguments.mass)
         mass_until = time.monotonic()
         noticed.alive = len(await daemon.sessions())
-    noticed.gaps_s = [gap for caller in callers for gap in gaps_s(caller, since, until)]
-    noticed.gaps_of_mass_s = [gap for caller in callers for gap in gaps_s(caller, until, mass_until)]
+    noticed.gaps_s = [gap for caller in callers for gap in caller.heard.gaps_s(since, until)]
+    noticed.gaps_of_mass_s = [gap for caller in callers for gap in caller.heard.gaps_s(until, mass_until)]
     noticed.recorded, noticed.otherwise = recorded_otherwise(state, [caller.room for caller in talkers])
     print(f"{arguments.edits} edits, one broken and mended, an agent added and deleted, {arguments.calls} calls")
     print(f"  edit to serving                 {ms(taken)}")

@@ -17,9 +17,10 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from bench.caller import Caller, Server
+from agentd.loadtest.caller import Caller, Server
+from agentd.loadtest.figures import ms
 from bench.daemon import Daemon, running_daemon
-from bench.figures import livekit, ms, run
+from bench.figures import livekit, run
 
 AGENT = """\
 version: 1

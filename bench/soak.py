@@ -23,10 +23,10 @@ from statistics import median
 
 from livekit import rtc
 
-from bench.caller import Caller, Server
+from agentd.loadtest.caller import Caller, Server
+from agentd.loadtest.processes import total_pss_mib
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
 from bench.figures import livekit, run
-from bench.processes import total_pss_mib
 from bench.reload import revision_of
 
 WARM_ROUNDS = 3  # one of each kind: what is loaded once is loaded

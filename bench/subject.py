@@ -6,16 +6,14 @@ turn settings or under the fastest that it can be set to. The voice activity det
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from bench.caller import Server
-from bench.daemon import Daemon, running_daemon, zero_cost_agent
-from bench.processes import total_cpu_s
+from agentd.loadtest.caller import Server
+from agentd.loadtest.steps import Serving, ServingDaemon
+from bench.daemon import running_daemon, zero_cost_agent
 
 AGENT_NAME = "bench"
 Settings = Literal["default", "fastest"]
@@ -28,16 +26,6 @@ class Agent:
     reply: str
     greeting: str = ""
     settings: Settings = "default"
-
-
-class Serving(Protocol):
-    """A subject that is registered as AGENT_NAME and takes dispatches."""
-
-    def pids(self) -> list[int]:
-        """All of its processes."""
-
-    async def lags_s(self) -> list[float]:
-        """The worst delay of each worker's event loop in the last second; nothing when it does not tell."""
 
 
 class Subject(Protocol):
@@ -61,23 +49,3 @@ class Agentd:
         files = {f"{AGENT_NAME}.yaml": zero_cost_agent(AGENT_NAME, [agent.reply], extra=extra)}
         async with running_daemon(server, files, workers=self._workers) as daemon:
             yield ServingDaemon(daemon)
-
-
-class ServingDaemon:
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
-        self.pids = daemon.pids
-
-    async def lags_s(self) -> list[float]:
-        return [float(worker["loop_lag_s"]) for worker in await self._daemon.workers()]
-
-
-async def settled(serving: Serving, *, quiet: float = 0.1, timeout_s: float = 30.0) -> None:
-    """Waits until the subject has used less than `quiet` of a core for a second: starting up is not measured."""
-    give_up = time.monotonic() + timeout_s
-    while time.monotonic() < give_up:
-        before, at = total_cpu_s(serving.pids()), time.monotonic()
-        await asyncio.sleep(1)
-        if total_cpu_s(serving.pids()) - before < quiet * (time.monotonic() - at):
-            return
-    raise RuntimeError("the subject does not come to rest")

@@ -28,13 +28,14 @@ import aiohttp
 from agentd.config.definition import AgentDefinition
 from agentd.config.provider_choice import ProviderChoice
 from agentd.config.tools import PythonTool, WebhookTool
+from agentd.loadtest.figures import quantile
 from agentd.providers.fields import Duration, Secret
 from agentd.providers.llm import ToolCall
 from agentd.tools.family import MARK
 from agentd.tools.host import ToolHost
 from agentd.tools.runner import Tools, open_tools
 from agentd.tools.spec import ToolContext
-from bench.figures import quantile, run
+from bench.figures import run
 from tests.fakes.webhook_server import webhook_server
 
 SECRET = "whsec_" + "A" * 43 + "="

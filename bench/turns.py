@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bench.caller import Caller, Server
-from bench.figures import livekit, ms, ratio, run, speech
+from agentd.loadtest.caller import Caller, Server
+from agentd.loadtest.figures import ms
+from agentd.loadtest.steps import settled
+from bench.figures import livekit, ratio, run, speech
 from bench.peers import add_peer_option, subjects
-from bench.subject import AGENT_NAME, ENDPOINTING_S, Agent, Agentd, Settings, Subject, settled
+from bench.subject import AGENT_NAME, ENDPOINTING_S, Agent, Agentd, Settings, Subject
 
 QUESTION = "When do you open?"
 INTERRUPTION = "No, stop, I wanted to ask something else."

@@ -18,9 +18,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.caller import AUDIBLE_DBFS, EAR_HZ, EAR_PIECE, Caller, Heard, Server
+from agentd.loadtest.caller import Caller, Server
+from agentd.loadtest.figures import ms
+from agentd.loadtest.heard import AUDIBLE_DBFS, EAR_PIECE, Heard
+from agentd.loadtest.microphone import EAR_HZ
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
-from bench.figures import livekit, ms, run
+from bench.figures import livekit, run
 
 CHARACTER_S = 0.03
 EACH_TIME_S = 40.0  # more than a change takes on a busy machine: the agent must still talk at the end

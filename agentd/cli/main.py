@@ -43,6 +43,7 @@ VERBS: Mapping[str, Verb] = {
     "mcp": Verb("agentd.cli.mcp:mcp", "Show what an agent's MCP servers offer, and pin it."),
     "webhook": Verb("agentd.cli.webhook:webhook", "Sign, verify, send and receive webhooks, without a call."),
     "schema": Verb("agentd.cli.schema:schema", "Print, write or check the JSON Schemas and the reference."),
+    "bench": Verb("agentd.cli.bench:bench", "Measure how many calls of an agent this machine bears."),
     "providers": Verb("agentd.cli.providers:providers", "List the providers of the installed plugins."),
     "doctor": Verb("agentd.cli.doctor:doctor", "Tell whether a daemon would do well here."),
     "completion": Verb("agentd.cli.completion:completion", "Print the completion script of a shell."),

@@ -69,11 +69,16 @@ def given_settings(config: Path | None, dev: bool) -> tuple[LiveKitCredentials, 
         return _dev_credentials(), livekit
     if not livekit.url:
         raise click.UsageError("set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or give --dev")
+    return credentials_in(livekit), livekit
+
+
+def credentials_in(livekit: LiveKitSettings) -> LiveKitCredentials:
+    """Those of agentd.yaml and the environment. Raises click.UsageError."""
     try:
         key, secret = livekit.api_key.reveal(), livekit.api_secret.reveal()
     except SecretMissing as error:
         raise click.UsageError(str(error)) from error
-    return LiveKitCredentials(url=livekit.url, api_key=key, api_secret=secret), livekit
+    return LiveKitCredentials(url=livekit.url, api_key=key, api_secret=secret)
 
 
 def _dev_credentials() -> LiveKitCredentials:

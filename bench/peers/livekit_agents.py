@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.caller import Server
+from agentd.loadtest.caller import Server
+from agentd.loadtest.processes import descendants
+from agentd.loadtest.steps import Serving
 from bench.peers.setup import PACKAGES, python_of
-from bench.processes import descendants
-from bench.subject import AGENT_NAME, Agent, Serving
+from bench.subject import AGENT_NAME, Agent
 
 WORKER = Path(__file__).with_name("livekit_agents_worker.py")
 START_TIMEOUT_S = 60.0

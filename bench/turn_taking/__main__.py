@@ -18,9 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.caller import Server
+from agentd.loadtest.caller import Server
+from agentd.loadtest.steps import settled
 from bench.figures import livekit, run
-from bench.subject import settled
 from bench.turn_taking.corpus import KINDS, Item, Recorded, chosen, corpus, held_out
 from bench.turn_taking.judge import judge, not_measured
 from bench.turn_taking.kept import KeptModels

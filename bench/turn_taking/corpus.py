@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal, cast, get_args
 
-from bench.microphone import Echo
+from agentd.loadtest.microphone import Echo
 from bench.turn_taking import phrases
 
 Kind = Literal[

@@ -24,11 +24,11 @@ from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame, resample
 from agentd.config.daemon import DaemonConfig
 from agentd.config.definition import AgentDefinition
 from agentd.config.load import load
+from agentd.loadtest.heard import EAR_PIECE, Heard
+from agentd.loadtest.microphone import EAR_HZ, MIC_HZ, Echo, EchoPath
 from agentd.providers.llm import ChatRequest, Message, TextDelta
 from agentd.registry import installed
 from agentd.session.records import Record
-from bench.caller import EAR_PIECE, Heard
-from bench.microphone import EAR_HZ, MIC_HZ, Echo, EchoPath
 from bench.turn_taking.corpus import Item
 from bench.turn_taking.judge import judge
 from bench.turn_taking.kept import KeptModels
@@ -153,7 +153,7 @@ class _Shown(FakeCaption):
 
 
 class OfflineCaller:
-    """What `bench.caller.Caller` is in a room, for `scenario.follow`."""
+    """What `agentd.loadtest.caller.Caller` is in a room, for `scenario.follow`."""
 
     identity = "caller"
 

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from agentd.aio import now
-from bench.caller import Caller, Server
+from agentd.loadtest.caller import Caller, Server
 from bench.subject import AGENT_NAME
 from bench.turn_taking.corpus import TURNS, Item
 from bench.turn_taking.sounds import Take

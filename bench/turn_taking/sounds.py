@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from agentd.audio import INPUT_HZ, AudioFrame, resample
-from bench.microphone import MIC_HZ
+from agentd.loadtest.microphone import MIC_HZ
 from bench.turn_taking import phrases, shapes
 from bench.turn_taking.corpus import (
     CALLERS,

@@ -10,10 +10,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from bench.caller import Server
+from agentd.loadtest.caller import Server
+from agentd.loadtest.steps import Serving, ServingDaemon
 from bench.daemon import running_daemon
 from bench.peers.livekit_agents import LiveKitAgents, running_worker
-from bench.subject import AGENT_NAME, Serving, ServingDaemon
+from bench.subject import AGENT_NAME
 from bench.turn_taking.phrases import GREETING, STORIES
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from bench.figures import quantile
+from agentd.loadtest.figures import quantile
 from bench.turn_taking.corpus import TURNS, Item, Kind
 from bench.turn_taking.judge import Verdict
 

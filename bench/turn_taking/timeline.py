@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from bench.turn_taking.phrases import STORIES
 
 if TYPE_CHECKING:
-    from bench.caller import Caller, Heard
+    from agentd.loadtest.caller import Caller
+    from agentd.loadtest.heard import Heard
     from bench.turn_taking.offline import OfflineCaller
 
 AUDIBLE_DBFS = -45.0

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentd.loadtest.microphone import EAR_HZ
 from agentd.session.journal import Journal
-from bench.caller import EAR_HZ
 from bench.live_turns import PITCHES, Turn, pitch_hz, pitches_hz, recorded_otherwise, revision
 
 

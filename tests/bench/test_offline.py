@@ -11,7 +11,7 @@ import pytest
 
 from agentd.aio import now
 from agentd.audio import INPUT_HZ, OUTPUT_HZ, AudioFrame
-from bench.microphone import MIC_HZ, Echo
+from agentd.loadtest.microphone import MIC_HZ, Echo
 from bench.turn_taking import kept
 from bench.turn_taking.corpus import corpus, held_out
 from bench.turn_taking.offline import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.microphone import MIC_HZ
+from agentd.loadtest.microphone import MIC_HZ
 from bench.turn_taking import shapes
 from bench.turn_taking.corpus import NOISE_BEFORE_S, Colour, Item, Made, Noise, Pause
 from bench.turn_taking.sounds import SHAPE_DBFS, SPEECH_DBFS, noise, question, render

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from bench.caller import EAR_HZ, Heard
+from agentd.loadtest.heard import Heard
+from agentd.loadtest.microphone import EAR_HZ
 from bench.turn_taking.phrases import GREETING, STORIES
 from bench.turn_taking.timeline import Said, Timeline, stall_s, stretches
 

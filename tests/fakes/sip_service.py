@@ -20,7 +20,7 @@ from livekit.api import (
     TransferSIPParticipantRequest,
 )
 
-from bench.caller import Caller, Server
+from agentd.loadtest.caller import Caller, Server
 
 BUSY = ("486", "Busy Here")
 

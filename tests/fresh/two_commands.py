@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from agentd.cli.devserver import DEV_KEY, DEV_SECRET, SERVER_PACKAGE, DevServer
-from bench.caller import Caller, Server
+from agentd.loadtest.caller import Caller, Server
 from tests.fresh.debian import CannotBeMade, Debian, Running, new_debian
 from tests.speech import utterance
 from tests.system.livekit_server import livekit_binary, livekit_server

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from agentd.audio import AudioFrame
+from agentd.loadtest.caller import Caller, Caption, Server
+from agentd.loadtest.heard import Heard
+from agentd.loadtest.microphone import tone
 from agentd.session.journal import read_journal
 from agentd.session.records import Record
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Caption, Heard, Server, tone
 
 __all__ = ["Caller", "Caption", "Heard", "Server", "tone", "server_of", "speak", "spoken", "ended_journal"]
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agentd.cli.devserver import running_livekit_server
-from bench.caller import Server
+from agentd.loadtest.caller import Server
 from bench.daemon import free_port
 
 START_TIMEOUT_S = 10.0

@@ -23,9 +23,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 
 from agentd.admin.openapi import OPENAPI
+from agentd.loadtest.caller import Caller
 from agentd.session.journal import read_journal
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
 from tests.system.caller import server_of
 

@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from agentd.loadtest.caller import Caller, Server
 from agentd.session.explanation import explain
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon
 from tests.fakes.webhook_server import Behaviour, Received, webhook_server
 from tests.system.caller import ended_journal, server_of

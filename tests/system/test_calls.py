@@ -16,11 +16,12 @@ import pytest
 from aiohttp import web
 
 from agentd.audio import INPUT_HZ, AudioFrame, resample
+from agentd.loadtest.caller import Caller, Server
+from agentd.loadtest.microphone import EAR_HZ
 from agentd.providers.llm import Message, ToolCall, ToolResult
 from agentd.registry import installed
 from agentd.session.restore import restore
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import EAR_HZ, Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
 from tests.speech import human, utterance, word_error_rate
 from tests.system.caller import ended_journal, server_of, speak, spoken

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from livekit import rtc
 
+from agentd.loadtest.caller import Caller
 from agentd.runtime.audit_chain import verify
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller
 from bench.daemon import running_daemon, zero_cost_agent
 from tests.system.caller import ended_journal, server_of
 

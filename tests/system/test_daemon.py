@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from agentd.audio import OUTPUT_HZ, read_wav, write_wav
+from agentd.loadtest.caller import Caller, Server
 from agentd.providers.llm import Message
 from agentd.session.restore import restore
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
 from tests.documents import ROOT, shell_lines
 from tests.fakes.webhook_server import WebhookServer, hang, respond, webhook_server

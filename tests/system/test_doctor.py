@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from bench.caller import Caller
 
 from agentd.cli.checks import Finding
 from agentd.cli.checks_machine import CALL_DESCRIPTORS
@@ -14,7 +15,6 @@ from agentd.cli.checks_network import livekit
 from agentd.cli.doctor import findings
 from agentd.cli.files import daemon_of
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller
 from bench.daemon import running_daemon, zero_cost_agent
 from tests.system.caller import server_of, spoken
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from agentd.loadtest.caller import Caller, Server
 from agentd.tools import signing
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Server
 from bench.daemon import running_daemon, zero_cost_agent
 from tests.fakes.webhook_server import Behaviour, Received, WebhookServer, respond, webhook_server
 from tests.system.caller import ended_journal, server_of, spoken

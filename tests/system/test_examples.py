@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
+from agentd.loadtest.caller import Caller, Server
 from agentd.session.explanation import explain
 from agentd.session.records import Record
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Server
 from bench.daemon import free_port, running_daemon
 from tests.fakes.sip_service import SipService, sip_service
 from tests.speech import utterance

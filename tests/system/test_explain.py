@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from agentd.loadtest.caller import Caller, Server
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Server
 from bench.daemon import running_daemon
 from tests.speech import utterance
 from tests.system.caller import server_of

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agentd.audio import write_wav
+from agentd.loadtest.caller import Server
 from agentd.transport.tokens import AgentToDispatch, LiveKitCredentials, caller_token
-from bench.caller import Server
 from bench.daemon import running_daemon
 from tests.speech import human, plain_words, with_silence
 from tests.system.front_end import front_end

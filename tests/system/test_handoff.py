@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentd.loadtest.caller import Caller, Server
+from agentd.loadtest.microphone import EAR_HZ
 from agentd.session.explanation import explain
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import EAR_HZ, Caller, Server
 from bench.daemon import running_daemon
 from tests.documents import ROOT
 from tests.system.caller import ended_journal, server_of, spoken

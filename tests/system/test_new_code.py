@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from agentd.loadtest.caller import Caller, Server
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon
 from tests.system.caller import ended_journal, server_of
 

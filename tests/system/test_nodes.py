@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from agentd.aio import cancel_and_wait
+from agentd.loadtest.caller import Caller, Server
 from agentd.runtime.probe import Probes
 from agentd.transport.probe_rooms import LiveKitProbeRooms
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
 from tests.runtime.parts import Counted
 from tests.system.caller import server_of

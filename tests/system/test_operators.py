@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from agentd.loadtest.caller import Caller
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller
 from bench.daemon import running_daemon, zero_cost_agent
 from tests.speech import utterance
 from tests.system.caller import ended_journal, server_of, speak, spoken

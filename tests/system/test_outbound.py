@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
+from agentd.loadtest.caller import Caller, Server
 from agentd.session.room import Number
 from agentd.transport.outbound import NotConnected, OutboundCall, call_out
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Server
 from bench.daemon import running_daemon, zero_cost_agent
 from tests.fakes.sip_service import BUSY, SipService, sip_service
 from tests.system.caller import server_of

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from agentd.loadtest.caller import Caller
 from agentd.session.restore import restore
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller
 from bench.daemon import running_daemon
 from tests.system.caller import ended_journal, server_of
 

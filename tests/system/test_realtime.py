@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentd.loadtest.caller import Caller, Server
+from agentd.loadtest.microphone import EAR_HZ
 from agentd.providers.llm import Message
 from agentd.session.restore import restore
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import EAR_HZ, Caller, Server
 from bench.daemon import running_daemon
 from tests.fakes.openai_realtime_server import (
     KEY,

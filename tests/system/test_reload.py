@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from agentd.loadtest.caller import Caller, Server
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Server
 from bench.daemon import running_daemon, zero_cost_agent
 from bench.reload import add_and_delete, break_and_mend, measure_edits, replace_many, revision_of
 from bench.upgrade import longest_gap_s

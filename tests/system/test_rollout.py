@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agentd.loadtest.caller import Caller, Server
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
 from tests.system.caller import server_of
 

@@ -17,9 +17,9 @@ import pytest
 from aiohttp import web
 
 from agentd.admin.openapi import OPENAPI
+from agentd.loadtest.caller import Caller
 from agentd.runtime.audit_chain import verify
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller
 from bench.daemon import Daemon, running_daemon
 from tests.fakes.webhook_server import Received, WebhookServer, webhook_server
 from tests.system.caller import ended_journal, server_of

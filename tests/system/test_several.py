@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from livekit import rtc
 
+from agentd.loadtest.caller import Caller, Caption
 from agentd.session.records import Record
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Caption
 from bench.daemon import running_daemon
 from tests.speech import human, utterance, word_error_rate
 from tests.system.caller import ended_journal, server_of, speak

@@ -12,8 +12,8 @@ from agentd.admin.metrics import Metrics
 from agentd.admin.server import serve_admin
 from agentd.admin.settings import AdminSettings, TokenEndpointSettings
 from agentd.audio import write_wav
+from agentd.loadtest.caller import Server
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Server
 from bench.daemon import Daemon, running_daemon
 from tests.fakes.daemon import FakeDaemon, agent
 from tests.speech import human, plain_words, with_silence

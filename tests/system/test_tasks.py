@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from livekit import rtc
 
+from agentd.loadtest.caller import Caller, Server
 from agentd.providers.llm import ToolResult
 from agentd.session.restore import restore
 from agentd.transport.dtmf import KEYS
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Server
 from bench.daemon import running_daemon, zero_cost_agent
 from tests.documents import ROOT
 from tests.speech import utterance

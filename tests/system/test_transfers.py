@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from livekit import rtc
 
+from agentd.loadtest.caller import Caller, Server
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
 from tests.fakes.sip_service import BUSY, sip_service
 from tests.system.caller import ended_journal, server_of, spoken, tone

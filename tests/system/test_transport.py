@@ -473,7 +473,7 @@ RESCUER = """
 import asyncio, sys, time
 from agentd.audio import AudioFrame
 from agentd.transport.room import LiveKitRoom, RoomJoin
-from bench.caller import tone
+from agentd.loadtest.microphone import tone
 
 async def main(url, token):
     async with LiveKitRoom.join(url, token, RoomJoin()) as room:

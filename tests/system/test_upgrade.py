@@ -10,9 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from agentd.loadtest.caller import Caller, Server
 from agentd.session.restore import restore
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller, Server
 from bench.daemon import Daemon, running_daemon, zero_cost_agent
 from bench.upgrade import GAP_S, longest_gap_s
 from tests.system.caller import ended_journal, server_of

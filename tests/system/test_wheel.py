@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from agentd.admin.talk import FILES
+from agentd.loadtest.caller import Caller
 from agentd.transport.tokens import LiveKitCredentials
-from bench.caller import Caller
-from bench.daemon import running_daemon
+from bench.daemon import running_daemon, zero_cost_agent
 from tests.documents import ROOT
 from tests.system.caller import server_of
 
@@ -168,6 +168,20 @@ def test_its_console_talks_and_runs_a_tool(installed: Installed) -> None:
     said = installed.run("agentd", "console", "clerk", "--text", typed="where are you\n")
     assert "Hello from the wheel." in said
     assert str(installed.environment) in said
+
+
+def test_its_bench_measures_a_call(installed: Installed, credentials: LiveKitCredentials) -> None:
+    """With the callers and the speech that it has itself."""
+    (installed.folder / "bench.d").mkdir()
+    (installed.folder / "bench.d" / "desk.yaml").write_text(zero_cost_agent("desk"))
+    told = installed.run(
+        *("agentd", "bench", "desk", "-d", "bench.d", "--calls", "1", "--seconds", "2", "--workers", "1", "-o", "json"),
+        LIVEKIT_URL=credentials.url,
+        LIVEKIT_API_KEY=credentials.api_key,
+        LIVEKIT_API_SECRET=credentials.api_secret,
+    )
+    (step,) = json.loads(told)["steps"]
+    assert step["v2v_s"]["n"] >= 1
 
 
 async def test_its_daemon_shows_the_talk_page_and_holds_a_call(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+import wave
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from livekit import rtc
@@ -139,9 +141,32 @@ class Microphone:
     def _mixed(self, said: np.ndarray) -> bytes:
         if self._echo is None:
             return said.tobytes()
-        return np.clip(said + self._echo.pull(len(said)), -32768, 32767).astype(np.int16).tobytes()
+        mixed: np.ndarray = np.clip(said + self._echo.pull(len(said)), -32768, 32767)
+        return mixed.astype(np.int16).tobytes()
 
 
 def _resolve(future: asyncio.Future[float] | None) -> None:
     if future is not None and not future.done():
         future.set_result(time.monotonic())
+
+
+def tone(hz: float, duration_s: float, dbfs: float = -12.0) -> np.ndarray:
+    """A sine as int16 at MIC_HZ."""
+    times = np.arange(round(duration_s * MIC_HZ)) / MIC_HZ
+    return (np.sin(2 * np.pi * hz * times) * 32767 * 10 ** (dbfs / 20)).astype(np.int16)
+
+
+def read_sound(path: Path) -> np.ndarray:
+    """A 16-bit WAV file as the microphone takes it. Raises OSError and wave.Error."""
+    with wave.open(str(path), "rb") as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
+        mono = samples.reshape(-1, file.getnchannels()).mean(axis=1)
+        return at_mic_rate(mono, file.getframerate())
+
+
+def at_mic_rate(samples: np.ndarray, hz: int) -> np.ndarray:
+    """Linear interpolation: enough for speech that is only sampled up."""
+    if hz == MIC_HZ:
+        return samples.astype(np.int16)
+    wanted = np.arange(round(len(samples) * MIC_HZ / hz)) * hz / MIC_HZ
+    return np.asarray(np.interp(wanted, np.arange(len(samples)), samples), dtype=np.int16)

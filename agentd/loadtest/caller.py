@@ -1,4 +1,4 @@
-"""A caller for benchmarks and system tests: joins a room, dispatches an agent, talks, listens and takes notes.
+"""A caller for load tests, benchmarks and system tests: joins a room, dispatches an agent, talks, listens, takes notes.
 
 It knows nothing of agentd: it needs a LiveKit URL, a key and an agent name, so peers run under it too.
 All times are `time.monotonic()` seconds of this process.
@@ -6,13 +6,10 @@ All times are `time.monotonic()` seconds of this process.
 
 from __future__ import annotations
 
-import array
 import asyncio
 import contextlib
-import math
 import time
 import uuid
-import wave
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,13 +20,11 @@ import numpy as np
 from livekit import api, rtc
 from livekit.rtc import SimulateScenarioKind
 
+from agentd.loadtest.heard import Heard, made_up
+from agentd.loadtest.microphone import EAR_HZ, MIC_HZ, Echo, Microphone, at_mic_rate, read_sound
 from agentd.transport import sdk
-from bench.microphone import EAR_HZ, MIC_HZ, Echo, Microphone
 
 sdk.quiet()  # what a caller costs is taken from the machine that the agent is measured on
-
-EAR_PIECE = EAR_HZ // 100  # 10 ms: levels and times are noted for pieces of this size, whatever the frames' size
-AUDIBLE_DBFS = -45.0
 
 _KINDS = {value: name.removeprefix("PARTICIPANT_KIND_").lower() for name, value in rtc.ParticipantKind.items()}
 
@@ -82,69 +77,6 @@ class Happened:
     what: str  # joined, left, track, track_gone, muted, unmuted, reconnecting, reconnected, disconnected
     identity: str = ""
     detail: str = ""
-
-
-class Heard:
-    """What one track brought: every 10 ms with their time of arrival and their level.
-
-    Of a longer frame, earlier pieces came earlier: by what lies between them and the frame's end.
-    """
-
-    def __init__(self) -> None:
-        self.at = array.array("d")
-        self.dbfs = array.array("d")
-        self._samples: list[bytes] = []
-
-    def add(self, at: float, samples: np.ndarray) -> None:
-        pieces = samples.reshape(-1, EAR_PIECE).astype(np.float32)
-        for index, power in enumerate(np.einsum("ij,ij->i", pieces, pieces) / EAR_PIECE):
-            self.at.append(at - (len(pieces) - 1 - index) * EAR_PIECE / EAR_HZ)
-            self.dbfs.append(10 * math.log10(power / 32768**2) if power > 0 else -math.inf)
-        data = samples.tobytes()
-        self._samples += [data[start : start + 2 * EAR_PIECE] for start in range(0, len(data), 2 * EAR_PIECE)]
-
-    def sound_after(self, at: float, threshold_dbfs: float = AUDIBLE_DBFS) -> float | None:
-        """When the first audible frame after `at` had arrived."""
-        for index in range(self._first(at), len(self.at)):
-            if self.dbfs[index] > threshold_dbfs:
-                return self.at[index]
-        return None
-
-    def silent_from(self, at: float, quiet_s: float = 0.3, threshold_dbfs: float = AUDIBLE_DBFS) -> float | None:
-        """When silence of `quiet_s` began, at or after `at`; None while there was none so long."""
-        since = None
-        for index in range(self._first(at), len(self.at)):
-            if self.dbfs[index] > threshold_dbfs:
-                since = None
-                continue
-            since = self.at[index] if since is None else since
-            if self.at[index] - since >= quiet_s:
-                return since
-        return None
-
-    def audible_s(self, since: float, until: float = math.inf, threshold_dbfs: float = AUDIBLE_DBFS) -> float:
-        """Seconds of audible sound that arrived in the span."""
-        frames = range(self._first(since), len(self.at))
-        return EAR_PIECE / EAR_HZ * sum(1 for i in frames if self.at[i] <= until and self.dbfs[i] > threshold_dbfs)
-
-    def samples(self, since: float = 0.0, until: float = math.inf) -> np.ndarray:
-        """int16 at EAR_HZ, of the frames that arrived in the span."""
-        chosen = [self._samples[i] for i in range(self._first(since), len(self.at)) if self.at[i] <= until]
-        return np.frombuffer(b"".join(chosen), dtype=np.int16)
-
-    def write_wav(self, path: Path, since: float = 0.0, until: float = math.inf) -> None:
-        with wave.open(str(path), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(EAR_HZ)
-            file.writeframes(self.samples(since, until).tobytes())
-
-    def _first(self, at: float) -> int:
-        low, high = 0, len(self.at)
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (middle + 1, high) if self.at[middle] < at else (low, middle)
-        return low
 
 
 class Caller:
@@ -269,7 +201,7 @@ class Caller:
 
     async def say(self, sound: Path | np.ndarray, hz: int = MIC_HZ) -> tuple[float, float]:
         """Plays a WAV file, or int16 mono samples at `hz`, into the microphone; returns when it began and ended."""
-        samples = _read_wav(sound) if isinstance(sound, Path) else _to_mic_rate(sound, hz)
+        samples = read_sound(sound) if isinstance(sound, Path) else at_mic_rate(sound, hz)
         return await self._microphone.play(samples)
 
     def hush(self) -> None:
@@ -317,6 +249,11 @@ class Caller:
         found = self.heard.sound_after(at)
         assert found is not None
         return found
+
+    async def made_up(self) -> tuple[int, int]:
+        """Samples of the agents' voices that the SDK made up, audibly, where sound had not come in time, and all that
+        it has played, silence included; of the tracks that are here now."""
+        return await made_up(self._agents())
 
     def agent_captions(self) -> list[Caption]:
         """The finished ones of others than us, in order."""
@@ -443,27 +380,6 @@ class Caller:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def tone(hz: float, duration_s: float, dbfs: float = -12.0) -> np.ndarray:
-    """A sine as int16 at MIC_HZ."""
-    times = np.arange(round(duration_s * MIC_HZ)) / MIC_HZ
-    return (np.sin(2 * np.pi * hz * times) * 32767 * 10 ** (dbfs / 20)).astype(np.int16)
-
-
-def _read_wav(path: Path) -> np.ndarray:
-    with wave.open(str(path), "rb") as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
-        mono = samples.reshape(-1, file.getnchannels()).mean(axis=1)
-        return _to_mic_rate(mono, file.getframerate())
-
-
-def _to_mic_rate(samples: np.ndarray, hz: int) -> np.ndarray:
-    """Linear interpolation: enough for speech that is only sampled up."""
-    if hz == MIC_HZ:
-        return samples.astype(np.int16)
-    wanted = np.arange(round(len(samples) * MIC_HZ / hz)) * hz / MIC_HZ
-    return np.asarray(np.interp(wanted, np.arange(len(samples)), samples), dtype=np.int16)
 
 
 def _reason(who: rtc.RemoteParticipant) -> str:

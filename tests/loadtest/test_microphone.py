@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.microphone import EAR_HZ, MIC_FRAME, MIC_HZ, Echo, EchoPath
+from agentd.loadtest.microphone import EAR_HZ, MIC_FRAME, MIC_HZ, Echo, EchoPath
 
 
 def through(path: EchoPath, heard: np.ndarray) -> np.ndarray:
