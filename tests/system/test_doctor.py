@@ -7,13 +7,13 @@ import uuid
 from pathlib import Path
 
 import pytest
-from bench.caller import Caller
 
 from agentd.cli.checks import Finding
 from agentd.cli.checks_machine import CALL_DESCRIPTORS
 from agentd.cli.checks_network import livekit
 from agentd.cli.doctor import findings
 from agentd.cli.files import daemon_of
+from agentd.loadtest.caller import Caller
 from agentd.transport.tokens import LiveKitCredentials
 from bench.daemon import running_daemon, zero_cost_agent
 from tests.system.caller import server_of, spoken
