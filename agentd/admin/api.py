@@ -52,6 +52,7 @@ class Api:
             web.delete("/v1/sessions/{id}/speeches/{speech}", self.cancel),
             web.post("/v1/reload", self.reload),
             web.post("/v1/drain", self.drain),
+            web.get("/v1/drain", self.drain_status),
             web.post("/v1/upgrade", self.upgrade),
         ]
 
@@ -157,6 +158,9 @@ class Api:
         await json_body(request)
         self._daemon.drain()
         return _json({"draining": True, "sessions": len(self._daemon.sessions())}, status=202)
+
+    async def drain_status(self, _: web.Request) -> web.Response:
+        return _json(self._daemon.drain_status())
 
     async def upgrade(self, request: web.Request) -> web.Response:
         """202: another `instance` answers here in a moment, and the calls go on."""

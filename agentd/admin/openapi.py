@@ -275,7 +275,10 @@ OPENAPI: dict[str, Any] = {
             "get": _operation("What happens in the calls", {"200": "text/event-stream", "422": "No such type"}),
         },
         "/v1/reload": {"post": _operation("Read the files again", {"200": "Applied", "422": "Refused, with problems"})},
-        "/v1/drain": {"post": _operation("Take no more calls and end with the last", {"202": "Draining"})},
+        "/v1/drain": {
+            "get": _operation("How the drain goes, or went", {"200": "Its state, and calls that were cut"}),
+            "post": _operation("Take no more calls and end with the last", {"202": "Draining"}),
+        },
         "/v1/upgrade": {
             "post": _operation(
                 "Let what is installed now take the daemon's place; calls go on", {"202": "Begun", "409": "Refused"}

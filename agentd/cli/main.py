@@ -31,7 +31,7 @@ VERBS: Mapping[str, Verb] = {
     "rollback": Verb("agentd.cli.revisions:rollback", "Serve an earlier revision, or take a canary back."),
     "promote": Verb("agentd.cli.revisions:promote", "Give a canary all calls of the other agent."),
     "upgrade": Verb("agentd.cli.upgrade:upgrade", "Let what is installed now take a daemon's place; calls go on."),
-    "drain": Verb("agentd.cli.remote:drain", "Let a running daemon end after its last call."),
+    "drain": Verb("agentd.cli.drain:drain", "Let a running daemon end after its last call."),
     "get": Verb("agentd.cli.remote:get", "List a running daemon's agents, workers, sessions, tools and others."),
     "approve": Verb("agentd.cli.approve:approve", "Approve or decline a call of a tool that waits for an operator."),
     "audit": Verb("agentd.cli.audit:audit", "Verify and read the log of calls of tools."),

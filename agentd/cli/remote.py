@@ -1,4 +1,4 @@
-"""`agentd get`, `reload` and `drain`, and how others ask: what is asked of a running daemon, over its admin API."""
+"""`agentd get` and `reload`, and how others ask: what is asked of a running daemon, over its admin API."""
 
 from __future__ import annotations
 
@@ -236,29 +236,6 @@ def reload(client: AdminClient, output: str) -> None:
         click.echo(outcome_line(answer.body))
     if answer.status == 422:
         sys.exit(EXIT_INVALID)
-
-
-@click.command()
-@click.option("--wait", is_flag=True, help="Return when it has ended.")
-@admin_options
-def drain(client: AdminClient, wait: bool) -> None:
-    """Let a running daemon end after its last call; it takes no new ones."""
-    sessions = client.expect("POST", "/v1/drain")["sessions"]
-    click.echo(f"Draining: {_calls(sessions)} under way.")
-    while wait:
-        time.sleep(POLL_S)
-        try:
-            left = client.expect("GET", "/v1/status")["active_jobs"]
-        except Unavailable:
-            click.echo("It has ended.")
-            return
-        if left != sessions:
-            click.echo(f"{_calls(left)} under way.")
-        sessions = left
-
-
-def _calls(number: int) -> str:
-    return f"{number} call{'s' if number != 1 else ''}"
 
 
 def outcome_line(outcome: Mapping[str, Any]) -> str:

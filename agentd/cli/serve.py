@@ -8,8 +8,9 @@ import faulthandler
 import logging
 import os
 import signal
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -22,14 +23,12 @@ from agentd import logs
 from agentd.aio import cancel_and_wait
 from agentd.cli.files import DEFAULT_DIRECTORY, EXIT_INVALID, config_options, environment_with, this_program
 from agentd.cli.setting import Setting, fail, resolve
-from agentd.cli.successor import Handed, SameCommand, handed, without_handed
+from agentd.cli.successor import ACTED_ON, Handed, SameCommand, handed, without_handed
 from agentd.config.daemon import state_directory
 from agentd.config.watch import watch
 from agentd.transport.tokens import LiveKitCredentials
 
 if TYPE_CHECKING:
-    import socket
-
     from agentd.admin.metrics import Metrics
     from agentd.runtime.supervisor import Supervisor
 
@@ -84,12 +83,14 @@ def serve(
         "AGENTD_ADMIN_ADDR": admin_addr,
         "AGENTD_DRAIN_TIMEOUT": drain_timeout,
         "AGENTD_LOAD_THRESHOLD": load_threshold,
-        "AGENTD_LOG_FORMAT": log_format or ("text" if dev and "AGENTD_LOG_FORMAT" not in os.environ else None),
+        "AGENTD_LOG_FORMAT": log_format,
     }
     started_with = without_handed(os.environ)
     left = handed(os.environ)
     for name in os.environ.keys() - started_with.keys():
         del os.environ[name]
+    if left.lock is None and not check:
+        _end_by_signal()
     given = environment_with(env_file)
     os.environ.update(given)  # the workers resolve secrets from theirs, which is ours
     environment = {**given, **{name: str(value) for name, value in flags.items() if value is not None}}
@@ -98,7 +99,7 @@ def serve(
         _same_state(setting, left)
         return
     log = setting.config.log
-    logs.configure(log.format, log.level, redact=log.redact)
+    logs.configure(setting.log_style, log.level, redact=log.redact)
     faulthandler.enable()  # a watchdog ends a stuck daemon with SIGABRT: where it hung is then in the log
     sys.exit(asyncio.run(run(setting, left, started_with)))
 
@@ -137,10 +138,14 @@ async def run(setting: Setting, left: Handed, started_with: Mapping[str, str]) -
             supervisor = supervisor_of(setting, state_dir, metrics, changes, successor, left.children)
         except (SecretMissing, SecretMalformed) as error:
             return _told(EXIT_INVALID, f"agentd.yaml: {error}")
+        _on_signals(supervisor, left.signals)
         try:
             address = await stack.enter_async_context(_admin(setting, supervisor, metrics, listening))
         except UnsafeBind as error:
             return _told(EXIT_INVALID, str(error))
+        except (socket.gaierror, UnicodeError) as error:  # the latter: it cannot be a name
+            said = f"the host of the admin address {setting.config.admin.addr} is not found ({error})"
+            return _told(EXIT_ADMIN_TAKEN, f"{said}: choose another with --admin-addr")
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
                 raise
@@ -148,7 +153,6 @@ async def run(setting: Setting, left: Handed, started_with: Mapping[str, str]) -
             return _told(EXIT_ADMIN_TAKEN, f"the admin address {addr} cannot be had: choose another with --admin-addr")
         logger.info("admin server started", extra={"address": address})
         telling = asyncio.create_task(_tell_where_to_talk(supervisor, address)) if setting.dev else None
-        _on_signals(supervisor)
         try:
             whole = await supervisor.run()
         except NoValidAgent as error:
@@ -232,9 +236,25 @@ def _told(code: int, line: str) -> int:
     return code
 
 
-def _on_signals(supervisor: Supervisor) -> None:
+def _end_by_signal() -> None:
+    """Until there is a supervisor nothing has been begun that needs a drain, but for the first process of a container a
+    signal without a handler is none. A successor needs this not: its signals are held back until it can act on them."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+
+
+def _on_signals(supervisor: Supervisor, came: Sequence[int]) -> None:
+    """`came`: in the last moments of the process before an upgrade."""
+    acts = {
+        signal.SIGTERM: supervisor.stop_signal,
+        signal.SIGINT: supervisor.stop_signal,
+        signal.SIGHUP: supervisor.reload_signal,
+        signal.SIGUSR1: supervisor.dump,
+    }
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, supervisor.stop_signal)
-    loop.add_signal_handler(signal.SIGINT, supervisor.stop_signal)
-    loop.add_signal_handler(signal.SIGHUP, supervisor.reload_signal)
-    loop.add_signal_handler(signal.SIGUSR1, supervisor.dump)
+    for number, act in acts.items():
+        loop.add_signal_handler(number, act)
+    for number in came:
+        if number in acts:
+            acts[signal.Signals(number)]()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ACTED_ON)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import click
 
@@ -39,6 +39,10 @@ class Setting:
     require_livekit: bool
     an_agent: str  # one that can run, for advice
     operators: tuple[Operator, ...] = ()
+
+    @property
+    def log_style(self) -> Literal["json", "text"]:
+        return self.config.log.format or ("text" if self.dev else "json")
 
 
 def resolve(

@@ -30,6 +30,8 @@ def upgrade(client: AdminClient) -> None:
         except Unavailable:
             continue
         reasons = status["readiness"]["reasons"]
+        if status["instance"] == before["instance"] and status["state"] == "draining":
+            raise click.ClickException("it was told to drain meanwhile: the upgrade was abandoned")
         if status["instance"] != before["instance"] and status["readiness"]["ready"]:
             calls, seconds = before["sessions"], time.monotonic() - began
             versions = f"{before['version']} to {status['version']}"

@@ -102,7 +102,7 @@ def supervisor_settings(setting: Setting, state_dir: Path) -> SupervisorSettings
             livekit_url=credentials.websocket_url,
             api_key=credentials.api_key,
             api_secret=credentials.api_secret,
-            log_style=config.log.format,
+            log_style=setting.log_style,
             log_level=config.log.level,
             log_content=config.log.content,
             log_redact=config.log.redact,

@@ -15,7 +15,9 @@ class LogSection:
     """Logs on standard error."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting("The least level.", default="INFO", reload="restart")
-    format: Literal["json", "text"] = setting("For machines, or for people.", default="json", reload="restart")
+    format: Literal["json", "text"] | None = setting(
+        "For machines, or for people; by itself text with --dev, else json.", default=None, reload="restart"
+    )
     content: bool = setting(
         "Whether what is said, and what tools are asked and answer, is logged.", default=False, reload="restart"
     )

@@ -178,8 +178,8 @@ class OperatorSide:
         for session in self.sessions():
             extra = {"session": session.id, "agent": session.agent, "room": session.room, "job": session.job_id}
             logger.info("session", extra={**extra, "worker": session.worker, "state": session.state})
-        for worker in self.pool.ready:
-            worker.post(DumpTasks())
+        for worker in self.pool.workers.values():
+            worker.post(DumpTasks())  # one that has begun or that ends may be the one that is stuck
 
     @property
     def _stale(self) -> frozenset[str]:

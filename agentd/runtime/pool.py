@@ -188,10 +188,16 @@ class Pool:
         worker.post(Stop(reason=reason))
 
     def stop(self, reason: str) -> None:
-        """Workers end their calls and exit; `run` returns when they have."""
+        """Workers end their calls and exit; `run` returns when they have. One without calls that is loading what it
+        needs, which may take minutes, is ended at once."""
         self._stopping = True
         for worker in self.workers.values():
-            worker.post(Stop(reason=reason))
+            loading = worker.state == "starting" or worker.preparing
+            if loading and not self._listener.sessions_of(worker):
+                worker.retiring = True
+                worker.close()
+            else:
+                worker.post(Stop(reason=reason))
 
     async def _slot(self, name: str, first: WorkerHandle | None = None) -> None:
         failures = restarts = 0

@@ -55,6 +55,7 @@ class Registrations:
         self._changed = changed
         self._told = told
         self._open: dict[str, _Registered] = {}
+        self._draining = False
         self._stirred = asyncio.Event()
 
     def link(self, agent: str) -> RegistrationLink | None:
@@ -76,7 +77,7 @@ class Registrations:
     def sync(self, serving: Mapping[str, AgentDefinition], calls: Calls, group: asyncio.TaskGroup) -> None:
         """Opens what is missing, and closes what neither serves nor has calls; then all report their load."""
         for name in serving:
-            if name not in self._open:
+            if name not in self._open and not self._draining:
                 self._open[name] = self._opened(name, calls, group)
         for name in [name for name in self._open if name not in serving]:
             if not calls.table.of_registration(name):
@@ -86,6 +87,8 @@ class Registrations:
             each.link.load_changed()
 
     def drain(self) -> None:
+        """No call is taken any more, and no registration opened."""
+        self._draining = True
         for each in self._open.values():
             each.link.drain()
 

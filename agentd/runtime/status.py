@@ -154,6 +154,18 @@ class BudgetStatus:
     used_up: tuple[str, ...] = ()
 
 
+DrainState = Literal["none", "draining", "ended"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainStatus:
+    """`sessions`: calls under way. `cut`: those that did not come to their own end."""
+
+    state: DrainState
+    sessions: int
+    cut: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeOutcome:
     """What a reload made of new code in `files`. `state` "replaced": `workers` run it and take the calls; "refused":
@@ -263,6 +275,10 @@ class Daemon(Protocol):
 
     def drain(self) -> None:
         """Begins to drain; the daemon ends when the last call has."""
+        ...
+
+    def drain_status(self) -> DrainStatus:
+        """How the drain goes. Who has asked is waited for a moment at the end, and told it when they ask again."""
         ...
 
     async def upgrade(self) -> None:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Sequence
 from functools import partial
+from pathlib import Path
 
 from agentd.aio import every
 from agentd.errors import AgentdError, Problem
@@ -24,6 +25,7 @@ from agentd.runtime.journals import journal_files, session_of
 from agentd.runtime.operator_side import OperatorSide
 from agentd.runtime.parts import Parts
 from agentd.runtime.registrations import LiveKitUnreachable
+from agentd.runtime.status import DrainStatus
 from agentd.runtime.supervisor_settings import SupervisorSettings
 from agentd.runtime.surroundings import Surroundings
 from agentd.runtime.tick import TICK_S, tick
@@ -49,9 +51,8 @@ class Supervisor(OperatorSide):
     async def run(self) -> bool:
         """Until drained. True: every call came to its own end; False: calls were cut.
 
-        Raises NoValidAgent, LiveKitUnreachable.
+        Raises NoValidAgent and LiveKitUnreachable, once the calls of an earlier daemon are over.
         """
-        failure: AgentdError | None = None
         whole = True
         async with asyncio.TaskGroup() as group:
             self.parts.group = group
@@ -59,13 +60,19 @@ class Supervisor(OperatorSide):
             others = [group.create_task(self.rollout.run(), name="rollout")]
             others.append(group.create_task(self.parts.announcements.run(), name="announcements"))
             try:
-                await self._start(group, others)
-                whole = await self.parts.drain.wait(self.settings.drain_timeout_s)
-                self.parts.chronicle.ended(whole=whole)
-                self.pool.stop("shutdown")
-                await asyncio.wait([pool], timeout=2 * CUT_GRACE_S)
-            except (NoValidAgent, LiveKitUnreachable) as error:
-                failure = error
+                earlier = await self._start(group, others)
+                failure = await self._first_generation(group)
+                if failure is not None and len(self.calls.table):
+                    logger.error("nothing served: calls under way go on", extra={"reason": str(failure)})
+                    self.drain()
+                if failure is None and not self.parts.drain.asked:
+                    self._serves(group, others, earlier)
+                if failure is None or self.parts.drain.asked:
+                    whole = await self.parts.drain.wait(self.settings.drain_timeout_s)
+                    self.parts.chronicle.ended(whole=whole)
+                    self.pool.stop("shutdown")
+                    await asyncio.wait([pool], timeout=2 * CUT_GRACE_S)
+                    await self.parts.drain.tell()
             finally:
                 self.parts.group = None
                 self.parts.budgets.close()
@@ -76,7 +83,9 @@ class Supervisor(OperatorSide):
             raise failure
         return whole
 
-    async def _start(self, group: asyncio.TaskGroup, others: list[asyncio.Task[None]]) -> None:
+    async def _start(self, group: asyncio.TaskGroup, others: list[asyncio.Task[None]]) -> Sequence[Path]:
+        """What goes on by itself from here on, and the calls of an earlier daemon: those in its workers are taken over,
+        the journals of the others are returned."""
         parts, around = self.parts, self.parts.around
         others.append(group.create_task(parts.upgrade.run(), name="upgrade"))
         others.append(group.create_task(reap(around.children), name="reap"))
@@ -92,11 +101,34 @@ class Supervisor(OperatorSide):
         await parts.durability.look()
         others.append(group.create_task(parts.durability.run(), name="durability"))
         parts.chronicle.started(parts.instance)
+        return earlier
+
+    async def _first_generation(self, group: asyncio.TaskGroup) -> AgentdError | None:
+        """Returns when agents serve, or with what keeps them from it; a drain that is asked for ends the waiting."""
+        serving = group.create_task(self._until_served(), name="first generation")
+        ended = group.create_task(self.parts.drain.until_asked(), name="end of the start")
+        await asyncio.wait((serving, ended), return_when=asyncio.FIRST_COMPLETED)
+        failure = serving.result() if serving.done() else None
+        serving.cancel()
+        ended.cancel()
+        return failure
+
+    async def _until_served(self) -> AgentdError | None:
         await self.rollout.reload()
         if not self.rollout.agents:
-            raise NoValidAgent(self.rollout.problems)
+            return NoValidAgent(self.rollout.problems)
         if self.settings.require_livekit_s is not None:
-            await parts.registrations.within(self.settings.require_livekit_s)
+            try:
+                await self.parts.registrations.within(self.settings.require_livekit_s)
+            except LiveKitUnreachable as error:
+                if not len(self.calls.table):
+                    return error
+                extra = {"reason": str(error), "sessions": len(self.calls.table)}
+                logger.error("LiveKit not reached: calls under way go on", extra=extra)  # noqa: TRY400 -- one line says it
+        return None
+
+    def _serves(self, group: asyncio.TaskGroup, others: list[asyncio.Task[None]], earlier: Sequence[Path]) -> None:
+        parts, around = self.parts, self.parts.around
         if around.room_exists is not None:
             url = self.settings.livekit_url
             left = left_open(earlier)
@@ -119,6 +151,9 @@ class Supervisor(OperatorSide):
     def drain(self) -> None:
         """Takes no more calls; the daemon ends when the last call has, or at the deadline."""
         self.parts.drain.begin()
+
+    def drain_status(self) -> DrainStatus:
+        return self.parts.drain.status()
 
     async def upgrade(self) -> None:
         await self.parts.upgrade.ask()

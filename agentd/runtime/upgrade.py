@@ -2,6 +2,8 @@
 
 What is installed is asked first whether it would serve; then no call is taken any more, those that were promised a
 place get it, and the successor begins. From there on it is as after a kill: `agentd.runtime.adoption`.
+
+A drain goes before an upgrade until the moment in which the successor begins, and what comes then is its own to do.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ PROMISED_S = 2.0
 """For a job that was accepted to be assigned: LiveKit does that within milliseconds, or gives it to somebody else."""
 
 LAST_WORDS_S = 0.2  # for what was posted to the workers, and for the answer to who asked for the upgrade
+LAST_LOOK_S = 0.01  # for signals that the loop was not told of yet
 REAP_INTERVAL_S = 0.5
 
 
@@ -34,6 +37,14 @@ class UpgradeRefused(AgentdError):
 class Successor(Protocol):
     async def check(self) -> None:
         """Raises UpgradeRefused when what is installed would not serve."""
+        ...
+
+    def hold_signals(self) -> None:
+        """Signals that come from now on are the successor's."""
+        ...
+
+    def release_signals(self) -> None:
+        """There will be no successor: they are this process' own, those that came meanwhile as well."""
         ...
 
     def begin(self, children: Sequence[int]) -> None:
@@ -71,6 +82,9 @@ class Upgrade:
         self.under_way = True
         try:
             await self._successor.check()
+            if self._draining():
+                _tell_abandoned()
+                raise UpgradeRefused("it was told to drain meanwhile")
         except BaseException:  # cancelled as well: another may be asked for
             self.under_way = False
             raise
@@ -78,6 +92,7 @@ class Upgrade:
         self._asked.set()
 
     async def run(self) -> None:
+        """Returns when it was abandoned for a drain."""
         await self._asked.wait()
         assert self._successor is not None
         self._calls.accepting = False
@@ -87,11 +102,27 @@ class Upgrade:
                 while self._calls.table.promised:  # noqa: ASYNC110 (a place also lapses)
                     await asyncio.sleep(0.02)
         await asyncio.sleep(LAST_WORDS_S)
+        self._successor.hold_signals()
         try:
-            self._successor.begin([worker.pid for worker in self._pool.workers.values() if worker.pid != os.getpid()])
+            await asyncio.sleep(LAST_LOOK_S)
+            if not self._draining():
+                self._begin(self._successor)
+        finally:
+            self._successor.release_signals()
+        self.under_way = False
+        _tell_abandoned()
+
+    def _begin(self, successor: Successor) -> None:
+        """Does not return, and gives the loop no turn."""
+        try:
+            successor.begin([worker.pid for worker in self._pool.workers.values() if worker.pid != os.getpid()])
         except OSError:
             logger.exception("the successor could not begin")
             os._exit(1)  # as by a kill: the workers hold the calls until the service manager has started it again
+
+
+def _tell_abandoned() -> None:
+    logger.warning("upgrade abandoned", extra={"reason": "the daemon was told to drain"})
 
 
 async def reap(children: Iterable[int]) -> None:

@@ -19,7 +19,7 @@ from agentd.admin.settings import AdminSettings
 from agentd.cli.main import main
 from agentd.cli.remote import outcome_line, table
 from agentd.errors import Problem
-from agentd.runtime.status import BudgetStatus, ReloadOutcome, SinkStatus
+from agentd.runtime.status import BudgetStatus, DrainStatus, ReloadOutcome, SinkStatus
 from tests.fakes.daemon import FakeDaemon, agent
 
 PROBLEM = Problem(file="a.yaml", line=4, column=3, pointer="/x", code="unknown-key", message="no such key", hint="y?")
@@ -229,7 +229,23 @@ async def test_an_upgrade_that_is_refused_says_why(remote: Remote, daemon: FakeD
     )
 
 
-async def test_a_drain_can_be_waited_for(daemon: FakeDaemon) -> None:
+NOT_YET, DRAINING = DrainStatus(state="none", sessions=1), DrainStatus(state="draining", sessions=1)
+
+
+@pytest.mark.parametrize(
+    ("cut", "code", "said"), [(0, 0, "It has ended.\n"), (1, 4, "It has ended, and cut 1 call.\n")]
+)
+async def test_a_drain_can_be_waited_for(remote: Remote, daemon: FakeDaemon, cut: int, code: int, said: str) -> None:
+    ended = DrainStatus(state="ended", sessions=0, cut=cut)
+    daemon.drains = [NOT_YET, DRAINING, DrainStatus(state="draining", sessions=0), ended]
+    result = await remote("drain", "--wait")
+    assert (result.exit_code, result.stdout) == (code, f"Draining: 1 call under way.\n0 calls under way.\n{said}")
+
+
+async def test_a_daemon_that_cannot_be_reached_any_more_is_not_one_that_has_drained(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentd.cli.drain.LOST_S", 0.0)
     settings = AdminSettings(addr="127.0.0.1:0", token="correct")
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(serve_admin(daemon, settings, Metrics()))
@@ -238,5 +254,21 @@ async def test_a_drain_can_be_waited_for(daemon: FakeDaemon) -> None:
             await asyncio.sleep(0.01)
         await stack.aclose()
         result = await waiting
-    assert result.exit_code == 0
-    assert result.stdout == "Draining: 1 call under way.\nIt has ended.\n"
+    assert (result.exit_code, result.stdout) == (69, "Draining: 1 call under way.\n")
+    assert "no agentd answers" in result.stderr
+    assert "1 call under way when it last answered" in result.stderr
+
+
+async def test_another_daemon_at_the_address_is_not_taken_for_that_which_drains(
+    remote: Remote, daemon: FakeDaemon
+) -> None:
+    daemon.drains = [NOT_YET, DRAINING, DrainStatus(state="none", sessions=0)]
+    result = await remote("drain", "--wait")
+    assert result.exit_code == 69
+    assert "another agentd has begun there" in result.stderr
+
+
+async def test_an_upgrade_that_a_drain_ended_is_told_so(remote: Remote, daemon: FakeDaemon) -> None:
+    daemon.successor = {"state": "draining"}
+    result = await remote("upgrade")
+    assert (result.exit_code, "the upgrade was abandoned" in result.stderr) == (1, True)

@@ -190,6 +190,36 @@ async def test_98_when_the_admin_address_is_taken(place: Path) -> None:
     assert (code, line) == (98, f"agentd: the admin address {addr} cannot be had: choose another with --admin-addr")
 
 
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64])
+async def test_98_when_the_admin_host_is_not_found(place: Path, host: str) -> None:
+    environment = {"AGENTD_ADMIN_TOKEN": "a token of some length"}
+    code, line = await told(place, "--admin-addr", f"{host}:8081", livekit=here(), environment=environment)
+    assert code == 98
+    assert re.fullmatch(rf"agentd: .* {host}:8081 is not found \(.*\): choose another with --admin-addr", line)
+
+
+@pytest.mark.parametrize(
+    ("flags", "files", "style"),
+    [
+        ((), {}, "text"),
+        (("--env-file", "environment"), {"environment": "AGENTD_LOG_FORMAT=json"}, "json"),
+        ((), {"agentd.yaml": "log: {format: json}"}, "json"),
+        (("--log-format", "text"), {"agentd.yaml": "log: {format: json}"}, "text"),
+    ],
+    ids=["by itself", "--env-file", "agentd.yaml", "flag"],
+)
+async def test_dev_logs_text_unless_something_else_is_asked_for(
+    place: Path, flags: tuple[str, ...], files: dict[str, str], style: str
+) -> None:
+    for name, text in files.items():
+        (place / name).write_text(text)
+    async with serving(place, "--dev", *flags, livekit=here()) as serve:
+        async with asyncio.timeout(PATIENCE_S):
+            while not (said := [line for line in serve.lines if "admin server listening" in line]):
+                await asyncio.sleep(0.02)
+        assert said[0].startswith("{") is (style == "json")
+
+
 # Signals
 
 

@@ -17,6 +17,8 @@ import pytest
 import yaml
 
 from agentd.admin.metrics import Metrics
+from agentd.cli.files import EXIT_INVALID
+from agentd.cli.serve import EXIT_ADMIN_TAKEN, EXIT_BUSY, EXIT_CALLS_CUT
 from agentd.config.daemon import DaemonConfig, load_daemon
 from agentd.config.load import load
 from agentd.config.shapes import fields_of
@@ -112,6 +114,8 @@ def test_the_unit_lets_calls_end_and_starts_a_stuck_daemon_again() -> None:
     assert "Type=notify\n" in unit  # Debian 12's systemd does not know notify-reload
     assert float(re.search(r"WatchdogSec=(\d+)", unit)[1]) >= 10 * TICK_S  # type: ignore[index]
     assert "Restart=on-failure" in unit  # which a watchdog's end is one of
+    final = re.search(r"RestartPreventExitStatus=(.*)", unit)[1].split()  # type: ignore[index]
+    assert set(map(int, final)) == {2, EXIT_CALLS_CUT, EXIT_BUSY, EXIT_INVALID, EXIT_ADMIN_TAKEN}
     assert "KillMode=process" in unit  # else the workers get the signal too, and calls do not come to their end
     drain_s = int(re.search(r"TimeoutStopSec=(\d+)", unit)[1])  # type: ignore[index]
     assert drain_s > float(DaemonConfig().drain_timeout)

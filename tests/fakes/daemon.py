@@ -15,6 +15,7 @@ from agentd.runtime.status import (
     AgentStatus,
     BetweenWorkers,
     BudgetStatus,
+    DrainStatus,
     Readiness,
     ReloadOutcome,
     RevisionStatus,
@@ -91,6 +92,7 @@ class FakeDaemon:
         self.outcome = ReloadOutcome(applied=True, changed=False, generation=3)
         self.drained = False
         self.livekit_url = "ws://user:pass@127.0.0.1:7880"
+        self.drains = [DrainStatus(state="draining", sessions=1)]  # one after the other; the last one stays
         self.upgrade_refused = ""
         self.full = ""
         self.successor: dict[str, str] = {}  # facts of it, from the second time on that it is asked for them
@@ -153,6 +155,9 @@ class FakeDaemon:
 
     def drain(self) -> None:
         self.drained = True
+
+    def drain_status(self) -> DrainStatus:
+        return self.drains.pop(0) if len(self.drains) > 1 else self.drains[0]
 
     def refusal(self, agent: str) -> str:
         return self.full

@@ -153,6 +153,8 @@ async def running(
     outside: Any = lambda: (),
     audit: AuditSettings | None = None,
     code: Any = None,
+    successor: Any = None,
+    register: Any = None,
     **settings: Any,
 ) -> AsyncIterator[Daemon]:
     """A daemon that serves; drained and gone at the end."""
@@ -161,8 +163,8 @@ async def running(
     ever: list[FakeRegistration] = []
     measures = Counted()
 
-    def register(name: str, calls: Any, changed: Callable[[bool], None], failed: object) -> FakeRegistration:
-        registrations[name] = FakeRegistration(name, calls, changed)
+    def registered(name: str, calls: Any, changed: Callable[[bool], None], failed: object) -> FakeRegistration:
+        registrations[name] = (register or FakeRegistration)(name, calls, changed)
         ever.append(registrations[name])
         return registrations[name]
 
@@ -181,13 +183,14 @@ async def running(
         Surroundings(
             load=files.load,
             launch=launch or (process_launch if processes else inside_launch(links)),
-            register=register,
+            register=registered,
             mint=lambda room, identity, agent: f"minted {room} {identity}",
             measures=measures,
             changes=changes,
             room_exists=room_exists,
             outside=outside,
             code=code,
+            successor=successor,
             rebuild=getattr(files, "rebuild", None),
         ),
     )

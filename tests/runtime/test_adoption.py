@@ -6,22 +6,26 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from agentd.config.load import Loaded
 from agentd.ipc import FrameLink, LinkClosed, memory_links
 from agentd.runtime.adoption import end_process
 from agentd.runtime.door import Door, Found, door_key, doors, knock
-from agentd.runtime.messages import Presence
+from agentd.runtime.messages import DumpTasks, Presence, ToWorker
+from agentd.runtime.supervisor import NoValidAgent
 from agentd.runtime.tether import Tether
+from agentd.runtime.worker_handle import WorkerHandle
 from agentd.session.journal import read_journal
 from agentd.tools.acts import SayText
 from agentd.tools.spec import LateAnswer
 from tests.runtime.daemon import Daemon, deserting_launch, running, until
-from tests.runtime.parts import Files, definition
+from tests.runtime.parts import FakeRegistration, Files, definition
 
 HERE = Presence(worker="worker-1", version="0", scratch="", sessions=())
 
@@ -233,3 +237,106 @@ def runs(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+# A start that does not come to its end, under calls of an earlier daemon
+
+
+async def test_a_drain_during_the_start_lets_adopted_calls_come_to_their_end(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk")})
+    async with left_alone(tmp_path, files) as (_, [call], [pid]):
+        blocked = Blocked(files)
+        async with running(tmp_path, blocked, workers=1, wait=False) as second:
+            await until(lambda: blocked.asked.is_set() and second.session(call) is not None)
+            second.supervisor.stop_signal()
+            blocked.go_on.set()
+            await until(lambda: second.supervisor.rollout.number == 1)
+            await spoken_to(second, call)
+            assert "The daemon is draining." in second.supervisor.readiness().reasons
+            assert second.registrations == {}, "it takes no calls, and does not offer to"
+            await second.hang_up(call)
+            assert second.run is not None
+            assert await second.run
+        assert not runs(pid)
+
+
+async def test_a_second_signal_during_the_start_cuts_adopted_calls(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk")})
+    async with left_alone(tmp_path, files) as (_, [call], _):
+        blocked = Blocked(files)
+        async with running(tmp_path, blocked, workers=1, wait=False) as second:
+            await until(lambda: blocked.asked.is_set() and second.session(call) is not None)
+            second.supervisor.stop_signal()
+            second.supervisor.stop_signal()
+            blocked.go_on.set()
+            assert second.run is not None
+            assert not await second.run
+            assert second.measures.of("sessions_total", reason="drain_deadline") == 1
+
+
+async def spoken_to(daemon: Daemon, call: str) -> None:
+    """For the second time."""
+    await daemon.supervisor.control(call, SayText(text="are you there"))
+    journal = daemon.session(call).journal  # type: ignore[union-attr]
+    await until(lambda: kinds(journal).count("turn.user") == 2)
+
+
+class Unheard(FakeRegistration):
+    """LiveKit does not answer it."""
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_daemon_that_requires_livekit_goes_on_without_it_under_adopted_calls(tmp_path: Path) -> None:
+    files = Files({"desk": definition("desk")})
+    async with (
+        left_alone(tmp_path, files) as (_, [call], [pid]),
+        running(tmp_path, files, workers=1, wait=False, register=Unheard, require_livekit_s=0.05) as second,
+    ):
+        await until(lambda: second.supervisor.facts()["state"] == "serving")
+        assert runs(pid)
+        await spoken_to(second, call)
+        await second.hang_up(call)
+
+
+async def test_without_a_valid_agent_adopted_calls_come_to_their_end_before_the_daemon_does(tmp_path: Path) -> None:
+    async with (
+        left_alone(tmp_path, Files({"desk": definition("desk")})) as (_, [call], _),
+        running(tmp_path, Files({}), workers=1, wait=False) as second,
+    ):
+        await until(lambda: second.supervisor.parts.drain.asked)
+        await spoken_to(second, call)
+        await second.hang_up(call)
+        assert second.run is not None
+        with pytest.raises(NoValidAgent):
+            await second.run
+
+
+async def test_tasks_are_asked_of_every_worker_that_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, asked = Files({"desk": definition("desk")}), set()
+    post = WorkerHandle.post
+
+    def noted(worker: WorkerHandle, message: ToWorker) -> None:
+        if isinstance(message, DumpTasks):
+            asked.add(worker.state)
+        post(worker, message)
+
+    monkeypatch.setattr(WorkerHandle, "post", noted)
+    async with left_alone(tmp_path, files), running(tmp_path, files, workers=1) as second:
+        await second.supervisor.pool.stand_by()
+        second.supervisor.dump()
+    assert asked == {"ready", "draining", "standby"}
+
+
+class Blocked:
+    """Files that are not read before a test lets them be."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def load(self) -> Loaded:
+        self.asked.set()
+        assert self.go_on.wait(30)
+        return self._files.load()

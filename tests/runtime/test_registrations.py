@@ -23,6 +23,7 @@ class Link:
     failed: Callable[[Exception], None]
     registered: bool = False
     ended: bool = False
+    draining: bool = False
     reports: int = 0
     worked_at: float = 0.0
 
@@ -42,7 +43,7 @@ class Link:
         self.failed(OSError(why))
 
     def drain(self) -> None:
-        """Nothing is offered here."""
+        self.draining = True
 
     def renew(self) -> None:
         """Nothing is probed here."""
@@ -124,3 +125,11 @@ async def test_who_waits_for_all_of_them_is_told_why_there_are_none() -> None:
         asyncio.get_running_loop().call_soon(place.links["b"].comes)
         await place.registrations.within(5)
         assert place.registrations.unregistered == []
+
+
+async def test_a_drain_opens_no_more_of_them() -> None:
+    async with desk() as place:
+        place.serve("a")
+        place.registrations.drain()
+        place.serve("a", "b")
+        assert {name: link.draining for name, link in place.links.items()} == {"a": True}
