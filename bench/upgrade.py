@@ -1,9 +1,12 @@
-"""The supervisor goes under its calls: python -m bench.upgrade [--calls 10] [--times 3] [--kill]
+"""The supervisor goes under its calls: python -m bench.upgrade [--calls 10] [--times 3] [--kill] [--drain]
 
 Calls on a real LiveKit server, in two workers, whose agents talk without a pause. `agentd upgrade` puts another
 supervisor in the place of the one that runs, some times in a row; with `--kill` it gets SIGKILL, and another is started
 at once over its state. Prints the longest silence in each caller's recording, how many had one above 60 ms, how many
 calls were adopted each time, and how long that took.
+
+With `--drain` the daemon gets SIGTERM, and each caller hears the agent to its end. Prints the same silences, how much
+of the sound came after the signal, and with what the daemon ended; exits with 1 if a call was cut or had a gap.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
+import signal
 import sys
 import tempfile
 import time
@@ -28,6 +32,7 @@ from bench.figures import livekit, run
 CHARACTER_S = 0.03
 EACH_TIME_S = 40.0  # more than a change takes on a busy machine: the agent must still talk at the end
 GAP_S = 0.06
+DRAIN_S = 30.0  # how long each agent talks
 
 
 def longest_gap_s(heard: Heard, since: float, until: float) -> float:
@@ -69,20 +74,64 @@ async def change(
     return daemon
 
 
-async def measure(server: Server, calls: int, times: int, kill: bool) -> Outcome:
+def talker(seconds: float) -> str:
+    """An agent that talks for so long."""
     words = "On and on it goes without a stop and "
-    text = words * math.ceil(times * EACH_TIME_S / CHARACTER_S / len(words))
-    agent = zero_cost_agent("talker", character="30ms", extra=f'greeting: {{say: "{text.strip()}."}}')
+    text = words * math.ceil(seconds / CHARACTER_S / len(words))
+    return zero_cost_agent("talker", character="30ms", extra=f'greeting: {{say: "{text.strip()}."}}')
+
+
+async def called(running: AsyncExitStack, server: Server, calls: int) -> tuple[list[Caller], list[float]]:
+    """The callers, and when each heard its agent first."""
+    callers = [
+        await running.enter_async_context(Caller.join(server, agent="talker", microphone=False, ear_frame_ms=50))
+        for _ in range(calls)
+    ]
+    return callers, [await caller.hears_after(0, 20) for caller in callers]
+
+
+@dataclass
+class Drained:
+    gaps_s: list[float] = field(default_factory=list)
+    after_s: list[float] = field(default_factory=list)  # of sound after the signal
+    exit_code: int = -1
+
+    @property
+    def whole(self) -> bool:
+        return self.exit_code == 0 and all(gap <= GAP_S for gap in self.gaps_s) and all(self.after_s)
+
+
+async def drain(server: Server, calls: int) -> Drained:
+    """SIGTERM under calls, each of which goes on until its agent has nothing more to say and its caller leaves."""
+    drained = Drained()
+    async with AsyncExitStack() as running:
+        agent = {"talker.yaml": talker(DRAIN_S + 2.0 * calls)}
+        daemon = await running.enter_async_context(running_daemon(server, agent, workers=2))
+        callers, begun = await called(running, server, calls)
+        signalled = time.monotonic()
+        daemon.process.send_signal(signal.SIGTERM)
+
+        async def to_its_end(caller: Caller, since: float) -> None:
+            await caller.agent_state("listening", 4 * DRAIN_S + 4.0 * calls)
+            await caller.until(lambda: caller.heard.silent_from(signalled))
+            until = caller.heard.silent_from(signalled) or signalled
+            drained.gaps_s.append(longest_gap_s(caller.heard, since, until))
+            drained.after_s.append(caller.heard.audible_s(signalled, until))
+            await caller.leave()
+
+        await asyncio.gather(*map(to_its_end, callers, begun))
+        drained.exit_code = await daemon.process.wait()
+    return drained
+
+
+async def measure(server: Server, calls: int, times: int, kill: bool) -> Outcome:
     outcome = Outcome()
     async with AsyncExitStack() as running:
         state = running.enter_context(tempfile.TemporaryDirectory(prefix="agentd-upgrade-"))
         options: dict[str, Any] = {"workers": 2, "environment": {"AGENTD_STORE": state}}
-        daemon = await running.enter_async_context(running_daemon(server, {"talker.yaml": agent}, **options))
-        callers = [
-            await running.enter_async_context(Caller.join(server, agent="talker", microphone=False, ear_frame_ms=50))
-            for _ in range(calls)
-        ]
-        begun = [await caller.hears_after(0, 20) for caller in callers]
+        agent = {"talker.yaml": talker(times * EACH_TIME_S)}
+        daemon = await running.enter_async_context(running_daemon(server, agent, **options))
+        callers, begun = await called(running, server, calls)
         for _ in range(times):
             daemon = await change(running, daemon, options, outcome, kill)
         until = time.monotonic()
@@ -96,6 +145,9 @@ async def measure(server: Server, calls: int, times: int, kill: bool) -> Outcome
 
 
 async def main(arguments: argparse.Namespace) -> None:
+    if arguments.drain:
+        await main_of_drain(arguments.calls)
+        return
     async with livekit() as server:
         outcome = await measure(server, arguments.calls, arguments.times, arguments.kill)
     way = "kill -9 and a start" if arguments.kill else "agentd upgrade"
@@ -106,9 +158,22 @@ async def main(arguments: argparse.Namespace) -> None:
     print(f"  until the next one was ready   {ms(outcome.took_s)}", flush=True)
 
 
+async def main_of_drain(calls: int) -> None:
+    async with livekit() as server:
+        drained = await drain(server, calls)
+    print(f"{calls} calls, SIGTERM")
+    print(f"  longest silence of each call   {ms(drained.gaps_s)}")
+    print(f"  calls with one above 60 ms     {sum(gap > GAP_S for gap in drained.gaps_s)}")
+    print(f"  sound after the signal         {ms(drained.after_s)}")
+    print(f"  the daemon ended with          {drained.exit_code}", flush=True)
+    if not drained.whole:
+        raise SystemExit(1)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--calls", type=int, default=10)
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--kill", action="store_true", help="SIGKILL and a start instead of agentd upgrade")
+    parser.add_argument("--drain", action="store_true", help="SIGTERM, and the calls go on to their end")
     run(main, parser)
