@@ -254,7 +254,6 @@ def _on_signals(supervisor: Supervisor, came: Sequence[int]) -> None:
     loop = asyncio.get_running_loop()
     for number, act in acts.items():
         loop.add_signal_handler(number, act)
-    for number in came:
-        if number in acts:
-            acts[signal.Signals(number)]()
+    for each in came:
+        acts[signal.Signals(each)]()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ACTED_ON)

@@ -76,7 +76,7 @@ def _left_in(pipe: str) -> tuple[int, ...]:
     if not pipe:
         return ()
     with open(int(pipe), "rb") as left:
-        return tuple(left.read())
+        return tuple(number for number in left.read() if number in ACTED_ON)
 
 
 class HeldSignals:
@@ -95,8 +95,7 @@ class HeldSignals:
         os.close(self._writing)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ACTED_ON)
         for number in _left_in(str(self.left)):
-            if number in ACTED_ON:
-                signal.raise_signal(number)
+            signal.raise_signal(number)
 
 
 @dataclass(slots=True)

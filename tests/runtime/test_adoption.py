@@ -329,14 +329,14 @@ async def test_tasks_are_asked_of_every_worker_that_lives(tmp_path: Path, monkey
     assert asked == {"ready", "draining", "standby"}
 
 
-class Blocked:
-    """Files that are not read before a test lets them be."""
+class Blocked(Files):
+    """Not read before a test lets them be."""
 
     def __init__(self, files: Files) -> None:
-        self._files = files
+        super().__init__(files.agents)
         self.asked, self.go_on = threading.Event(), threading.Event()
 
     def load(self) -> Loaded:
         self.asked.set()
         assert self.go_on.wait(30)
-        return self._files.load()
+        return super().load()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ class Successor:
         self.passes = asyncio.Event()
         self.held = self.released = False
         self.begun: list[Sequence[int]] = []
-        self.as_signals_are_held = lambda: None
+        self.as_signals_are_held: Callable[[], object] = lambda: None
 
     async def check(self) -> None:
         self.checked.set()
