@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -148,14 +149,17 @@ async def test_a_second_signal_cuts_the_call_and_exits_4(server: Server) -> None
         assert await ended(daemon) == 4
 
 
-async def test_the_drains_deadline_cuts_the_call_and_exits_4(server: Server) -> None:
+async def test_the_drains_deadline_cuts_the_call_and_both_who_waits_and_the_daemon_exit_4(server: Server) -> None:
     agents = {"a.yaml": zero_cost_agent("a")}
     async with (
         running_daemon(server, agents, workers=1, flags=("--drain-timeout", "1s")) as daemon,
         Caller.join(server, agent="a", microphone=False) as caller,
     ):
         await caller.agent_state("listening", 20)
-        daemon.process.send_signal(signal.SIGTERM)
+        command = (sys.executable, "-m", "agentd", "drain", "--wait", "--admin-addr", daemon.admin_url)
+        waiting = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        said, _ = await waiting.communicate()
+        assert (waiting.returncode, said.decode().splitlines()[-1]) == (4, "It has ended, and cut 1 call.")
         assert await ended(daemon) == 4
 
 
