@@ -33,6 +33,7 @@ CHARACTER_S = 0.03
 EACH_TIME_S = 40.0  # more than a change takes on a busy machine: the agent must still talk at the end
 GAP_S = 0.06
 DRAIN_S = 30.0  # how long each agent talks
+END_S = 1.0  # of silence: more than a gap
 
 
 def longest_gap_s(heard: Heard, since: float, until: float) -> float:
@@ -113,8 +114,8 @@ async def drain(server: Server, calls: int) -> Drained:
 
         async def to_its_end(caller: Caller, since: float) -> None:
             await caller.agent_state("listening", 4 * DRAIN_S + 4.0 * calls)
-            await caller.until(lambda: caller.heard.silent_from(signalled))
-            until = caller.heard.silent_from(signalled) or signalled
+            await caller.until(lambda: caller.heard.silent_from(signalled, END_S))
+            until = caller.heard.silent_from(signalled, END_S) or signalled
             drained.gaps_s.append(longest_gap_s(caller.heard, since, until))
             drained.after_s.append(caller.heard.audible_s(signalled, until))
             await caller.leave()
