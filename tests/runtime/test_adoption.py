@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -336,7 +336,7 @@ class Blocked(Files):
         super().__init__(files.agents)
         self.asked, self.go_on = threading.Event(), threading.Event()
 
-    def load(self) -> Loaded:
+    def load(self, serving: Mapping[str, str]) -> Loaded:
         self.asked.set()
         assert self.go_on.wait(30)
-        return super().load()
+        return super().load(serving)
