@@ -81,7 +81,7 @@ async def file_there(path: Path) -> None:
 
 
 def admin_url(serve: Serve) -> str:
-    return "http://" + str(serve.logged("admin server listening")[0]["address"])
+    return "http://" + str(serve.logged("admin server started")[0]["address"])
 
 
 # The start
