@@ -34,7 +34,7 @@ class DispatchesApi:
     async def create(self, request: web.Request) -> web.Response:
         """201 when LiveKit has taken it; `GET /v1/sessions` shows the call as soon as it is there."""
         body = await json_body(request)
-        agent, room, metadata = asked(body, [each.name for each in self._daemon.agents() if each.state in _SERVING])
+        agent, room, metadata = asked(body, [each.name for each in self._daemon.agents() if each.callable])
         note(request, agent=agent, room=room)
         if self._dispatch is None:
             raise Refused(503, "this daemon has no LiveKit server")
@@ -46,9 +46,6 @@ class DispatchesApi:
             raise Overloaded(str(error)) from error
         note(request, dispatch=dispatch)
         return web.json_response({"dispatch": dispatch, "agent": agent, "room": room}, status=201)
-
-
-_SERVING = ("serving", "stale")
 
 
 def asked(body: Mapping[str, Any], agents: list[str]) -> tuple[str, str, str]:

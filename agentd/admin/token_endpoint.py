@@ -156,8 +156,8 @@ def signed(admission: Admission, settings: TokenEndpointSettings) -> str:
 
 def callable_agents(daemon: Daemon, settings: TokenEndpointSettings) -> tuple[AgentStatus, ...]:
     """The agents that a caller may ask for now."""
-    serving = (agent for agent in daemon.agents() if agent.state in ("serving", "stale"))
-    return tuple(agent for agent in serving if not settings.agents or agent.name in settings.agents)
+    found = (agent for agent in daemon.agents() if agent.callable)
+    return tuple(agent for agent in found if not settings.agents or agent.name in settings.agents)
 
 
 class TokenEndpoint:

@@ -20,11 +20,11 @@ from agentd.tools.spec import LateAnswer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStatus:
-    """`state` "serving"; "stale": the file on disk is broken and the last good version serves;
-    "rejected": broken and nothing serves; "draining": deleted, calls under way; "quarantined": its revision `refused`
-    failed at run time, "rolled_back": an operator took that back; an earlier one serves. `trial`: how the calls of
-    `revision` went. `reached`: False when a probe found that its registration receives no offers. `queued`: callers who
-    wait for a place; `busy_step`: up to which step of `when_busy` things are given up."""
+    """`state` "serving"; "stale": the file on disk is broken and the last good version serves; "rejected": broken and
+    nothing serves; "draining": deleted, calls under way (`problems`: of a new file of its name); "quarantined": its
+    revision `refused` failed at run time, "rolled_back": an operator took that back; an earlier one serves. `trial`:
+    how the calls of `revision` went. `reached`: False when a probe found that its registration receives no offers.
+    `queued`: callers who wait for a place; `busy_step`: up to which step of `when_busy` things are given up."""
 
     name: str
     source: str
@@ -40,6 +40,11 @@ class AgentStatus:
     problems: tuple[Problem, ...] = ()
     refused: str = ""
     trial: Trial = UNTRIED
+
+    @property
+    def callable(self) -> bool:
+        """A revision of it takes calls, be it the one that its file says or an earlier one."""
+        return self.state not in ("rejected", "draining")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

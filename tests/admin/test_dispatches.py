@@ -12,7 +12,7 @@ from agentd.admin.metrics import Metrics
 from agentd.admin.server import serve_admin
 from agentd.admin.settings import AdminSettings
 from agentd.transport.dispatches import DispatchRefused
-from tests.fakes.daemon import FakeDaemon, agent
+from tests.fakes.daemon import FakeDaemon, agent, held_agents
 
 
 async def answered(body: Mapping[str, Any], *, refuses: bool = False) -> tuple[int, dict[str, Any], list[Any]]:
@@ -24,7 +24,7 @@ async def answered(body: Mapping[str, Any], *, refuses: bool = False) -> tuple[i
         taken.append((agent_name, room, metadata))
         return "AD_1"
 
-    daemon = FakeDaemon(agent("front-desk"), agent("old", state="draining"))
+    daemon = FakeDaemon(agent("front-desk"), agent("old", state="draining"), *held_agents())
     async with (
         serve_admin(daemon, AdminSettings(addr="127.0.0.1:0"), Metrics(), dispatch=dispatch) as address,
         aiohttp.ClientSession(f"http://{address}") as client,
@@ -43,6 +43,12 @@ async def test_an_agent_is_called_into_a_room_with_its_variables() -> None:
 async def test_without_a_room_there_is_a_fresh_one() -> None:
     rooms = [(await answered({"agent": "front-desk"}))[1]["room"] for _ in range(2)]
     assert len(set(rooms)) == 2
+
+
+@pytest.mark.parametrize("name", [held.name for held in held_agents()])
+async def test_an_agent_of_which_an_earlier_revision_serves_is_called(name: str) -> None:
+    status, told, ((called, _, _),) = await answered({"agent": name})
+    assert (status, told["agent"], called) == (201, name, name)
 
 
 @pytest.mark.parametrize(

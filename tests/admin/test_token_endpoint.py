@@ -13,8 +13,9 @@ from agentd.admin.settings import AdminSettings
 from agentd.admin.token_endpoint import admit
 from agentd.config.consent import AllowCallers
 from agentd.config.tools import ProviderTool, WebhookTool
+from agentd.runtime.status import AgentStatus
 from tests.admin.conftest import CREDENTIALS, ENDPOINT, Serve
-from tests.fakes.daemon import FakeDaemon, agent
+from tests.fakes.daemon import FakeDaemon, agent, held_agents
 from tests.runtime.parts import definition
 
 JSON = {"Content-Type": "application/json"}
@@ -166,6 +167,19 @@ async def test_only_agents_of_the_list_that_serve_may_be_called(serve: Serve, da
     assert (await client.post("/v1/token", json=asking("front-desk"))).status == 201
     assert (await client.post("/v1/token", json=asking("internal"))).status == 403
     assert (await client.post("/v1/token", json=asking("broken"))).status == 403
+
+
+@pytest.mark.parametrize("held", held_agents(), ids=lambda held: held.state)
+async def test_an_agent_of_which_an_earlier_revision_serves_may_be_called(
+    serve: Serve, daemon: FakeDaemon, held: AgentStatus
+) -> None:
+    daemon.agent_list = (held, agent("deleted", state="draining"))
+    client = await serve(AdminSettings(addr="127.0.0.1:0", talk_page=True), ENDPOINT)
+    assert (await client.post("/v1/token", json=asking(held.name))).status == 201
+    unnamed = claims(await (await client.post("/v1/token", json={})).json())
+    assert unnamed["roomConfig"] == {"agents": [{"agentName": held.name}]}
+    listed = (await (await client.get("/talk/agents")).json())["agents"]
+    assert [each["name"] for each in listed] == [held.name]
 
 
 async def test_pages_of_listed_sites_may_ask_and_others_not(serve: Serve) -> None:

@@ -22,7 +22,7 @@ from agentd.cli.remote import AdminClient, Answer, Missing, Unavailable
 from agentd.cli.watching import by_identity, changed, watch, watch_one
 from tests.admin.test_api import definition
 from tests.admin.test_remote import PROBLEM, Remote
-from tests.fakes.daemon import FakeDaemon, agent, session, worker
+from tests.fakes.daemon import FakeDaemon, agent, held_agents, session, worker
 
 READER = operator("reader", "read", "reader-0123456789abc")
 
@@ -75,6 +75,13 @@ async def test_an_agent_is_dispatched(remote: Remote) -> None:
     assert json.loads(told.stdout)["dispatch"] == 'AD_{"variables": {"bed": "B", "a": ""}}'
     assert (await remote("dispatch", "nobody")).exit_code == 1
     assert (await remote("dispatch", "front-desk", "--var", "bed")).exit_code == 2
+
+
+async def test_an_agent_of_which_an_earlier_revision_serves_is_dispatched(remote: Remote, daemon: FakeDaemon) -> None:
+    daemon.agent_list = held_agents()
+    for held in daemon.agent_list:
+        told = await remote("dispatch", held.name)
+        assert (told.exit_code, told.stdout.partition(" was called into the room ")[0]) == (0, held.name)
 
 
 async def test_a_token_that_may_not_is_told_which_role_is_missing(remote: Remote) -> None:

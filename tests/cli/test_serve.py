@@ -215,7 +215,7 @@ async def test_dev_logs_text_unless_something_else_is_asked_for(
         (place / name).write_text(text)
     async with serving(place, "--dev", *flags, livekit=here()) as serve:
         async with asyncio.timeout(PATIENCE_S):
-            while not (said := [line for line in serve.lines if "admin server listening" in line]):
+            while not (said := [line for line in serve.lines if "admin server started" in line]):
                 await asyncio.sleep(0.02)
         assert said[0].startswith("{") is (style == "json")
 

@@ -44,6 +44,15 @@ def agent(name: str = "front-desk", **changes: Any) -> AgentStatus:
     return AgentStatus(name=name, **{**values, **changes})
 
 
+def held_agents() -> tuple[AgentStatus, ...]:
+    """Of which an earlier revision serves, for each reason that there is."""
+    return (
+        agent("failed", state="quarantined", refused="d4e5f6"),
+        agent("taken-back", state="rolled_back", refused="d4e5f6"),
+        agent("broken", state="stale"),
+    )
+
+
 def worker(name: str = "w1", **changes: Any) -> WorkerStatus:
     values: dict[str, Any] = {
         "pid": 4711,

@@ -68,6 +68,7 @@ async def test_8_a_version_that_fails_in_ten_calls_falls_back(tmp_path: Path, di
         assert instructions(daemon, await daemon.call("desk")) == "good"
         told = status(daemon, "desk")
         assert told.refused == bad
+        assert told.callable
         assert [problem.code for problem in told.problems] == ["quarantined"]
         assert f"{FAILURES} of its first {FAILURES} calls failed" in told.problems[0].message
         assert daemon.measures.of("definitions_quarantined_total", agent="desk") == 1
@@ -205,6 +206,7 @@ async def test_an_operator_goes_back_until_the_file_is_edited(tmp_path: Path, di
         assert await daemon.supervisor.roll_back("desk") == first
         assert instructions(daemon, await daemon.call("desk")) == "good"
         assert (states(daemon)["desk"], problems(daemon, "desk")) == ("rolled_back", ["rolled-back"])
+        assert status(daemon, "desk").callable
         assert daemon.supervisor.readiness().ready, "what an operator wanted is no fault"
         assert [each.digest for each in await daemon.supervisor.probation.history("desk")] == [first, second]
         assert await daemon.supervisor.roll_back("desk", second[:8]) == second
