@@ -32,7 +32,7 @@ from agentd.runtime.messages import (
     SessionChanged,
     SessionRevised,
 )
-from agentd.runtime.offers import Offers
+from agentd.runtime.offers import Offers, Sharing
 from agentd.runtime.outcome import NOTHING_KNOWN, SessionOutcome
 from agentd.runtime.placement import Thresholds, choose
 from agentd.runtime.pool import Pool
@@ -76,7 +76,7 @@ class Calls(Capacity):
         table: JobTable,
         pool: Pool,
         serving: Callable[[str], AgentDefinition | None],
-        pick: Callable[[str, Job], str],
+        sharing: Sharing,
         with_code: Callable[[AgentDefinition], AgentDefinition],
         others: Callable[[AgentDefinition], tuple[AgentDefinition, ...]] = lambda definition: (),
         generation: Callable[[], int],
@@ -97,7 +97,7 @@ class Calls(Capacity):
         started: Callable[[Session, BusyState], None],
         queue: Queue,
     ) -> None:
-        """`pick` tells which agent's definition takes a job: the one that was called, or a canary of it. `with_code`
+        """`sharing` tells which agent's definition takes a job: the one that was called, or a canary of it. `with_code`
         has a definition go with the tools' code of its time. `changed` is called when a place became free or was
         taken. `ask`: the question of an agent that has an `on_request`. `began` is called with each call that is
         taken, and `ended` with each that is over, its reason, whether it failed, and how it went as far as that is
@@ -114,7 +114,7 @@ class Calls(Capacity):
         )
         self.speeches = SpeechTable()
         self._others = others
-        self._pick = pick
+        self._sharing = sharing
         self._with_code = with_code
         self._generation = generation
         self._link = link
@@ -130,7 +130,7 @@ class Calls(Capacity):
         self._offers = Offers(
             self,
             serving=serving,
-            pick=pick,
+            sharing=sharing,
             measures=measures,
             changed=changed,
             ask=ask,
@@ -147,7 +147,7 @@ class Calls(Capacity):
     def assigned(self, agent: str, assignment: Assignment) -> None:
         job = assignment.job
         reserved = self.table.take_reservation(job.id)
-        taker = self._pick(agent, job) if reserved is None else reserved.agent
+        taker = self._sharing.due(agent, job)[0] if reserved is None else reserved.agent
         canary_of = ("" if taker == agent else agent) if reserved is None else reserved.canary_of
         definition = self._serving(taker)
         if definition is None and canary_of:  # the canary has gone meanwhile
@@ -157,6 +157,9 @@ class Calls(Capacity):
         if definition is None or refusal:
             self._refuse(agent, job, refusal)
             return
+        if reserved is None:
+            self._sharing.counted(agent, job, taker)
+        self._sharing.came(job.id)
         admission = reserved.admission if reserved else None
         session = Session(
             id=f"s-{secrets.token_hex(8)}",

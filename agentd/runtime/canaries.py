@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from agentd.config.definition import AgentDefinition
 from agentd.config.rollout import Objectives, Rollout
 from agentd.errors import AgentdError
-from agentd.runtime.canary import Progress, decided, judged, seen, share_of, shared
+from agentd.runtime.canary import Progress, counted, decided, is_due, judged, seen, share_of
 from agentd.runtime.jobs import Session
 from agentd.runtime.objectives import Figures, assess, measured, with_call
 from agentd.runtime.outcome import SessionOutcome, Verdict
@@ -32,6 +32,15 @@ _PAST: Mapping[str, str] = {"promoted": "rollout promoted", "rolled_back": "roll
 
 class NoRollout(AgentdError):
     """The agent is no canary, or its rollout is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What a call that is promised a place has changed in a rollout, that of this canary which `began` then."""
+
+    canary: str
+    began: float
+    credit: float
 
 
 class Canaries:
@@ -57,6 +66,7 @@ class Canaries:
         self._told = told
         self._clock = clock
         self._progress: dict[str, Progress] = {}
+        self._promised: dict[str, tuple[_Counted, ...]] = {}  # by job, until it comes
         self.file = StateFile(state_dir / FILE, self._saying)
 
     def load(self) -> None:
@@ -83,16 +93,41 @@ class Canaries:
             self._change(known, seen(known, self._serving()[name], rollout, own, base, self._clock()))
         self.file.changed()
 
-    def pick(self, agent: str, job: Job) -> str:
-        """The agent whose definition takes this call of `agent`: itself or one of its canaries."""
-        for name, rollout in self._rollouts().items():
-            progress = self._progress.get(name)
-            if progress is None or rollout.of != agent:
-                continue
-            taken, self._progress[name] = shared(progress, rollout, job)
-            if taken:
-                return name
-        return agent
+    def due(self, agent: str, job: Job) -> tuple[str, ...]:
+        """Whose definition takes this call of `agent`, the first that has room: canaries of it, then itself."""
+        canaries = [name for name, progress, rollout in self._of(agent) if is_due(progress, rollout, job)]
+        return (*canaries, agent)
+
+    def counted(self, agent: str, job: Job, taker: str) -> None:
+        """This call of `agent` has a place with `taker`. It counts for the shares, unless it does not come."""
+        self._give_back(job.id)
+        changed = []
+        for name, progress, rollout in self._of(agent):
+            after = self._progress[name] = counted(progress, rollout, job, taken=name == taker)
+            changed.append(_Counted(name, progress.began, after.credit - progress.credit))
+            if name == taker:
+                break
+        self._promised[job.id] = tuple(changed)
+
+    def came(self, job: str) -> None:
+        """A call that was promised a place."""
+        self._promised.pop(job, None)
+
+    def lapsed(self, promised: Collection[str]) -> None:
+        """Whatever is not among these jobs, which are still promised a place, and has not come, took no call."""
+        for job in self._promised.keys() - set(promised):
+            self._give_back(job)
+
+    def _give_back(self, job: str) -> None:
+        for each in self._promised.pop(job, ()):
+            progress = self._progress.get(each.canary)
+            if progress is not None and progress.began == each.began:
+                self._progress[each.canary] = replace(progress, credit=progress.credit - each.credit)
+
+    def _of(self, agent: str) -> list[tuple[str, Progress, Rollout]]:
+        """Its canaries."""
+        of = [(name, rollout) for name, rollout in self._rollouts().items() if rollout.of == agent]
+        return [(name, self._progress[name], rollout) for name, rollout in of if name in self._progress]
 
     def ended(self, session: Session, outcome: SessionOutcome, verdict: Verdict) -> None:
         """A call is over."""

@@ -23,6 +23,10 @@ State = Literal["running", "promoted", "rolled_back", "superseded"]
 FIRST_CREDIT = 0.5
 """So that a canary of one tenth has the fifth call, and not the first or the tenth."""
 
+MOST_BEHIND = 10.0
+"""Calls that a canary makes up for after it had no room for them. One that was full for a day is not to have every
+call of the next."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -85,15 +89,18 @@ def decided(progress: Progress, state: Literal["promoted", "rolled_back"], why: 
     return replace(progress, state=state, since=now, why=why)
 
 
-def shared(progress: Progress, rollout: Rollout, job: Job) -> tuple[bool, Progress]:
-    """Whether the canary takes this call, and the rollout after that: its share is exact to one call."""
-    if progress.state == "promoted":
-        return True, progress
+def is_due(progress: Progress, rollout: Rollout, job: Job) -> bool:
+    """Whether the canary is to take this call, if it has room."""
+    if progress.state != "running":
+        return progress.state == "promoted"
+    return matches(rollout, job) and progress.credit + share_of(rollout) >= 1 - 1e-9
+
+
+def counted(progress: Progress, rollout: Rollout, job: Job, *, taken: bool) -> Progress:
+    """The rollout after this call, which the canary has taken or not: its share is exact to one call."""
     if progress.state != "running" or not matches(rollout, job):
-        return False, progress
-    credit = progress.credit + share_of(rollout)
-    taken = credit >= 1 - 1e-9
-    return taken, replace(progress, credit=credit - 1 if taken else credit)
+        return progress
+    return replace(progress, credit=min(MOST_BEHIND, progress.credit + share_of(rollout) - taken))
 
 
 def share_of(rollout: Rollout) -> float:

@@ -125,6 +125,10 @@ class JobTable:
         """Places that are kept for jobs which have not come yet."""
         return len(self._reservations)
 
+    @property
+    def promised_jobs(self) -> frozenset[str]:
+        return frozenset(self._reservations)
+
     def take_reservation(self, job: str) -> Reservation | None:
         return self._reservations.pop(job, None)
 

@@ -6,8 +6,9 @@ An offer that is answered late is lost for good: nothing here waits but for an a
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from agentd.aio import now
 from agentd.config.definition import AgentDefinition
@@ -23,6 +24,14 @@ logger = logging.getLogger(__name__)
 NO_PLACE = Load(load=1.0, full=True, why="no worker that has made the agent has room", reason="capacity")
 
 
+class Sharing(Protocol):
+    """Of an agent's calls with its canaries: `agentd.runtime.canaries.Canaries`."""
+
+    def due(self, agent: str, job: Job) -> tuple[str, ...]: ...
+    def counted(self, agent: str, job: Job, taker: str) -> None: ...
+    def came(self, job: str) -> None: ...
+
+
 class Offers:
     """Those to all agents. `capacity`: where calls have a place."""
 
@@ -31,7 +40,7 @@ class Offers:
         capacity: Capacity,
         *,
         serving: Callable[[str], AgentDefinition | None],
-        pick: Callable[[str, Job], str],
+        sharing: Sharing,
         measures: MeasureSink,
         changed: Callable[[], None],
         ask: Callable[[AgentDefinition, Job], Awaitable[Admission]],
@@ -41,7 +50,7 @@ class Offers:
         """See `agentd.runtime.calls.Calls`. `serve_waiting`: those who wait for a place come before a new call."""
         self._capacity = capacity
         self._serving = serving
-        self._pick = pick
+        self._sharing = sharing
         self._measures = measures
         self._changed = changed
         self._ask = ask
@@ -68,10 +77,10 @@ class Offers:
         self._serve_waiting()
         way = self._capacity.way_in(agent)
         queued = way.to == "queue"
-        variant = self._pick(agent, job) if shared and way.to == "place" else agent
-        worker = self._worker_for(variant) if way.to == "place" else self._to_wait(agent) if queued else None
-        if worker is None and variant != agent:
-            variant, worker = agent, self._worker_for(agent)
+        shared = shared and way.to == "place"
+        variant, worker = agent, self._to_wait(agent) if queued else None
+        if way.to == "place":
+            variant, worker = self._with_room(self._sharing.due(agent, job) if shared else (agent,))
         if worker is None:
             why = NO_PLACE if way.to == "place" else way.load
             extra = {"agent": agent, "room": job.room_name, "job": job.id, "reason": why.why}
@@ -81,8 +90,17 @@ class Offers:
             return Decline()
         canary_of = "" if variant == agent else agent
         self._capacity.table.reserve(job.id, variant, worker, now(), admission, canary_of=canary_of, queued=queued)
+        if shared:
+            self._sharing.counted(agent, job, variant)
         self._changed()
         return Accept(participant_name=agent, participant_attributes=agent_attributes(agent))
+
+    def _with_room(self, variants: Sequence[str]) -> tuple[str, str | None]:
+        """The first of these that has a worker for a call; the last without one, where none has."""
+        for variant in variants:
+            if (worker := self._worker_for(variant)) is not None:
+                return variant, worker
+        return variants[-1], None
 
     def _worker_for(self, variant: str) -> str | None:
         """A worker that has made it and has room; None also when the agent itself has none for a new call."""

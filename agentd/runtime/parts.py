@@ -90,9 +90,9 @@ class Parts:
         self.watchdog = Watchdog(self.pool, self.registrations, lambda: around.notify("alive"))
         self.drain = Drain(self.calls, self.registrations, self.stirred, self._drain_began)
         self.upgrade = Upgrade(
+        self.canaries = self._make_canaries()
             self.calls, self.pool, self.registrations, around.successor, NO_SUCCESSOR, lambda: self.drain.asked
         )
-        self.canaries = self._make_canaries()
         self.probes = self._make_probes(around.probe_rooms) if around.probe_rooms is not None else None
         self.announcements = self._make_announcements()
         self.retention = self._make_retention(settings.keep_journals_s) if settings.keep_journals_s else None
@@ -174,7 +174,7 @@ class Parts:
             pool=self.pool,
             serving=self.serving,
             others=lambda agent: tuple(reachable(agent, self.rollout.agents).values()),
-            pick=lambda agent, job: self.canaries.pick(agent, job),
+            sharing=self.canaries,
             with_code=self.probation.with_code,
             generation=lambda: self.rollout.number,
             link=self.registrations.link,

@@ -18,6 +18,7 @@ def tick(parts: Parts) -> None:
     parts.calls.table.lapse(now())
     parts.calls.rescue()
     parts.calls.memory = used_share()
+    parts.canaries.lapsed(parts.calls.table.promised_jobs)
     parts.canaries.tick()
     parts.busy.tick(tuple(parts.rollout.agents), parts.calls.table)
     for ending in parts.budgets.tick(parts.calls.table.placed()):

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from agentd.aio import now
 from agentd.runtime.canaries import NoRollout
+from agentd.runtime.jobs import ASSIGNMENT_WAIT_S
 from agentd.runtime.status import RolloutStatus
+from agentd.runtime.tick import tick
 from agentd.runtime.trial import FAILURES
 from agentd.tools.acts import SayText
 from agentd.transport.protocol import Decline
@@ -137,6 +140,29 @@ async def test_9_a_canary_that_is_full_leaves_its_calls_to_the_other(tmp_path: P
         link = daemon.registrations["desk"]
         assert link.load().full, "a canary's calls are its too"
         assert isinstance(await link.offer(link.job()), Decline)
+
+
+async def test_9_a_canary_that_had_no_room_for_its_call_takes_the_next_one_that_it_has_room_for(
+    tmp_path: Path, directory: Directory
+) -> None:
+    directory.write("desk-next.yaml", canary("{of: desk, percent: 50}") + "limits: {concurrency: 1}\n")
+    async with serving(tmp_path, directory) as daemon:
+        held = [await daemon.call("desk") for _ in range(3)]
+        assert [instructions(daemon, call) for call in held] == ["new", "old", "old"], "the third was its turn"
+        await daemon.hang_up(held[0])
+        assert await calls(daemon, 5) == ["new", "new", "old", "new", "old"], "half of all eight"
+
+
+async def test_9_a_call_that_was_promised_to_a_canary_and_does_not_come_is_not_one_of_its_share(
+    tmp_path: Path, directory: Directory
+) -> None:
+    directory.write("desk-next.yaml", canary("{of: desk, percent: 50}"))
+    async with serving(tmp_path, directory) as daemon:
+        link = daemon.registrations["desk"]
+        await link.offer(link.job())
+        daemon.supervisor.calls.table.lapse(now() + 2 * ASSIGNMENT_WAIT_S)
+        tick(daemon.supervisor.parts)
+        assert await calls(daemon, 3) == ["new", "old", "new"]
 
 
 async def test_9_the_calls_of_a_canary_belong_to_the_name_that_was_called(tmp_path: Path, directory: Directory) -> None:

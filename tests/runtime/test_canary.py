@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentd.config.rollout import Objectives, Rollout
 from agentd.providers.fields import Duration
-from agentd.runtime.canary import Progress, attributes_of, decided, judged, matches, seen, shared
+from agentd.runtime.canary import MOST_BEHIND, Progress, attributes_of, counted, decided, is_due, judged, matches, seen
 from agentd.runtime.objectives import Figures
 from agentd.transport.protocol import Job
 from tests.runtime.parts import definition
@@ -27,6 +29,11 @@ def begun(**values: Any) -> Progress:
     return replace(seen(None, CANARY, TENTH, "w1", "b1", 0.0), **values)
 
 
+def shared(progress: Progress, rollout: Rollout, one: Job, *, room: bool = True) -> tuple[bool, Progress]:
+    takes = room and is_due(progress, rollout, one)
+    return takes, counted(progress, rollout, one, taken=takes)
+
+
 def taken(rollout: Rollout, calls: int, progress: Progress | None = None) -> list[int]:
     found, now = [], progress or begun()
     for number in range(1, calls + 1):
@@ -41,6 +48,27 @@ def test_its_share_is_exact_to_a_call() -> None:
     assert len(taken(Rollout(of="desk", percent=33), 1000)) == 330
     assert taken(Rollout(of="desk", percent=100), 3) == [1, 2, 3]
     assert taken(Rollout(of="desk", percent=0), 100) == []
+
+
+@given(percent=st.integers(0, 100), rooms=st.lists(st.booleans(), max_size=200))
+def test_its_share_is_exact_to_a_call_also_when_it_has_no_room_for_some(percent: int, rooms: list[bool]) -> None:
+    rollout, now, has, given_up = Rollout(of="desk", percent=percent), begun(), 0, False
+    for number, room in enumerate(rooms, start=1):
+        takes, now = shared(now, rollout, job(), room=room)
+        has += takes
+        due = number * percent / 100
+        assert has <= due + 1, "it is never ahead by more"
+        given_up |= now.credit >= MOST_BEHIND
+        if room and not takes and not given_up:
+            assert has > due - 1, "nor behind, once it has had the room to make up for it"
+
+
+def test_a_canary_that_was_full_for_long_makes_up_for_some_calls_only() -> None:
+    now = begun()
+    for _ in range(10_000):
+        _, now = shared(now, TENTH, job(), room=False)
+    assert taken(TENTH, 100, now)[:11] == [*range(1, 12)]
+    assert len(taken(TENTH, 100, now)) == 20
 
 
 def test_only_what_matches_counts() -> None:
