@@ -70,7 +70,8 @@ Reason = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """`load`: 0 to 1, as LiveKit weighs workers by. `full`: no call is taken now; `why` says it."""
+    """`load`: 0 to 1, as LiveKit weighs workers by, and 1 where no call is taken. `full`: none is taken now; `why` says
+    it."""
 
     load: float
     full: bool
@@ -88,26 +89,30 @@ class Thresholds:
 
 
 def load_of(places: Sequence[Place], *, cores: int, thresholds: Thresholds, memory: float = 0.0) -> Load:
-    """The daemon's load: the larger of its share of sessions and its workers' share of the machine.
+    """The daemon's load: the larger of its share of sessions and its workers' share of the machine; 1 when it takes no
+    call for whatever reason.
 
     `memory`: share of it that is in use.
     """
     capacity = sum(place.capacity for place in places)
     if not capacity:
-        return Load(load=1.0, full=True, why="no worker is ready", reason="no_worker")
+        return _full("no worker is ready", "no_worker")
     sessions = sum(place.sessions for place in places)
     busy = sum(place.cpu for place in places) / max(1, cores)
-    load = min(1.0, max(sessions / capacity, busy))
     if sessions and busy >= thresholds.cpu and thresholds.cpu < 1:
-        return Load(load=load, full=True, why=f"workers use {busy:.0%} of the processors", reason="cpu")
+        return _full(f"workers use {busy:.0%} of the processors", "cpu")
     if sessions and memory >= thresholds.memory and thresholds.memory < 1:
-        return Load(load=load, full=True, why=f"{memory:.0%} of the memory is in use", reason="memory")
+        return _full(f"{memory:.0%} of the memory is in use", "memory")
     if not any(place.free for place in places):
-        return Load(load=load, full=True, why="every worker is full", reason="capacity")
+        return _full("every worker is full", "capacity")
     if choose(places) is None:
         late_s = max(place.lag_s for place in places)
-        return Load(load=load, full=True, why=f"workers are late by {late_s * 1000:.0f} ms", reason="lag")
-    return Load(load=load, full=False)
+        return _full(f"workers are late by {late_s * 1000:.0f} ms", "lag")
+    return Load(load=min(1.0, max(sessions / capacity, busy)), full=False)
+
+
+def _full(why: str, reason: Reason) -> Load:
+    return Load(load=1.0, full=True, why=why, reason=reason)
 
 
 def fraction_of(places: Sequence[Place], *, capacity: int, cores: int, thresholds: Thresholds) -> float:

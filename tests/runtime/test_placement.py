@@ -34,6 +34,7 @@ def place(**values: object) -> Place:
 def test_each_threshold_refuses_by_itself(places: list[Place], memory: float, reason: str) -> None:
     load = load_of(places, cores=2, thresholds=THRESHOLDS, memory=memory)
     assert (load.reason, load.full, bool(load.why)) == (reason, bool(reason), bool(reason))
+    assert (load.load == 1.0) == load.full
 
 
 def test_thresholds_of_1_never_refuse() -> None:
