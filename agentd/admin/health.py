@@ -35,7 +35,7 @@ class Health:
 
     async def worker(self, _: web.Request) -> web.Response:
         facts = self._daemon.facts()
-        names = [agent.name for agent in self._daemon.agents()]
+        names = [agent.name for agent in self._daemon.agents() if agent.state != "rejected"]
         return web.json_response(
             {
                 "agent_name": ",".join(names),

@@ -160,6 +160,8 @@ class DaemonCollector(Collector):
             PREFIX + "busy_step", "Up to which step of when_busy things are given up.", labels=["agent"]
         )
         for agent in self._daemon.agents():
+            if agent.state == "rejected":  # nothing that could be registered, or be called
+                continue
             queued.add_metric([agent.name], agent.queued)
             step.add_metric([agent.name], agent.busy_step)
             if agent.state in ("quarantined", "rolled_back"):

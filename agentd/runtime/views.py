@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from agentd.config.definition import AgentDefinition
@@ -21,12 +22,20 @@ from agentd.runtime.worker_handle import WorkerHandle
 def agents(
     rollout: Rollout, table: JobTable, registered: Collection[str], probation: Probation
 ) -> tuple[AgentStatus, ...]:
-    """Every agent that serves, is being drained, or is named by a file that cannot be used."""
+    """Every agent that serves, is being drained, or is named by a file that cannot be used: one of each name, which has
+    the problems of every file that says it."""
     serving = [_serving(name, rollout, table, registered, probation) for name in rollout.agents]
     draining = [_draining(name, table, registered) for name in _leftover(rollout, table)]
     rejected = rollout.current.rejected if rollout.current else {}
-    unusable = [_rejected(name, problems) for name, problems in rejected.items()]
-    return tuple(sorted((*serving, *draining, *unusable), key=lambda status: (status.name, status.source)))
+    known = {status.name: status for status in (*serving, *draining)}
+    for name, problems in rejected.items():
+        status = known.get(name)
+        known[name] = _rejected(name, problems) if status is None else _with_problems(status, problems)
+    return tuple(sorted(known.values(), key=lambda status: status.name))
+
+
+def _with_problems(status: AgentStatus, problems: tuple[Problem, ...]) -> AgentStatus:
+    return replace(status, problems=tuple(dict.fromkeys((*status.problems, *problems))))
 
 
 def _serving(

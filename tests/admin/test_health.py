@@ -18,7 +18,7 @@ async def test_root_answers_as_livekit_agents_does(serve: Serve, daemon: FakeDae
 
 
 async def test_worker_describes_what_is_registered(serve: Serve, daemon: FakeDaemon) -> None:
-    daemon.agent_list = (agent("front-desk"), agent("billing"))
+    daemon.agent_list = (agent("front-desk"), agent("billing"), agent("draft.yaml", state="rejected"))
     client = await serve()
     answer = await (await client.get("/worker")).json()
     assert answer == {

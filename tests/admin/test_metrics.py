@@ -88,6 +88,12 @@ def test_a_deleted_agent_leaves_no_series_behind() -> None:
     assert 'agentd_worker_probe_ok{agent="a"} 0.0' in lines(metrics)
 
 
+def test_a_draft_with_a_mistake_is_no_agent_that_should_be_registered() -> None:
+    daemon, metrics = FakeDaemon(agent("a"), agent("drafts/b.yaml", state="rejected", registered=False)), Metrics()
+    metrics.follow(daemon)
+    assert not [line for line in lines(metrics) if "drafts/b.yaml" in line]
+
+
 def test_no_label_holds_an_id() -> None:
     labels = {label for _, names in {**COUNTERS, **HISTOGRAMS, **GAUGES}.values() for label in names}
     assert labels == {

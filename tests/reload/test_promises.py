@@ -10,7 +10,7 @@ import asyncio
 from pathlib import Path
 
 from tests.fakes.config_map import publish
-from tests.reload.directory import AGENT, Directory, instructions, problems, states, watching
+from tests.reload.directory import AGENT, Directory, instructions, problems, states, status, watching
 from tests.runtime.daemon import running, until
 from tests.runtime.parts import FakeSession, FakeSettings, FakeTools, Files, definition, revised
 
@@ -179,6 +179,19 @@ async def test_5_a_new_file_registers_and_a_deleted_one_drains(tmp_path: Path) -
         await until(lambda: not shop.registered)
         assert states(daemon) == {"club": "serving", "desk": "serving"}
         assert daemon.talks(kept)
+
+
+async def test_5_a_broken_file_in_the_place_of_a_deleted_one_is_one_agent_with_both(tmp_path: Path) -> None:
+    async with watching(tmp_path, desk=AGENT, shop=AGENT) as (daemon, directory):
+        last = await daemon.call("shop")
+        (directory.path / "shop.yaml").unlink()
+        await until(lambda: daemon.supervisor.generation() == 2)
+        directory.write("store.yaml", f"name: shop\nlmm: x\n{AGENT}")
+        await until(lambda: problems(daemon, "shop") == ["unknown-key"])
+        assert [each.name for each in daemon.supervisor.agents()] == ["desk", "shop"]
+        assert (status(daemon, "shop").state, status(daemon, "shop").sessions) == ("draining", 1)
+        await daemon.hang_up(last)
+        await until(lambda: states(daemon) == {"desk": "serving", "shop": "rejected"})
 
 
 async def test_5_a_directory_that_goes_away_removes_no_agent(tmp_path: Path) -> None:
