@@ -23,6 +23,10 @@ POLL_S = 0.25
 DESCRIPTION_WIDTH = 72
 TIMEOUT_S = 60.0
 RELOAD_S = 900.0  # new code starts every worker anew, one after the other, and each loads its models
+NOT_ANSWERED = (
+    "agentd at {base} has been asked and did not answer within {timeout_s:.0f} s: it may still do it; "
+    "`agentd get agents` tells what serves"
+)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -80,6 +84,8 @@ class AdminClient:
                 return Answer(reply.status, json.load(reply))
         except urllib.error.HTTPError as error:
             return Answer(error.code, _problem_of(error))
+        except TimeoutError as error:  # of the answer: a connection that is not made is a URLError
+            raise Unavailable(NOT_ANSWERED.format(base=base, timeout_s=timeout_s)) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise Unavailable(
@@ -101,8 +107,10 @@ class AdminClient:
             reason = getattr(error, "reason", error)
             raise Unavailable(f"no agentd answers at {self.base} ({reason}): is it running?") from error
 
-    def expect(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        answer = self.call(method, path, body)
+    def expect(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = TIMEOUT_S
+    ) -> dict[str, Any]:
+        answer = self.call(method, path, body, timeout_s=timeout_s)
         if answer.status < 400:
             return answer.body
         raise _refused(answer)

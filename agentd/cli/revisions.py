@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from agentd.cli.remote import AdminClient, admin_options, aligned, serialised
+from agentd.cli.remote import RELOAD_S, AdminClient, admin_options, aligned, serialised
 
 HISTORY = ("REVISION", "STATE", "FIRST SERVED", "LAST SERVED", "GOOD", "FAILED", "CALLS", "TESTS")
 
@@ -54,7 +54,7 @@ def rollback(client: AdminClient, name: str, to: str | None) -> None:
     A canary without --to is taken out of its rollout. The revision that the file says lifts what holds the agent.
     """
     body = {"to": to} if to else {}
-    done = client.expect("POST", f"/v1/agents/{quote(name, safe='')}/rollback", body)
+    done = client.expect("POST", f"/v1/agents/{quote(name, safe='')}/rollback", body, timeout_s=RELOAD_S)
     click.echo(f"{name} serves revision {done['revision'][:8]}.")
 
 

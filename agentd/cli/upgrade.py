@@ -8,6 +8,7 @@ import time
 import click
 
 from agentd.cli.remote import EXIT_UNAVAILABLE, POLL_S, AdminClient, Unavailable, admin_options
+from agentd.cli.successor import CHECK_S
 
 READY_S = 120.0
 
@@ -20,7 +21,7 @@ def upgrade(client: AdminClient) -> None:
     Also what makes a change of agentd.yaml take effect. Refused when what is installed would not serve. Waits until it
     does.
     """
-    before = client.expect("POST", "/v1/upgrade")
+    before = client.expect("POST", "/v1/upgrade", timeout_s=2 * CHECK_S)  # the check comes before the answer
     began = time.monotonic()
     reasons: list[str] = ["it does not answer"]
     while time.monotonic() - began < READY_S:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from agentd.config.definition import AgentDefinition
+from agentd.config.generation import Generation
 from agentd.config.load import Loaded
 from agentd.errors import Problem
 
@@ -56,6 +57,26 @@ def replaced(loaded: Loaded, others: Mapping[str, AgentDefinition], problems: Ma
         problems=(*loaded.problems, *problems.values()),
         problems_by_source=by_source,
     )
+
+
+def put_in_place(current: Generation, definition: AgentDefinition, hold: Hold | None) -> Generation:
+    """What serves, but with this revision of one of its agents, and with what is then to be said of its file. `hold`:
+    why it is not the file's; None: it is."""
+    name, source = definition.name, definition.source
+    found = tuple(each for each in current.problems_by_source.get(source, ()) if each.code not in _HOLD_CODES)
+    found = (*found, hold_problem(hold, source)) if hold is not None else found
+    others = tuple(each for each in current.problems if not (each.file == source and each.code in _HOLD_CODES))
+    return replace(
+        current,
+        number=current.number + (definition.digest != current.agents[name].digest),
+        agents={**current.agents, name: definition},
+        problems=(*others, hold_problem(hold, source)) if hold is not None else others,
+        stale={stale: why for stale, why in current.stale.items() if stale != name},
+        problems_by_source={**current.problems_by_source, source: found},
+    )
+
+
+_HOLD_CODES = ("quarantined", "rolled-back")
 
 
 def hold_problem(hold: Hold, source: str) -> Problem:

@@ -69,6 +69,7 @@ class Parts:
         self.instance = secrets.token_hex(4)
         self.started = False  # it has read the agents, and serves them
         self.group: asyncio.TaskGroup | None = None  # while it runs
+        self.changing = asyncio.Lock()  # held by whoever changes what serves, or which workers do
         self.ring = EventRing()
         self.chronicle = Chronicle(settings.worker.audit)
         self.stirred = asyncio.Event()  # something changed that the end may wait for
@@ -84,13 +85,13 @@ class Parts:
         self.busy = self._make_busy()
         table = JobTable()
         self.queue = self._make_queue(table)
+        self.canaries = self._make_canaries()
         self.calls = self._make_calls(table)
         self.durability = self._make_durability()
         self.scaling = self._make_scaling()
         self.watchdog = Watchdog(self.pool, self.registrations, lambda: around.notify("alive"))
         self.drain = Drain(self.calls, self.registrations, self.stirred, self._drain_began)
         self.upgrade = Upgrade(
-        self.canaries = self._make_canaries()
             self.calls, self.pool, self.registrations, around.successor, NO_SUCCESSOR, lambda: self.drain.asked
         )
         self.probes = self._make_probes(around.probe_rooms) if around.probe_rooms is not None else None
@@ -113,6 +114,7 @@ class Parts:
             revisions=Revisions(self.settings.state_dir, self.settings.worker.agents_dir, self.around.rebuild),
             serving=self.serving,
             in_use=lambda agent: self.calls.table.revisions_of(agent),
+            put_in_place=lambda definition, hold: self.rollout.put_in_place(definition, hold),
             request=lambda: self.rollout.request(),
             measures=self.around.measures,
             told=self._happened,
@@ -129,6 +131,7 @@ class Parts:
     def _make_rollout(self) -> Rollout:
         return Rollout(
             pool=self.pool,
+            changing=self.changing,
             load=self.around.load,
             revise=self.probation.revise,
             committed=self._committed,
@@ -236,6 +239,7 @@ class Parts:
         return Replacement(
             self.pool,
             code,
+            changing=self.changing,
             replaces=self.settings.workers > 0,
             drain_s=self.settings.drain_timeout_s,
             measures=self.around.measures,

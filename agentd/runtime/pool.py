@@ -60,6 +60,11 @@ class Pool:
     def ready(self) -> tuple[WorkerHandle, ...]:
         return tuple(worker for worker in self.workers.values() if worker.state == "ready")
 
+    @property
+    def taking(self) -> tuple[WorkerHandle, ...]:
+        """Those that take calls, and those that will in the place of others, with what serves then."""
+        return tuple(worker for worker in self.workers.values() if worker.state in ("ready", "standby"))
+
     def get(self, name: str) -> WorkerHandle | None:
         """A worker that holds calls: a ready one, or one that only ends those that it has."""
         worker = self.workers.get(name)

@@ -1,7 +1,7 @@
 """New revisions on probation, and the agents that are held at another revision than their files say.
 
 Owns how the calls of each revision went and who is held; both outlive the daemon in its state directory. A reload asks
-`revise` what to serve of what the files say.
+`revise` what to serve of what the files say. Going back waits for no reload: it may be needed while one goes on.
 """
 
 from __future__ import annotations
@@ -35,9 +35,13 @@ class RollbackRefused(AgentdError):
     """There is nothing to go back to, or it cannot be served; the message says what there is."""
 
 
+PutInPlace = Callable[[AgentDefinition, Hold | None], Awaitable[tuple[str, ...]]]
+"""`agentd.runtime.rollout.Rollout.put_in_place`."""
+
+
 class Probation:
-    """`serving`: what an agent's next call gets; `in_use`: the revisions of an agent by which calls run; `reload`:
-    reads the files again, and `request` does without waiting for it."""
+    """`serving`: what an agent's next call gets; `in_use`: the revisions of an agent by which calls run; `put_in_place`
+    has it go by another; `request`: has the files read again. `run` takes back what fails."""
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Probation:
         revisions: Revisions,
         serving: Callable[[str], AgentDefinition | None],
         in_use: Callable[[str], Collection[str]],
+        put_in_place: PutInPlace,
         request: Callable[[], None],
         measures: MeasureSink,
         told: Callable[[Event], None],
@@ -54,12 +59,14 @@ class Probation:
         self._revisions = revisions
         self._serving = serving
         self._in_use = in_use
+        self._put_in_place = put_in_place
         self._request = request
         self._measures = measures
         self._told = told
         self._trials: dict[str, dict[str, Trial]] = {}
         self._known: dict[str, dict[str, AgentDefinition]] = {}  # that have served in this process, newest last
-        self._failing: dict[str, str] = {}  # agents whose revision has failed, until something else serves
+        self._failing: dict[str, str] = {}  # agents whose revision has failed, until that was looked at
+        self._failed = asyncio.Event()  # there are some
         self._waiting: dict[str, str] = {}  # agents whose edit waits, and its revision
         self._codes: dict[tuple[str, str], Path] = {}  # by agent and revision, where its tools' code is kept
         self._named: frozenset[str] = frozenset()  # every agent that a file names, broken ones too
@@ -88,8 +95,6 @@ class Probation:
         self._named = frozenset((*loaded.agents, *(name for names in loaded.broken.values() for name in names)))
         for lifted in [hold for hold in self.holds.values() if is_lifted(hold, loaded)]:
             self._lift(lifted, "its file was edited")
-        for agent, revision in list(self._failing.items()):
-            await self._fall_back(agent, revision)
         others: dict[str, AgentDefinition] = {}
         problems: dict[str, Problem] = {}
         self._waiting.clear()
@@ -148,7 +153,7 @@ class Probation:
         serving = self._serving(agent)
         if verdict.result == "failed" and trial.fails and serving is not None and serving.digest == revision:
             self._failing[agent] = revision
-            self._request()
+            self._failed.set()
         self.look_again(agent)
 
     def look_again(self, agent: str) -> None:
@@ -170,13 +175,19 @@ class Probation:
         trial = self.trial(agent, revision)
         return trial.why if trial.fails else None
 
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            await self._failed.wait()
+            self._failed.clear()
+            failing, self._failing = self._failing, {}
+            for agent, revision in failing.items():
+                await self._fall_back(agent, revision)
+
     async def _fall_back(self, agent: str, revision: str) -> None:
-        del self._failing[agent]
         serving, written = self._serving(agent), self.written.get(agent)
         if serving is None or serving.digest != revision or written is None:
             return
-        if agent not in self.holds and written != revision:
-            return  # the file has been edited meanwhile
         trials = self._trials.get(agent, {})
         history = [one.digest for one in await self.history(agent) if one.digest != written]
         good = last_known_good(history, trials, revision)
@@ -185,11 +196,17 @@ class Probation:
         if good is None:
             logger.error("definition failed, and there was no known good one", extra=extra)
             return
-        self._hold(
-            Hold(agent=agent, refused=written, serving=good, reason="quarantined", at=time.time(), why=trial.why)
-        )
+        definition = await self._made(agent, good)
+        serving = self._serving(agent)
+        if definition is None or serving is None or serving.digest != revision:
+            return  # or something else serves by now
+        refused = written if agent in self.holds else revision  # an edit that waits may still serve
+        hold = Hold(agent=agent, refused=refused, serving=good, reason="quarantined", at=time.time(), why=trial.why)
+        self._hold(hold)
         self._measures.apply(Measure(name="definitions_quarantined_total", labels={"agent": agent}))
         logger.error("definition quarantined", extra={**extra, "serving": good})
+        if await self._put_in_place(definition, hold):
+            self._request()  # which says why it cannot be made
 
     # What an operator asks
 
@@ -200,34 +217,40 @@ class Probation:
 
     async def roll_back(self, agent: str, to: str | None, reload: Callable[[], Awaitable[object]]) -> str:
         """Serves an earlier revision until the file is edited; the one that the file says lifts what holds the agent.
-        Answers the revision. Raises KeyError for an unknown agent, RollbackRefused."""
+        Answers the revision. `reload`: for one that has never served. Raises KeyError for an unknown agent,
+        RollbackRefused."""
         written = self.written.get(agent)
         serving = self._serving(agent)
         if written is None or serving is None:
             raise KeyError(agent)
-        before = self.holds.get(agent)
-        target = self._target(agent, to, written, serving.digest, await self.history(agent))
-        if target == written:
-            if before is not None:
-                self._lift(before, "an operator asked for it")
-            self._trials.get(agent, {}).pop(target, None)
-        else:
-            hold = Hold(
-                agent=agent, refused=written, serving=target, reason="rolled_back", at=time.time(),
-                why="an operator asked for it",
-            )  # fmt: skip
-            if await self._definition(hold) is None:
-                raise RollbackRefused(f"revision {target[:8]} of {agent} can no longer be made; the log says why")
+        history = await self.history(agent)
+        target = self._target(agent, to, written, serving.digest, history)
+        definition = None
+        if target in [one.digest for one in history] and (definition := await self._made(agent, target)) is None:
+            raise RollbackRefused(f"revision {target[:8]} of {agent} can no longer be made; the log says why")
+        why, before = "an operator asked for it", self.holds.get(agent)
+        hold = None
+        if target != written:
+            hold = Hold(agent=agent, refused=written, serving=target, reason="rolled_back", at=time.time(), why=why)
             self._hold(hold)
-        await reload()
-        serving = self._serving(agent)
-        if serving is None or serving.digest != target:
-            self.holds.pop(agent, None)
+        else:
+            self._trials.get(agent, {}).pop(target, None)
             if before is not None:
-                self._hold(before)
-            raise RollbackRefused(f"no worker can serve revision {target[:8]} of {agent}: agentd get agents says why")
+                self._lift(before, why)
+        refusals = await self._put_in_place(definition, hold) if definition else await self._read(agent, target, reload)
+        if refusals:
+            if self.holds.get(agent) is hold:  # nobody has decided something else meanwhile
+                self.holds.pop(agent, None)
+                if before is not None:
+                    self._hold(before)
+            raise RollbackRefused(f"no worker can serve revision {target[:8]} of {agent}: {'; '.join(refusals)}")
         logger.warning("agent rolled back", extra={"agent": agent, "revision": target, "refused": written})
         return target
+
+    async def _read(self, agent: str, target: str, reload: Callable[[], Awaitable[object]]) -> tuple[str, ...]:
+        await reload()
+        serving = self._serving(agent)
+        return () if serving is not None and serving.digest == target else ("agentd get agents says why",)
 
     def _target(self, agent: str, to: str | None, written: str, serving: str, history: Collection[Revision]) -> str:
         refused = self.holds[agent].refused if agent in self.holds else ""
@@ -248,15 +271,21 @@ class Probation:
 
     async def _definition(self, hold: Hold) -> AgentDefinition | None:
         """What a held agent serves; when it cannot be made any more, the hold is over."""
-        known = self._known.get(hold.agent, {}).get(hold.serving)
+        made = await self._made(hold.agent, hold.serving)
+        if made is None:
+            self.holds.pop(hold.agent, None)
+            self.file.changed()
+        return made
+
+    async def _made(self, agent: str, revision: str) -> AgentDefinition | None:
+        """A revision that has served; None: it cannot be made any more."""
+        known = self._known.get(agent, {}).get(revision)
         if known is not None:
             return self.with_code(known)
         try:
-            return await asyncio.to_thread(self._revisions.restore, hold.agent, hold.serving)
+            return await asyncio.to_thread(self._revisions.restore, agent, revision)
         except RevisionLost as error:
-            self.holds.pop(hold.agent, None)
-            self.file.changed()
-            logger.error("revision lost", extra={"agent": hold.agent, "reason": str(error)})  # noqa: TRY400 -- it says all
+            logger.error("revision lost", extra={"agent": agent, "reason": str(error)})  # noqa: TRY400 -- it says all
             return None
 
     def _hold(self, hold: Hold) -> None:

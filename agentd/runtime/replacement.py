@@ -49,15 +49,18 @@ class Replacement:
         pool: Pool,
         code: Code,
         *,
+        changing: asyncio.Lock,
         replaces: bool,
         drain_s: float,
         measures: MeasureSink,
         again: Callable[[], None],
     ) -> None:
-        """`replaces` False: the workers are inside this process. `drain_s`: how long calls may stay in workers that
-        were replaced. `again`: asks for another look."""
+        """`changing` is held while workers take the place of others (`agentd.runtime.rollout`). `replaces` False: the
+        workers are inside this process. `drain_s`: how long calls may stay in workers that were replaced. `again`: asks
+        for another look."""
         self._pool = pool
         self._code = code
+        self._changing = changing
         self._replaces = replaces
         self._drain_s = drain_s
         self._measures = measures
@@ -104,13 +107,14 @@ class Replacement:
         began = now()
         try:
             successors = await self._started(found)
+            async with self._changing:
+                self._put_in_place(successors)
         except CodeRefused as error:
             logger.error("new code refused", extra={"files": ",".join(changed), "reason": str(error)})  # noqa: TRY400 -- one line says it
             self._tell("refused", 0.0)
             why = f"workers go on with the code that they have: {error}"
             self.problems = (_problem(changed, REFUSED, why),)
             return CodeOutcome(state="refused", files=changed)
-        self._pool.replace(successors, self._drain_s)
         self._workers = found
         names = tuple(worker.name for worker in successors)
         extra = {"files": ",".join(changed), "workers": ",".join(names), "duration_s": round(now() - began, 3)}
@@ -132,12 +136,19 @@ class Replacement:
                     raise CodeRefused(_lacking(begun[-1]))
             if differing(found, await asyncio.to_thread(self._code.read)):
                 raise CodeRefused("it has changed again while they were started")
-            if fallen := [worker.name for worker in begun if worker.state != "standby"]:
-                raise CodeRefused(f"{fallen[0]} ended while others were started")
         except (WorkerDied, CodeRefused) as error:
             self._pool.discard(begun)
             raise CodeRefused(str(error)) from error
         return begun
+
+    def _put_in_place(self, successors: Sequence[WorkerHandle]) -> None:
+        """Raises CodeRefused."""
+        fallen = [worker.name for worker in successors if worker.state != "standby"]
+        lacking = [_lacking(worker) for worker in successors if worker.lacking]  # of what serves since they began
+        if fallen or lacking:
+            self._pool.discard(successors)
+            raise CodeRefused(f"{fallen[0]} ended while others were started" if fallen else lacking[0])
+        self._pool.replace(successors, self._drain_s)
 
     def _kept_by_supervisor(self, found: Reading) -> tuple[str, ...]:
         """What this process runs itself and cannot exchange."""

@@ -3,6 +3,9 @@
 The atomic unit is one agent: one that a worker cannot make keeps its last good version, the others go on. Nothing
 that runs is touched, so there is nothing to restore. At most one rollout runs and one waits: whoever asks while one
 runs shares the next, which reads the files anew.
+
+What is not of the files goes ahead of that: an agent that goes back to an earlier revision waits for no tests and no
+new code, which may take minutes. Both come together under `changing`: what serves changes in one place at a time.
 """
 
 from __future__ import annotations
@@ -16,10 +19,11 @@ from typing import Protocol
 
 from agentd.aio import now
 from agentd.config.definition import AgentDefinition
-from agentd.config.generation import Generation, next_generation, with_rejected
+from agentd.config.generation import Diff, Generation, next_generation, with_rejected
 from agentd.config.load import Loaded
 from agentd.errors import Problem, WorkerDied
 from agentd.runtime.gate import Gate
+from agentd.runtime.holds import Hold, put_in_place
 from agentd.runtime.pool import Pool
 from agentd.runtime.status import CodeOutcome, Measure, MeasureSink, ReloadOutcome
 from agentd.runtime.systemd import Phase
@@ -49,6 +53,7 @@ class Rollout:
         self,
         *,
         pool: Pool,
+        changing: asyncio.Lock,
         load: Callable[[Mapping[str, str]], Loaded],
         revise: Callable[[Loaded], Awaitable[Loaded]],
         committed: Callable[[], None],
@@ -59,12 +64,14 @@ class Rollout:
         code: WorkersCode | None = None,
         gate: Gate | None = None,
     ) -> None:
-        """`load` reads the files, told what serves from where, and may block; `revise` says what of it may serve now.
-        `committed` is called right after a new generation serves, `reloaded` after every reading, and `keep` with what
-        it has brought, and the texts that were read, once those who waited know. `code`: what the workers run. `gate`:
-        the agents' own tests."""
+        """`changing` is held by whoever changes what serves, or which workers do. `load` reads the files, told what serves
+        from where, and may block; `revise` says what of it may serve now. `committed` is called right after a new
+        generation serves, `reloaded` after every reading, and `keep` with what it has brought, and the texts that were
+        read, once those who waited know. `code`: what the workers run. `gate`: the agents'
+        own tests."""
         self._notify = notify
         self._pool = pool
+        self._changing = changing
         self._load = load
         self._revise = revise
         self._keep = keep
@@ -78,7 +85,7 @@ class Rollout:
         self._asked = asyncio.Event()
         self._worker_ready = asyncio.Event()
         self.current: Generation | None = None
-        self.unprepared: tuple[Problem, ...] = ()  # why workers could not make what the files say
+        self._refused: Mapping[str, tuple[Problem, ...]] = {}  # by agent, why what its file says does not serve
         self._texts: Mapping[str, str] = {}
         self.coalesced = 0
 
@@ -100,7 +107,8 @@ class Rollout:
     def problems(self) -> tuple[Problem, ...]:
         """Everything wrong with the files as they were read last."""
         of_code = self._code.problems if self._code else ()
-        return (*(self.current.problems if self.current else ()), *self.unprepared, *of_code)
+        refused = (problem for problems in self._refused.values() for problem in problems)
+        return (*(self.current.problems if self.current else ()), *refused, *of_code)
 
     async def reload(self, *, code: bool = False) -> ReloadOutcome:
         """Reads the files again and applies what changed; with `code`, looks at the workers' code too."""
@@ -125,8 +133,7 @@ class Rollout:
             waiters, self._waiters = self._waiters, []
             self._notify("reloading")
             outcome = await self._apply()
-            self._report(outcome)
-            self._reloaded(outcome)
+            self._tell(outcome)
             self._notify("ready")
             for waiter in waiters:
                 if not waiter.done():
@@ -148,27 +155,69 @@ class Rollout:
                 worker.commit(number, revisions_of(agents))
                 return
 
+    async def put_in_place(self, definition: AgentDefinition, hold: Hold | None) -> tuple[str, ...]:
+        """Has an agent that serves go by this revision, which has served before. Reads no file, and waits for none that
+        is being tried: at the most until what workers are preparing is prepared. `hold`: why it is not what the file
+        says; None: it is. Answers why it cannot serve; (): it does."""
+        began = now()
+        async with self._changing:
+            current = self.current
+            if current is None or definition.name not in current.agents:
+                return ("its file is gone",)
+            changed = definition.digest != current.agents[definition.name].digest
+            candidate = put_in_place(current, definition, hold)
+            refusals = await self._prepare_everywhere(candidate.number, (definition,)) if changed else {}
+            if refusals:
+                self._commit_to_workers()  # they close what they have prepared in vain
+                return refusals[definition.name]
+            self._refused = {name: why for name, why in self._refused.items() if name != definition.name}
+            if changed:
+                self._commit(candidate)
+            else:
+                self.current = candidate
+            outcome = self._outcome(Diff(updated=(definition.name,) if changed else ()), began)
+        self._tell(outcome)
+        await self._keep((definition,), {})
+        return ()
+
     async def _apply(self) -> ReloadOutcome:
         began = now()
         asked, self._code_asked = self._code_asked, False
         code = await self._code.renew() if asked and self._code is not None else None  # files may say what it can do
-        loaded = await self._revise(await asyncio.to_thread(self._load, self.sources))
+        loaded = await asyncio.to_thread(self._load, self.sources)
         self._texts = loaded.texts
-        candidate, diff = next_generation(self.current, loaded)
+        diff = await self._bring(loaded, again=asked)
+        while diff is None:
+            diff = await self._bring(loaded, again=False)
+        outcome = self._outcome(diff, began)
+        return replace(outcome, code=code, tests=self._gate.outcomes if self._gate else ())
+
+    async def _bring(self, loaded: Loaded, *, again: bool) -> Diff | None:
+        """Has what the files say serve, as far as it can. `again`: tests that have failed are tried once more. None:
+        something was put in place meanwhile, so that it is to be compared with other agents."""
+        before = self.current
+        revised = await self._revise(loaded)
+        candidate, diff = next_generation(before, revised)
         new = tuple(candidate.agents[name] for name in (*diff.added, *diff.updated))
-        refused = await self._gate.refused(new, candidate.agents, loaded.places, again=asked) if self._gate else {}
+        refused = await self._gate.refused(new, candidate.agents, revised.places, again=again) if self._gate else {}
         changed = tuple(each for each in new if each.name not in refused)
-        refusals = await self._prepare_everywhere(candidate.number, changed) if changed else {}
-        refused |= {name: (_unprepared(candidate.agents[name], why),) for name, why in refusals.items()}
-        if refused:
-            candidate, diff = with_rejected(candidate, self.current, refused)
-        self.unprepared = tuple(problem for problems in refused.values() for problem in problems)
-        if diff or self.current is None:
-            self._commit(candidate)
-        else:
-            self.current = replace(candidate, number=self.number)  # what is said of the files may have changed
+        async with self._changing:
+            if self.current is not before:
+                return None
+            refusals = await self._prepare_everywhere(candidate.number, changed) if changed else {}
+            refused |= {name: (_unprepared(candidate.agents[name], why),) for name, why in refusals.items()}
             if refused:
-                self._commit_to_workers()  # they close what they have prepared in vain
+                candidate, diff = with_rejected(candidate, before, refused)
+            self._refused = refused
+            if diff or before is None:
+                self._commit(candidate)
+            else:
+                self.current = replace(candidate, number=self.number)  # what is said of the files may have changed
+                if refused:
+                    self._commit_to_workers()  # they close what they have prepared in vain
+        return diff
+
+    def _outcome(self, diff: Diff, began: float) -> ReloadOutcome:
         return ReloadOutcome(
             applied=not any(problem.severity == "error" for problem in self.problems),
             changed=bool(diff),
@@ -178,9 +227,11 @@ class Rollout:
             removed=diff.removed,
             problems=self.problems,
             duration_s=now() - began,
-            code=code,
-            tests=self._gate.outcomes if self._gate else (),
         )
+
+    def _tell(self, outcome: ReloadOutcome) -> None:
+        self._report(outcome)
+        self._reloaded(outcome)
 
     def _commit(self, generation: Generation) -> None:
         """One step without waiting: no call is placed between one worker's commit and another's."""
@@ -189,32 +240,37 @@ class Rollout:
         self._committed()
 
     def _commit_to_workers(self) -> None:
-        for worker in self._pool.ready:
+        for worker in self._pool.taking:
             worker.commit(self.number, revisions_of(self.agents))
 
     async def _prepare_everywhere(
         self, number: int, definitions: tuple[AgentDefinition, ...]
     ) -> dict[str, tuple[str, ...]]:
-        """Returns when every ready worker has answered for these; the agents that cannot be made, and why."""
+        """Returns when every ready worker has answered for these, and every one that stands by; the agents that cannot
+        be made, and why. What only those that stand by cannot make serves all the same: they then take no calls."""
         refusals: dict[str, tuple[str, ...]] = {}
         answered: set[WorkerHandle] = set()
         deaths = 0
 
         async def ask(worker: WorkerHandle) -> None:
             nonlocal deaths
+            stands_by, found = worker.state == "standby", {}
             try:
                 rejected = await worker.prepare(number, definitions)
+                found = {rejection.agent: rejection.problems for rejection in rejected}
             except WorkerDied:
-                deaths += 1
+                deaths += not stands_by
+                return
             except TimeoutError:
-                refusals.update({each.name: (f"{worker.name} did not prepare it in time",) for each in definitions})
-                answered.add(worker)
+                found = {each.name: (f"{worker.name} did not prepare it in time",) for each in definitions}
+            answered.add(worker)
+            if stands_by:
+                worker.lacking = {**worker.lacking, **found}
             else:
-                refusals.update({rejection.agent: rejection.problems for rejection in rejected})
-                answered.add(worker)
+                refusals.update(found)
 
         while deaths < DEATHS_AT_MOST:
-            unasked = [worker for worker in self._pool.ready if worker not in answered]
+            unasked = [worker for worker in self._pool.taking if worker not in answered]
             if unasked:
                 async with asyncio.TaskGroup() as group:
                     for worker in unasked:

@@ -100,6 +100,7 @@ class Supervisor(OperatorSide):
             others.append(group.create_task(self._watch(around.changes), name="watch"))
         await parts.durability.look()
         others.append(group.create_task(parts.durability.run(), name="durability"))
+        others.append(group.create_task(self.probation.run(), name="probation"))
         parts.chronicle.started(parts.instance)
         return earlier
 

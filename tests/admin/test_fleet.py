@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from agentd.admin.metrics import Metrics
+from agentd.cli.remote import AdminClient, Answer, Unavailable
 from agentd.config.diff import Change
 from agentd.runtime.objectives import Measured
 from agentd.runtime.planning import AgentPlan, Plan, PlannedChange
 from agentd.runtime.status import RevisionStatus, RolloutStatus, TestsOutcome
 from agentd.runtime.trial import Trial
+from agentd.runtime.worker_handle import START_DEADLINE_S
 from tests.admin.conftest import Serve
 from tests.admin.test_remote import PROBLEM, Remote, daemon, remote
 from tests.fakes.daemon import FakeDaemon, agent
@@ -120,6 +125,28 @@ async def test_an_agent_is_rolled_back_to_the_one_before_or_to_any(remote: Remot
     refused = await remote("rollback", "front-desk", "--to", "nothing")
     assert (refused.exit_code, "served no other revision" in refused.stderr) == (1, True)
     assert (await remote("rollback", "nobody")).exit_code == 1
+
+
+async def test_a_rollback_waits_as_long_as_it_may_take_and_says_so_where_it_takes_longer(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def call(self: AdminClient, method: str, path: str, body: Any = None, *, timeout_s: float = 0.0) -> Answer:
+        asked.append(timeout_s)
+        return Answer(200, {"revision": "before"})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AdminClient, "call", call)
+        await remote("rollback", "front-desk")
+    assert asked[0] > 2 * START_DEADLINE_S, "a preparation under way, and its own"
+
+
+async def test_what_was_asked_and_is_not_answered_in_time_may_still_happen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = AdminClient(addr=f"127.0.0.1:{silent.getsockname()[1]}", token=None)
+        with pytest.raises(Unavailable, match=r"has been asked and did not answer within 0 s: it may still do it"):
+            await asyncio.to_thread(client.call, "POST", "/v1/agents/a/rollback", {}, timeout_s=0.05)
 
 
 async def test_rollouts_are_a_table_and_each_is_described_with_its_intervals(
