@@ -111,6 +111,7 @@ class OperatorSide:
             loaded,
             holds=self.probation.holds,
             calls=self.calls.table.calls_by_revision,
+            reached=self.parts.leftover.reached,
             daemon=(*await asyncio.to_thread(self.parts.around.outside), *await self._code_changes()),
             folder=self.settings.agents_shown or str(self.settings.worker.agents_dir),
             tested=self.gate.in_words,

@@ -31,6 +31,7 @@ from agentd.runtime.journals import journal_path
 from agentd.runtime.late_results import LateResults
 from agentd.runtime.launch import launch_process
 from agentd.runtime.ledger import Ledger
+from agentd.runtime.leftover import Leftover
 from agentd.runtime.messages import ToWorker
 from agentd.runtime.outcome import NOT_JOURNALED, SessionOutcome, verdict
 from agentd.runtime.placement import Thresholds
@@ -79,6 +80,9 @@ class Parts:
         self.probation = self._make_probation()
         self.gate = self._make_gate()
         self.replacement = self._make_replacement(around.code) if around.code is not None else None
+        self.leftover = Leftover(
+            self.pool, lambda: self.calls.table, lambda session, act: self.calls.control(session, act)
+        )
         self.rollout = self._make_rollout()
         self.webhooks = WebhookClient(settings.worker.http_allow)
         self.budgets = self._make_budgets()
@@ -132,6 +136,7 @@ class Parts:
         return Rollout(
             pool=self.pool,
             changing=self.changing,
+            leftover=self.leftover,
             load=self.around.load,
             revise=self.probation.revise,
             committed=self._committed,

@@ -60,16 +60,20 @@ def plan(
     *,
     holds: Mapping[str, Hold],
     calls: Callable[[str], Mapping[str, int]],
+    reached: Callable[[str], int],
     daemon: tuple[Change, ...] = (),
     folder: str = "",
     tested: Callable[[AgentDefinition], str] = lambda definition: "",
 ) -> Plan:
-    """`calls`: of an agent, how many run by which revision. `folder`: the agents' directory, as it is shown. `tested`:
-    what the tests of a new revision mean for a reload, in words."""
+    """`calls`: of an agent, how many run by which revision; `reached`: how many of these an edit reaches. `folder`: the
+    agents' directory, as it is shown. `tested`: what the tests of a new revision mean for a reload, in words."""
     serving = current.agents if current else {}
     candidate, _ = next_generation(current, loaded)
     names = sorted({*serving, *candidate.agents, *candidate.rejected})
-    found = [_agent(name, serving, candidate, loaded, holds.get(name), calls(name), folder, tested) for name in names]
+    found = [
+        _agent(name, serving, candidate, loaded, holds.get(name), calls(name), reached(name), folder, tested)
+        for name in names
+    ]
     agents = tuple(one for one in found if one is not None)
     return Plan(
         generation=current.number if current else 0,
@@ -87,6 +91,7 @@ def _agent(
     loaded: Loaded,
     hold: Hold | None,
     revisions: Mapping[str, int],
+    reached: int,
     folder: str,
     tested: Callable[[AgentDefinition], str],
 ) -> AgentPlan | None:
@@ -105,7 +110,7 @@ def _agent(
     problems = {**candidate.stale, **candidate.rejected}.get(name, ()) if action == "broken" else ()
     source = (new or old).source if new or old else problems[0].file if problems else name  # type: ignore[union-attr]
     tests = tested(new) if new is not None and action in ("added", "updated") else ""
-    touched = count if what.now and action == "updated" else 0
+    touched = reached if what.now and action == "updated" else 0
     return AgentPlan(
         agent=name,
         action=action,
@@ -141,6 +146,8 @@ def _action(
     return "waits" if must_wait(new.digest, revisions) else "updated"
 
 
+_LEFT_OVER = "what holds them takes no more calls and runs other code"
+
 _NOT_NOW: Mapping[Action, str] = {"held": "not while it is held", "waits": "not while it waits"}
 
 
@@ -157,6 +164,10 @@ def _effect(action: Action, calls: int, touched: int, hold: Hold | None) -> str:
             return f"{hold.reason.replace('_', ' ')}: {hold.why}" if hold else ""
         case "waits":
             return "until the calls of an older revision have ended"
+        case "updated" if 0 < touched < calls:
+            takes, left = "takes" if touched == 1 else "take", calls - touched
+            keep = "keeps what it has" if left == 1 else "keep what they have"
+            return f"{touched} of {under_way} {takes} it at the next turn's boundary; {left} {keep}: {_LEFT_OVER}"
         case "updated" if touched:
             return f"{under_way} {'takes' if calls == 1 else 'take'} it at the next turn's boundary"
         case "updated":

@@ -65,6 +65,15 @@ class Pool:
         """Those that take calls, and those that will in the place of others, with what serves then."""
         return tuple(worker for worker in self.workers.values() if worker.state in ("ready", "standby"))
 
+    @property
+    def draining(self) -> tuple[WorkerHandle, ...]:
+        """Those that only end the calls that they have."""
+        return tuple(worker for worker in self.workers.values() if worker.state == "draining")
+
+    def is_newest(self, worker: WorkerHandle) -> bool:
+        """Whether it runs the code of those that take calls."""
+        return worker.pool == self._number
+
     def get(self, name: str) -> WorkerHandle | None:
         """A worker that holds calls: a ready one, or one that only ends those that it has."""
         worker = self.workers.get(name)

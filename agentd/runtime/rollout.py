@@ -24,6 +24,7 @@ from agentd.config.load import Loaded
 from agentd.errors import Problem, WorkerDied
 from agentd.runtime.gate import Gate
 from agentd.runtime.holds import Hold, put_in_place
+from agentd.runtime.leftover import Leftover
 from agentd.runtime.pool import Pool
 from agentd.runtime.status import CodeOutcome, Measure, MeasureSink, ReloadOutcome
 from agentd.runtime.systemd import Phase
@@ -54,6 +55,7 @@ class Rollout:
         *,
         pool: Pool,
         changing: asyncio.Lock,
+        leftover: Leftover,
         load: Callable[[Mapping[str, str]], Loaded],
         revise: Callable[[Loaded], Awaitable[Loaded]],
         committed: Callable[[], None],
@@ -64,14 +66,16 @@ class Rollout:
         code: WorkersCode | None = None,
         gate: Gate | None = None,
     ) -> None:
-        """`changing` is held by whoever changes what serves, or which workers do. `load` reads the files, told what serves
-        from where, and may block; `revise` says what of it may serve now. `committed` is called right after a new
-        generation serves, `reloaded` after every reading, and `keep` with what it has brought, and the texts that were
-        read, once those who waited know. `code`: what the workers run. `gate`: the agents'
-        own tests."""
+        """`changing` is held by whoever changes what serves, or which workers do. `load` reads the files, told what
+        serves from where, and may block; `revise` says what of it may serve now. `committed` is called right after a
+        new generation serves, `reloaded` after every reading, and `keep` with what it has brought, and the texts that
+        were read, once those who waited know. `leftover`: calls in workers that take no more. `code`: what the workers
+        run. `gate`: the agents' own tests."""
         self._notify = notify
         self._pool = pool
         self._changing = changing
+        self._leftover = leftover
+        self._unreached: Mapping[tuple[str, str, str], str] = {}  # of what is being changed: see `Leftover`
         self._load = load
         self._revise = revise
         self._keep = keep
@@ -166,7 +170,7 @@ class Rollout:
                 return ("its file is gone",)
             changed = definition.digest != current.agents[definition.name].digest
             candidate = put_in_place(current, definition, hold)
-            refusals = await self._prepare_everywhere(candidate.number, (definition,)) if changed else {}
+            refusals = await self._prepare(candidate.number, (definition,)) if changed else {}
             if refusals:
                 self._commit_to_workers()  # they close what they have prepared in vain
                 return refusals[definition.name]
@@ -204,7 +208,7 @@ class Rollout:
         async with self._changing:
             if self.current is not before:
                 return None
-            refusals = await self._prepare_everywhere(candidate.number, changed) if changed else {}
+            refusals = await self._prepare(candidate.number, changed) if changed else {}
             refused |= {name: (_unprepared(candidate.agents[name], why),) for name, why in refusals.items()}
             if refused:
                 candidate, diff = with_rejected(candidate, before, refused)
@@ -242,6 +246,16 @@ class Rollout:
     def _commit_to_workers(self) -> None:
         for worker in self._pool.taking:
             worker.commit(self.number, revisions_of(self.agents))
+        self._leftover.commit(self.number, self.agents, self._unreached)
+        self._unreached = {}
+
+    async def _prepare(self, number: int, definitions: tuple[AgentDefinition, ...]) -> dict[str, tuple[str, ...]]:
+        """The agents that cannot be made, and why."""
+        async with asyncio.TaskGroup() as group:
+            of_leftover = group.create_task(self._leftover.prepare(number, definitions))
+            everywhere = group.create_task(self._prepare_everywhere(number, definitions))
+        self._unreached = of_leftover.result()
+        return everywhere.result()
 
     async def _prepare_everywhere(
         self, number: int, definitions: tuple[AgentDefinition, ...]

@@ -55,6 +55,7 @@ class WorkerHandle:
         self.pid = 0
         self.pong = Pong(number=0, lag_p99_s=0.0, lag_max_s=0.0, memory_bytes=0, cpu=0.0)
         self.revisions: set[tuple[str, str]] = set()  # what it has prepared: (agent, digest)
+        self.serving: Mapping[str, str] = {}  # what new calls of its would get: agent -> digest
         self.lacking: Mapping[str, tuple[str, ...]] = {}  # agents that it could not make when it began, and why
         self._outbox: Channel[ToWorker] = Channel(OUTBOX_MESSAGES)
         self._answers: dict[int, asyncio.Future[Prepared]] = {}
@@ -125,6 +126,7 @@ class WorkerHandle:
 
     def commit(self, generation: int, revisions: Mapping[str, str]) -> None:
         """These revisions serve from the next StartJob on; what else it had prepared, it may close."""
+        self.serving = dict(revisions)
         self.post(Commit(generation=generation, revisions=revisions))
         self.revisions &= set(revisions.items())
 

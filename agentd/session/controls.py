@@ -34,6 +34,7 @@ from agentd.tools.acts import (
     SetTools,
     TransferCall,
     UpdateInstructions,
+    WithholdEdit,
 )
 
 GOODBYE_S = 30.0  # what the agent still says may delay the end this long
@@ -67,7 +68,7 @@ class Controls:
                 self._post(act)
             case SetCallVariables() | MuteCall():
                 self._post(act)
-            case HandOff() | UpdateInstructions() | SetTools() | GiveUp():
+            case HandOff() | UpdateInstructions() | SetTools() | GiveUp() | WithholdEdit():
                 self._post(act)
         return None
 

@@ -21,6 +21,7 @@ from agentd.tools.acts import (
     PressKeys,
     SetCallVariables,
     TransferCall,
+    WithholdEdit,
 )
 
 
@@ -127,6 +128,7 @@ SessionEvent = (
     | HandOff
     | HandoverReady
     | LookAtFiles
+    | WithholdEdit
     | EditReady
     | Adjustment
     | BeginTask

@@ -19,12 +19,16 @@ from agentd.errors import AgentdError
 from agentd.session.conversation import Conversation
 from agentd.session.inbox import EditReady
 from agentd.session.setup import Equipment
+from agentd.tools.acts import WithholdEdit
 from agentd.tools.spec import ToolRunner
 
 log = logging.getLogger(__name__)
 
 READY_S = 90.0
 """For what an edit brings to be made: a model from a slow disk takes its time, and nobody waits for it."""
+
+Kept = Sequence[tuple[str, str]]
+"""Settings that stay as they were, and why."""
 
 LET_GO_S = 65.0
 """So long what a call ran by is kept after an edit: summaries and streams of it may still be at work, and hooks, which
@@ -97,7 +101,15 @@ class LiveEdits:
             assert self.tasks is not None
             self.tasks.create_task(self._make_ready(self._pending, edit.definition, running))
         elif edit.kept:
-            self._keep(newest, edit, "edit_holds_later")
+            self._keep(newest.revision, edit.kept, "edit_holds_later")
+
+    def withhold(self, act: WithholdEdit) -> None:
+        """What serves is another revision, which this process is not given."""
+        running = self._conversation.definition
+        if act.agent == running.name and act.revision not in (self._seen, running.revision):
+            self._seen = act.revision
+            self._drop()
+            self._keep(act.revision, tuple(act.kept.items()), "edit_not_here", act.why)
 
     def follow_agent(self) -> None:
         """Another agent has the call, whose file may have been edited as well."""
@@ -113,7 +125,8 @@ class LiveEdits:
             return
         if pending.failed:
             self._pending = None
-            self._keep(pending.written, pending.edit, "edit_not_ready", pending.failed)
+            kept = (*pending.edit.kept, *((path, pending.failed) for path in pending.edit.applied))
+            self._keep(pending.written.revision, kept, "edit_not_ready", pending.failed)
         elif boundary and pending.equipment is not None and not self._half_done:
             self._pending = None
             self._take(pending, pending.equipment)
@@ -153,13 +166,13 @@ class LiveEdits:
             source=definition.source,
             places=dict(definition.places),
             applied=list(edit.applied),
-            kept=_named(edit),
+            kept=_named(edit.kept),
             language=conversation.language,
             variables=dict(conversation.variables),
             first_hook=conversation.first_hook,
         )
         conversation.setup.agents.runs(definition)
-        extra = {"revision": definition.revision, "applied": ", ".join(edit.applied), "kept": _shown(edit)}
+        extra = {"revision": definition.revision, "applied": ", ".join(edit.applied), "kept": _shown(edit.kept)}
         log.info("call took an edit", extra=extra)
 
     def _drop(self) -> None:
@@ -172,8 +185,8 @@ class LiveEdits:
         assert self.tasks is not None
         self.tasks.create_task(self._conversation.setup.agents.let_go(definition))
 
-    def _keep(self, written: AgentDefinition, edit: Edit, rule: str, why: str = "") -> None:
-        """The call keeps what it has."""
+    def _keep(self, revision: str, kept: Kept, rule: str, why: str = "") -> None:
+        """The call keeps what it has, and not this revision."""
         running = self._conversation.definition
         self._conversation.record(
             "decision",
@@ -181,11 +194,11 @@ class LiveEdits:
             action="KeepRevision",
             value=why,
             agent=running.name,
-            revision=written.revision,
+            revision=revision,
             previous=running.revision,
-            kept=[*_named(edit), *({"setting": path, "why": why} for path in edit.applied)],
+            kept=_named(kept),
         )
-        extra = {"revision": written.revision, "rule": rule, "reason": why or _shown(edit)}
+        extra = {"revision": revision, "rule": rule, "reason": why or _shown(kept)}
         log.warning("call keeps its revision", extra=extra)
 
     def _let_go(self) -> None:
@@ -198,9 +211,9 @@ class LiveEdits:
                 self._release(former.definition)
 
 
-def _named(edit: Edit) -> list[dict[str, str]]:
-    return [{"setting": path, "why": why} for path, why in edit.kept]
+def _named(kept: Kept) -> list[dict[str, str]]:
+    return [{"setting": path, "why": why} for path, why in kept]
 
 
-def _shown(edit: Edit) -> str:
-    return "; ".join(f"{path}: {why}" for path, why in edit.kept)
+def _shown(kept: Kept) -> str:
+    return "; ".join(f"{path}: {why}" for path, why in kept)

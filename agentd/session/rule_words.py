@@ -109,6 +109,7 @@ RULES: Mapping[str, str] = {
     "event": "what the file waits for happened",
     "edit": "the call took an edit of the agent's file",
     "edit_holds_later": "nothing of the edit can change while a call goes on",
+    "edit_not_here": "the call's process takes no more calls, and the edit does not reach it",
     "edit_not_ready": "what the edit brings could not be made ready",
     "handoff": "the call was handed over",
     "handoff_loop": "the call would have gone round",

@@ -66,6 +66,7 @@ from agentd.tools.acts import (
     PressKeys,
     SetCallVariables,
     TransferCall,
+    WithholdEdit,
 )
 from agentd.tools.spec import LateAnswer
 
@@ -198,6 +199,8 @@ class Session(Controls):
                 self._conversation.adjust(event)
             case LookAtFiles():
                 parts.edits.look()
+            case WithholdEdit():
+                parts.edits.withhold(event)
             case TurnChecked():
                 self._turn_taking.turn_checked(event)
             case End(reason, text, stay):

@@ -161,6 +161,17 @@ class GiveUp:
     early: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithholdEdit:
+    """Keep the revision of this agent that the call has: its file was edited, and the call's process cannot have that.
+    `revision`: the new one; `kept`: the settings that it edits, each with why it does not reach the call."""
+
+    agent: str
+    revision: str
+    why: str
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+
 Adjustment = UpdateInstructions | SetTools | GiveUp
 
 
@@ -219,4 +230,5 @@ Act = (
     | Adjustment
     | BeginTask
     | PressKeys
+    | WithholdEdit
 )
