@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 import yaml
 from aiohttp import web
 
+from agentd.admin.answers import Deleted, Validated, Written, told
 from agentd.admin.deeds import note
 from agentd.admin.documents import document
 from agentd.admin.problems import Refused, json_body
@@ -56,8 +57,7 @@ class AgentsApi:
         checked = await self._checked(name, text)
         valid = checked.definition is not None
         revision = checked.definition.digest if checked.definition else ""
-        told = {"valid": valid, "name": name, "revision": revision, "problems": checked.problems}
-        return web.json_response(document(told))
+        return told(Validated(valid=valid, name=name, revision=revision, problems=checked.problems))
 
     async def put(self, request: web.Request) -> web.Response:
         """201 or 200 with the ETag, when every worker serves it; 422 with the problems, and everything as it was."""
@@ -72,10 +72,9 @@ class AgentsApi:
             note(request, revision=checked.definition.digest, file_before=before and tag_of(before), file=tag_of(text))
             await _blocking(files.write, name, text)
             await self._serve_or_put_back(files, name, before, checked)
-        told = next((each for each in self._daemon.agents() if each.name == name), None)
-        body = {"created": before is None, "agent": told, "problems": checked.problems}
-        headers = {"ETag": tag_of(text)}
-        return web.json_response(document(body), status=201 if before is None else 200, headers=headers)
+        agent = next((each for each in self._daemon.agents() if each.name == name), None)
+        body = Written(created=before is None, agent=agent, problems=checked.problems)
+        return told(body, status=201 if before is None else 200, headers={"ETag": tag_of(text)})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Its calls go on to their end."""
@@ -90,7 +89,7 @@ class AgentsApi:
             await _blocking(files.delete, name)
             await self._daemon.reload()
         calls = sum(status.agent == name for status in self._daemon.sessions())
-        return web.json_response({"deleted": name, "sessions": calls})
+        return told(Deleted(deleted=name, sessions=calls))
 
     async def _serve_or_put_back(self, files: AgentFiles, name: str, before: str | None, checked: Checked) -> None:
         """What no worker can make (a model that does not load, a tool that is not there) is not left behind."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -12,10 +12,26 @@ from typing import Any
 from aiohttp import web
 
 from agentd.admin.acts import VERBS, act_of
+from agentd.admin.answers import (
+    Acted,
+    AgentDetail,
+    Agents,
+    Budgets,
+    Draining,
+    Journal,
+    Sessions,
+    Sinks,
+    Speeches,
+    Spoken,
+    Status,
+    Upgrading,
+    Workers,
+    fields_of,
+    told,
+)
 from agentd.admin.deeds import note
 from agentd.admin.documents import document
 from agentd.admin.kept import made_of_journal
-from agentd.admin.openapi import OPENAPI
 from agentd.admin.problems import BETWEEN_WORKERS_RETRY_S, Overloaded, Refused, json_body
 from agentd.config.render import rendered
 from agentd.runtime.status import AgentStatus, BetweenWorkers, Daemon, SessionStatus, SpeechStatus
@@ -27,11 +43,20 @@ WAIT_S = 120.0  # then a client that waits gets the state as it is
 
 
 class Api:
-    """`tells_content`: whether what callers said may be asked for. `tag`: the ETag of an agent's own file."""
+    """`tells_content`: whether what callers said may be asked for. `tag`: the ETag of an agent's own file.
+    `description`: of all that is served."""
 
-    def __init__(self, daemon: Daemon, tag: Callable[[str], Awaitable[str | None]], *, tells_content: bool) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        tag: Callable[[str], Awaitable[str | None]],
+        description: Mapping[str, Any],
+        *,
+        tells_content: bool,
+    ) -> None:
         self._daemon = daemon
         self._tag = tag
+        self._description = description
         self._tells_content = tells_content
 
     def routes(self) -> list[web.RouteDef]:
@@ -57,38 +82,37 @@ class Api:
         ]
 
     async def openapi(self, _: web.Request) -> web.Response:
-        return web.json_response(OPENAPI)
+        return web.json_response(self._description)
 
     async def status(self, _: web.Request) -> web.Response:
-        facts: dict[str, Any] = dict(self._daemon.facts())
-        readiness = self._daemon.readiness()
-        return _json({**facts, "generation": self._daemon.generation(), "readiness": readiness})
+        facts, readiness = self._daemon.facts(), self._daemon.readiness()
+        return told(Status(**fields_of(facts), generation=self._daemon.generation(), readiness=readiness))
 
     async def agents(self, _: web.Request) -> web.Response:
-        return _json({"generation": self._daemon.generation(), "agents": self._daemon.agents()})
+        return told(Agents(generation=self._daemon.generation(), agents=self._daemon.agents()))
 
     async def agent(self, request: web.Request) -> web.Response:
         found = _agent(self._daemon, request.match_info["name"])
         definition = self._daemon.definition(found.name)
-        answer = _json({**document(found), "definition": rendered(definition) if definition else None})
+        answer = told(AgentDetail(**fields_of(found), definition=rendered(definition) if definition else None))
         if tag := await self._tag(found.name):
             answer.headers["ETag"] = tag
         return answer
 
     async def workers(self, _: web.Request) -> web.Response:
-        return _json({"workers": self._daemon.workers()})
+        return told(Workers(workers=self._daemon.workers()))
 
     async def sinks(self, _: web.Request) -> web.Response:
-        return _json({"sinks": self._daemon.sinks()})
+        return told(Sinks(sinks=self._daemon.sinks()))
 
     async def budgets(self, _: web.Request) -> web.Response:
-        return _json({"budgets": self._daemon.budgets()})
+        return told(Budgets(budgets=self._daemon.budgets()))
 
     async def sessions(self, _: web.Request) -> web.Response:
-        return _json({"sessions": self._daemon.sessions()})
+        return told(Sessions(sessions=self._daemon.sessions()))
 
     async def session(self, request: web.Request) -> web.Response:
-        return _json(_session(self._daemon, request.match_info["id"]))
+        return told(_session(self._daemon, request.match_info["id"]))
 
     async def journal(self, request: web.Request) -> web.Response:
         """Every record, also of a call that has ended. Its file is for its owner's eyes only: so is this."""
@@ -109,23 +133,24 @@ class Api:
         speech = await self._control(session_id, act)
         if speech is not None and waits:
             speech = await self._daemon.speech(session_id, speech.id, wait_s=WAIT_S)
-        told = {} if speech is None else {"speech": speech}
-        done = speech is not None and speech.state == "done"
-        return _json({"session": session_id, "verb": verb, **told}, status=200 if done else 202)
+        if speech is None:
+            return told(Acted(session=session_id, verb=verb), status=202)
+        status = 200 if speech.state == "done" else 202
+        return told(Spoken(session=session_id, verb=verb, speech=speech), status=status)
 
     async def speeches(self, request: web.Request) -> web.Response:
         session_id = request.match_info["id"]
         speeches = self._daemon.speeches(session_id)
         if not speeches:
             _session(self._daemon, session_id)
-        return _json({"session": session_id, "speeches": speeches})
+        return told(Speeches(session=session_id, speeches=speeches))
 
     async def speech(self, request: web.Request) -> web.Response:
         wait_s = WAIT_S if _asks_for(request, "wait") else 0.0
         speech = await self._daemon.speech(request.match_info["id"], request.match_info["speech"], wait_s=wait_s)
         if speech is None:
             raise _no_speech(request)
-        return _json(speech)
+        return told(speech)
 
     async def cancel(self, request: web.Request) -> web.Response:
         session_id, speech_id = request.match_info["id"], request.match_info["speech"]
@@ -133,7 +158,7 @@ class Api:
         if await self._daemon.speech(session_id, speech_id) is None:
             raise _no_speech(request)
         await self._control(session_id, CancelSpeech(speech=speech_id, force=force))
-        return _json(await self._daemon.speech(session_id, speech_id), status=202)
+        return told(await self._daemon.speech(session_id, speech_id), status=202)
 
     async def _control(self, session_id: str, act: Act) -> SpeechStatus | None:
         try:
@@ -149,7 +174,7 @@ class Api:
         outcome = await self._daemon.reload()
         note(request, generation=outcome.generation)
         if outcome.applied:
-            return _json(outcome)
+            return told(outcome)
         errors = sum(problem.severity == "error" for problem in outcome.problems)
         detail = f"{errors} error{'s' if errors != 1 else ''}: the last good versions go on serving"
         raise Refused(422, detail, **document(outcome))
@@ -157,10 +182,10 @@ class Api:
     async def drain(self, request: web.Request) -> web.Response:
         await json_body(request)
         self._daemon.drain()
-        return _json({"draining": True, "sessions": len(self._daemon.sessions())}, status=202)
+        return told(Draining(draining=True, sessions=len(self._daemon.sessions())), status=202)
 
     async def drain_status(self, _: web.Request) -> web.Response:
-        return _json(self._daemon.drain_status())
+        return told(self._daemon.drain_status())
 
     async def upgrade(self, request: web.Request) -> web.Response:
         """202: another `instance` answers here in a moment, and the calls go on."""
@@ -170,8 +195,8 @@ class Api:
         except UpgradeRefused as error:
             raise Refused(409, str(error)) from error
         facts = self._daemon.facts()
-        told = {"sessions": len(self._daemon.sessions()), "version": facts["version"], "instance": facts["instance"]}
-        return _json(told, status=202)
+        calls = len(self._daemon.sessions())
+        return told(Upgrading(sessions=calls, version=facts.version, instance=facts.instance), status=202)
 
 
 def _agent(daemon: Daemon, name: str) -> AgentStatus:
@@ -208,7 +233,7 @@ def _session(daemon: Daemon, session_id: str) -> SessionStatus:
 
 
 def _journal_text(session_id: str, records: Iterable[Record]) -> str:
-    return json.dumps(document({"session": session_id, "records": list(records)}), ensure_ascii=False)
+    return json.dumps(document(Journal(session=session_id, records=tuple(records))), ensure_ascii=False)
 
 
 def _no_session(session_id: str) -> Refused:
@@ -226,7 +251,3 @@ def _asks_for(request: web.Request, flag: str) -> bool:
     if value not in ("true", "false"):
         raise Refused(422, f"{flag} is true or false")
     return value == "true"
-
-
-def _json(value: Any, *, status: int = 200) -> web.Response:
-    return web.json_response(document(value), status=status)

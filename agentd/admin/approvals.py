@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import partial
 
 from aiohttp import web
 
+from agentd.admin.answers import Approvals, Decided, told
 from agentd.admin.deeds import note
-from agentd.admin.documents import document
 from agentd.admin.kept import made_of_journal
 from agentd.admin.problems import BETWEEN_WORKERS_RETRY_S, Overloaded, Refused, json_body
 from agentd.runtime.approvals import Approval, approvals_in
 from agentd.runtime.status import BetweenWorkers, Daemon
 from agentd.tools.acts import DecideApproval
-
-CONTENT = ("arguments", "question")
 
 
 class ApprovalsApi:
@@ -36,9 +35,9 @@ class ApprovalsApi:
         """As the journal has them, so also those of a call that has ended."""
         session_id = request.match_info["id"]
         found = await self._read(session_id)
-        hidden = {} if self._tells_content else dict.fromkeys(CONTENT)
-        told = [{**document(each), **hidden} for each in found]
-        return web.json_response({"session": session_id, "approvals": told})
+        if not self._tells_content:
+            found = [replace(each, arguments=None, question=None) for each in found]
+        return told(Approvals(session=session_id, approvals=tuple(found)))
 
     async def decide(self, request: web.Request) -> web.Response:
         """`{"approve": true}` or false. 202: the session does it in its turn; the first answer counts."""
@@ -58,7 +57,7 @@ class ApprovalsApi:
             raise Refused(404, f"there is no session {session_id!r} under way; GET /v1/sessions lists them") from error
         except BetweenWorkers as error:
             raise Overloaded(str(error), retry_after_s=BETWEEN_WORKERS_RETRY_S) from error
-        return web.json_response({"session": session_id, "approval": name, "approve": body["approve"]}, status=202)
+        return told(Decided(session=session_id, approval=name, approve=body["approve"]), status=202)
 
     async def _read(self, session_id: str) -> list[Approval]:
         made = partial(approvals_in, now=time.time())

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from agentd.admin.guards import CALLBACKS
 from agentd.admin.problems import BETWEEN_WORKERS_RETRY_S, Overloaded, problem
 from agentd.runtime.status import BetweenWorkers, Daemon, Measure, MeasureSink
 from agentd.session.callbacks import Delivery
 from agentd.tools.spec import LateAnswer
 
-PREFIX = "/v1/callbacks/"
 _REFUSALS: dict[Delivery, tuple[int, str]] = {
     "used": (409, "the call has its result already"),
     "late": (410, "the time for this result is over"),
@@ -24,7 +24,7 @@ class Callbacks:
         self._measures = measures
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.post(f"{PREFIX}{{session}}/{{key}}", self.deliver)]
+        return [web.post(f"{CALLBACKS}{{session}}/{{key}}", self.deliver)]
 
     async def deliver(self, request: web.Request) -> web.Response:
         """204 once the result is on record."""

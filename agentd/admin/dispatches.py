@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from agentd.admin.answers import Dispatched, told
 from agentd.admin.deeds import note
 from agentd.admin.problems import Overloaded, Refused, json_body
 from agentd.errors import TransportError
@@ -45,7 +46,7 @@ class DispatchesApi:
         except TransportError as error:
             raise Overloaded(str(error)) from error
         note(request, dispatch=dispatch)
-        return web.json_response({"dispatch": dispatch, "agent": agent, "room": room}, status=201)
+        return told(Dispatched(dispatch=dispatch, agent=agent, room=room), status=201)
 
 
 def asked(body: Mapping[str, Any], agents: list[str]) -> tuple[str, str, str]:

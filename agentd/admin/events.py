@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from agentd.admin.answers import StreamedEvent, fields_of
 from agentd.admin.problems import Overloaded, Refused
 from agentd.runtime.daemon_events import DAEMON_EVENTS
 from agentd.runtime.event_ring import EventRing, Kept
@@ -105,8 +106,8 @@ class EventStream:
     def _frame(self, kept: Kept) -> str:
         event = kept.event
         data = dict(event.data) if self._tells_content else _without_content(event)
-        told = {"type": event.type, "session": event.session, "agent": event.agent, "at": event.at, "data": data}
-        body = json.dumps(told, ensure_ascii=False, separators=(",", ":"), default=str)
+        told = StreamedEvent(type=event.type, session=event.session, agent=event.agent, at=event.at, data=data)
+        body = json.dumps(fields_of(told), ensure_ascii=False, separators=(",", ":"), default=str)
         return f"id: {self._ring.id_of(kept.number)}\nevent: {event.type}\ndata: {body}\n\n"
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from aiohttp import web
 
+from agentd.admin.answers import Revisions, RolledBack, Rollouts, told
 from agentd.admin.deeds import note
-from agentd.admin.documents import document
 from agentd.admin.problems import Refused, json_body
 from agentd.runtime.canaries import NoRollout
 from agentd.runtime.probation import RollbackRefused
@@ -30,14 +30,14 @@ class FleetApi:
         ]
 
     async def plan(self, _: web.Request) -> web.Response:
-        return _json(await self._daemon.plan())
+        return told(await self._daemon.plan())
 
     async def revisions(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         found = await self._daemon.revisions(name)
         if not found and self._daemon.definition(name) is None:
             raise _no_agent(name)
-        return _json({"agent": name, "revisions": found})
+        return told(Revisions(agent=name, revisions=found))
 
     async def roll_back(self, request: web.Request) -> web.Response:
         name, body = request.match_info["name"], await json_body(request)
@@ -51,16 +51,16 @@ class FleetApi:
         except RollbackRefused as error:
             raise Refused(409, str(error)) from error
         note(request, revision=revision)
-        return _json({"agent": name, "revision": revision})
+        return told(RolledBack(agent=name, revision=revision))
 
     async def rollouts(self, _: web.Request) -> web.Response:
-        return _json({"rollouts": self._daemon.rollouts()})
+        return told(Rollouts(rollouts=self._daemon.rollouts()))
 
     async def rollout(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         for status in self._daemon.rollouts():
             if status.agent == name:
-                return _json(status)
+                return told(status)
         raise Refused(404, f"{name!r} is no canary; GET /v1/rollouts lists them")
 
     async def promote(self, request: web.Request) -> web.Response:
@@ -80,7 +80,3 @@ class FleetApi:
 
 def _no_agent(name: str) -> Refused:
     return Refused(404, f"no file that can be used says agent {name!r}; GET /v1/agents lists them")
-
-
-def _json(value: Any) -> web.Response:
-    return web.json_response(document(value))

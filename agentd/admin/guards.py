@@ -11,6 +11,15 @@ import ipaddress
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
+PUBLIC = frozenset({"/", "/worker", "/livez", "/readyz", "/metrics"})
+CALLBACKS = "/v1/callbacks/"
+"""Each has a token of its own, and comes under whatever name the world knows us by."""
+
+
+def is_open(path: str) -> bool:
+    """Whether no operator's token is asked for. Takes a route as well as a path."""
+    return path in PUBLIC or path == "/talk" or path.startswith((CALLBACKS, "/talk/"))
+
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches `host`. An empty host means every interface."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from agentd.admin import metrics
+from agentd.admin.answers import Ready, RegisteredWorker, told
 from agentd.admin.problems import problem
 from agentd.runtime.status import Daemon
 
@@ -36,17 +37,17 @@ class Health:
     async def worker(self, _: web.Request) -> web.Response:
         facts = self._daemon.facts()
         names = [agent.name for agent in self._daemon.agents() if agent.state != "rejected"]
-        return web.json_response(
-            {
-                "agent_name": ",".join(names),
-                "agent_names": names,
-                "worker_type": "JT_ROOM",
-                "worker_load": float(facts.get("worker_load", 0.0)),
-                "active_jobs": len(self._daemon.sessions()),
-                "sdk_version": str(facts.get("sdk_version", "")),
-                "protocol_version": WORKER_PROTOCOL_VERSION,
-                "project_type": "python",
-            }
+        return told(
+            RegisteredWorker(
+                agent_name=",".join(names),
+                agent_names=tuple(names),
+                worker_type="JT_ROOM",
+                worker_load=facts.worker_load,
+                active_jobs=len(self._daemon.sessions()),
+                sdk_version=facts.sdk_version,
+                protocol_version=WORKER_PROTOCOL_VERSION,
+                project_type="python",
+            )
         )
 
     async def livez(self, _: web.Request) -> web.Response:
@@ -56,7 +57,7 @@ class Health:
     async def readyz(self, _: web.Request) -> web.Response:
         readiness = self._daemon.readiness()
         if readiness.ready:
-            return web.json_response({"ready": True})
+            return told(Ready(ready=True))
         return problem(503, "; ".join(readiness.reasons), ready=False, reasons=list(readiness.reasons))
 
     async def metrics(self, _: web.Request) -> web.Response:

@@ -10,8 +10,8 @@ from typing import Any
 from aiohttp import web
 
 from agentd.admin.acts import MAX_CHARACTERS
+from agentd.admin.answers import Edited, History, LiveKitHistory, OpenAIHistory, Variables, told
 from agentd.admin.deeds import note
-from agentd.admin.documents import document
 from agentd.admin.kept import made_of_journal
 from agentd.admin.problems import BETWEEN_WORKERS_RETRY_S, Overloaded, Refused, json_body
 from agentd.providers.chat import ChatContext, Entry
@@ -19,6 +19,8 @@ from agentd.providers.llm import Message
 from agentd.runtime.status import BetweenWorkers, Daemon
 from agentd.session.restore import history_of, restore
 from agentd.tools.acts import EditHistory
+
+_Fields = Callable[[ChatContext], dict[str, Any]]
 
 ROLES = ("system", "user", "assistant")
 CONTENT = frozenset({"text", "content", "output", "arguments"})
@@ -46,15 +48,16 @@ class HistoryApi:
         if wanted not in FORMATS:
             raise Refused(422, f"format is one of {', '.join(FORMATS)}")
         context = await asyncio.to_thread(made_of_journal, self._daemon.state_directory(), session_id, history_of)
-        told = FORMATS[wanted](context)
-        return web.json_response(document({"session": session_id, **(told if self._tells_content else _masked(told))}))
+        kind, made = FORMATS[wanted]
+        fields = made(context)
+        return told(kind(session=session_id, **(fields if self._tells_content else _masked(fields))))
 
     async def variables(self, request: web.Request) -> web.Response:
         """As the journal has them, so also of a call that has ended."""
         session_id = request.match_info["id"]
         restored = await asyncio.to_thread(made_of_journal, self._daemon.state_directory(), session_id, restore)
-        told = {name: value if self._tells_content else None for name, value in restored.variables.items()}
-        return web.json_response(document({"session": session_id, "variables": told}))
+        values = {name: value if self._tells_content else None for name, value in restored.variables.items()}
+        return told(Variables(session=session_id, variables=values))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Adds a message, replaces the conversation, or cuts it to its end."""
@@ -67,7 +70,7 @@ class HistoryApi:
             raise Refused(404, f"there is no session {session_id!r} under way; GET /v1/sessions lists them") from error
         except BetweenWorkers as error:
             raise Overloaded(str(error), retry_after_s=BETWEEN_WORKERS_RETRY_S) from error
-        return web.json_response({"session": session_id, "edit": act.edit}, status=202)
+        return told(Edited(session=session_id, edit=act.edit), status=202)
 
 
 def edit_of(body: Mapping[str, Any]) -> EditHistory:
@@ -117,8 +120,9 @@ def _masked(value: Any) -> Any:
     return [_masked(each) for each in value] if isinstance(value, list) else value
 
 
-FORMATS: Mapping[str, Callable[[ChatContext], dict[str, Any]]] = {
-    "agentd": ChatContext.to_dict,
-    "livekit": ChatContext.to_livekit,
-    "openai": lambda context: {"messages": context.to_openai()},
+FORMATS: Mapping[str, tuple[Callable[..., History | LiveKitHistory | OpenAIHistory], _Fields]] = {
+    "agentd": (History, ChatContext.to_dict),
+    "livekit": (LiveKitHistory, ChatContext.to_livekit),
+    "openai": (OpenAIHistory, lambda context: {"messages": context.to_openai()}),
 }
+"""What each answers, and how its fields are made."""

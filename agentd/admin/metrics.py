@@ -219,7 +219,7 @@ class DaemonCollector(Collector):
 
     def _of_workers(self) -> Iterator[GaugeMetricFamily]:
         workers = self._daemon.workers()
-        load = float(self._daemon.facts().get("worker_load", 0.0))
+        load = self._daemon.facts().worker_load
         lag = max((worker.loop_lag_s for worker in workers), default=0.0)
         memory = sum(worker.memory_bytes for worker in workers)
         ready = sum(worker.state == "ready" for worker in workers)

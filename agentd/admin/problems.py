@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -14,9 +15,26 @@ RETRY_AFTER_S = 5
 BETWEEN_WORKERS_RETRY_S = 1  # a rescue takes less
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemDetails:
+    """Every refusal. `detail` says what is wrong and what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotReady(ProblemDetails):
+    ready: bool
+    reasons: tuple[str, ...]
+
+
 def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> web.Response:
     """`detail` says what is wrong and what to do; `members` are further fields."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **members}
+    told = ProblemDetails(type="about:blank", title=HTTPStatus(status).phrase, status=status, detail=detail)
+    body = {**asdict(told), **members}
     return web.Response(status=status, text=json.dumps(body), content_type=CONTENT_TYPE, headers=headers)
 
 

@@ -14,19 +14,20 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
-from agentd.admin import callbacks
 from agentd.admin.agents import AgentsApi
 from agentd.admin.api import Api
 from agentd.admin.approvals import ApprovalsApi
 from agentd.admin.callbacks import Callbacks
 from agentd.admin.deeds import Audit, asking, recording
+from agentd.admin.described import Minting
 from agentd.admin.dispatches import Dispatch, DispatchesApi
 from agentd.admin.events import EventStream
 from agentd.admin.fleet import FleetApi
-from agentd.admin.guards import host_allowed, origin_allowed
+from agentd.admin.guards import CALLBACKS, host_allowed, is_open, origin_allowed
 from agentd.admin.health import Health
 from agentd.admin.history import HistoryApi
 from agentd.admin.metrics import Metrics
+from agentd.admin.openapi import openapi
 from agentd.admin.problems import Refused, problem
 from agentd.admin.rate import RateLimit
 from agentd.admin.roles import LOCAL, known, needed
@@ -46,8 +47,6 @@ BACKLOG = 128
 BURST_S = 2.0  # of requests at once, after a pause
 GUESSES = 20.0  # of tokens, at once; then so many a second
 GUESSES_PER_S = 1.0
-PUBLIC = frozenset({"/", "/worker", "/livez", "/readyz", "/metrics"})
-CALLBACKS = callbacks.PREFIX  # each has a token of its own, and comes under whatever name the world knows us by
 UNNAMED = frozenset({"/", "/livez"})  # probes come under any Host, and these answers tell nothing
 
 
@@ -141,7 +140,8 @@ def admin_application(
     agents = AgentsApi(daemon, agent_files, writable=settings.write_agents)
     application.add_routes(agents.routes())
     application.add_routes(DispatchesApi(daemon, dispatch).routes())
-    application.add_routes(Api(daemon, agents.tag, tells_content=tells_content).routes())
+    told = described(settings, token_endpoint)
+    application.add_routes(Api(daemon, agents.tag, told, tells_content=tells_content).routes())
     application.add_routes(FleetApi(daemon).routes())
     application.add_routes(ToolsApi(daemon, agent_files).routes())
     application.add_routes(HistoryApi(daemon, tells_content=tells_content).routes())
@@ -156,6 +156,14 @@ def admin_application(
     if token_endpoint and token_endpoint.public and settings.talk_page:
         application.add_routes(TalkPage(daemon, token_endpoint).routes())
     return application
+
+
+def described(settings: AdminSettings, token_endpoint: TokenEndpointSettings | None) -> dict[str, Any]:
+    """The OpenAPI document of what is served."""
+    minting: Minting = "off"
+    if token_endpoint:
+        minting = "public" if token_endpoint.public else "operators"
+    return openapi(guarded=bool(settings.known), minting=minting, talk=settings.talk_page)
 
 
 def _end_streams(ring: EventRing) -> Callable[[web.Application], Awaitable[None]]:
@@ -232,7 +240,7 @@ def _known(settings: AdminSettings, measures: MeasureSink, *, callers: bool) -> 
 
     @web.middleware
     async def with_role(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in PUBLIC or request.path.startswith(CALLBACKS) or _is_talk(request.path):
+        if is_open(request.path):
             return await handler(request)
         operators, address = settings.known, request.remote or ""
         named = known(request.headers.get("Authorization"), operators)
@@ -267,10 +275,6 @@ def _too_often(wait_s: float, measures: MeasureSink, what: str) -> web.Response 
     measures.apply(Measure(name="admin_refused_total", labels={"reason": what}))
     seconds = math.ceil(wait_s)
     return problem(429, f"too many {what}: ask again in {seconds} s", headers={"Retry-After": str(seconds)})
-
-
-def _is_talk(path: str) -> bool:
-    return path == "/talk" or path.startswith("/talk/")
 
 
 async def _preflight(_: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from agentd.admin.answers import CallableAgent, CallableAgents, told
 from agentd.admin.settings import TokenEndpointSettings
 from agentd.admin.token_endpoint import callable_agents
 from agentd.runtime.status import Daemon
@@ -62,8 +63,8 @@ class TalkPage:
 
     async def agents(self, _: web.Request) -> web.Response:
         found = callable_agents(self._daemon, self._settings)
-        listed = [{"name": agent.name, "description": agent.description} for agent in found]
-        return web.json_response({"agents": listed}, headers={"Cache-Control": "no-store"})
+        listed = tuple(CallableAgent(name=agent.name, description=agent.description) for agent in found)
+        return told(CallableAgents(agents=listed), headers={"Cache-Control": "no-store"})
 
     def _answer(self, name: str, content_type: str) -> web.FileResponse:
         headers = {**self._headers, "Content-Type": f"{content_type}; charset=utf-8"}

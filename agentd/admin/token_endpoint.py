@@ -16,6 +16,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from livekit.protocol.agent_dispatch import RoomAgentDispatch
 from livekit.protocol.room import RoomConfiguration
 
+from agentd.admin.answers import Token, told
 from agentd.admin.claims import (
     FRESH_IDENTITY,
     Deciding,
@@ -179,11 +180,8 @@ class TokenEndpoint:
         self._refuse_when_full(admission)
         called = [asked.agent_name for asked in admission.agents]
         note(request, room=admission.room, identity=admission.identity, agents=called)
-        answer = {
-            "server_url": self._settings.server_url,
-            "participant_token": signed(admission, self._settings),
-        }
-        return web.json_response(answer, status=201, headers={"Cache-Control": "no-store"})
+        answer = Token(server_url=self._settings.server_url, participant_token=signed(admission, self._settings))
+        return told(answer, status=201, headers={"Cache-Control": "no-store"})
 
     def _deciding(self) -> Deciding:
         known = (self._daemon.definition(agent.name) for agent in self._daemon.agents())

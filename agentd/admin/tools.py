@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from agentd.admin.documents import document
+from agentd.admin.answers import Tools, told
 from agentd.config.agent_files import AgentFiles
 from agentd.config.definition import AgentDefinition
 from agentd.config.folder import Folder
@@ -32,7 +32,7 @@ class ToolsApi:
         names = [status.name for status in self._daemon.agents() if status.state not in _NOT_SERVING]
         definitions = [found for name in names if (found := self._daemon.definition(name)) is not None]
         listed = await asyncio.to_thread(_listed, definitions, self._directory)
-        return web.json_response(document({"tools": listed}))
+        return told(Tools(tools=tuple(listed)))
 
 
 def _listed(definitions: Sequence[AgentDefinition], directory: Path | None) -> list[ListedTool]:

@@ -10,12 +10,13 @@ from agentd.session.records import Record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """Times are unix seconds. `state`: open, or what became of it (granted, denied, expired, replaced)."""
+    """Times are unix seconds. `state`: open, or what became of it (granted, denied, expired, replaced).
+    What would be called is None where it is not told."""
 
     id: str
     tool: str
-    arguments: str
-    question: str
+    arguments: str | None
+    question: str | None
     caller: str
     asked_at: float
     expires_at: float

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from agentd import __version__
 from agentd.config.definition import AgentDefinition
@@ -20,6 +19,7 @@ from agentd.runtime.planning import Plan, plan
 from agentd.runtime.status import (
     AgentStatus,
     BudgetStatus,
+    Facts,
     Readiness,
     ReloadOutcome,
     RevisionStatus,
@@ -153,19 +153,19 @@ class OperatorSide:
     def state_directory(self) -> Path:
         return self.settings.state_dir
 
-    def facts(self) -> Mapping[str, Any]:
-        return {
-            "agent_names": list(self.rollout.agents),
-            "sdk_version": __version__,
-            "active_jobs": len(self.calls.table),
-            "worker_load": self.calls.load().load,
-            "livekit_url": self.settings.livekit_url,
-            "version": __version__,
-            "instance": self.parts.instance,
-            "state": self._state(),
-        }
+    def facts(self) -> Facts:
+        return Facts(
+            agent_names=tuple(self.rollout.agents),
+            sdk_version=__version__,
+            active_jobs=len(self.calls.table),
+            worker_load=self.calls.load().load,
+            livekit_url=self.settings.livekit_url,
+            version=__version__,
+            instance=self.parts.instance,
+            state=self._state(),
+        )
 
-    def _state(self) -> str:
+    def _state(self) -> Literal["starting", "serving", "draining", "upgrading"]:
         if self.parts.drain.asked:
             return "draining"
         if self.parts.upgrade.under_way:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from agentd.config.definition import AgentDefinition
 from agentd.errors import AgentdError, Problem
@@ -238,6 +238,21 @@ class Readiness:
     reasons: tuple[str, ...] = ()  # each why not, as a sentence
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The daemon in short. `active_jobs`: calls under way; `worker_load`: how full it is, 1 is full; `instance`:
+    another after each start."""
+
+    agent_names: tuple[str, ...]
+    sdk_version: str
+    active_jobs: int
+    worker_load: float
+    livekit_url: str
+    version: str
+    instance: str
+    state: Literal["starting", "serving", "draining", "upgrading"]
+
+
 class Daemon(Protocol):
     """The supervisor, as the admin side sees it. All answers are immutable snapshots."""
 
@@ -320,6 +335,4 @@ class Daemon(Protocol):
         """Where the journals of calls are, also of those that have ended."""
         ...
 
-    def facts(self) -> Mapping[str, Any]:
-        """For `GET /worker`: agent_names, sdk_version, active_jobs, worker_load, livekit_url, version."""
-        ...
+    def facts(self) -> Facts: ...

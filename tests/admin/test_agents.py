@@ -21,6 +21,7 @@ from agentd.config.daemon import DaemonConfig
 from agentd.config.load import Loaded, load
 from agentd.errors import Problem
 from agentd.runtime.status import ReloadOutcome
+from tests.admin.conformance import conforming
 from tests.config.files import PROVIDERS, write
 from tests.fakes.daemon import FakeDaemon, agent
 from tests.fakes.plugins import fake_registry
@@ -83,7 +84,7 @@ async def desk_at(directory: Path, *, writable: bool = True) -> AsyncIterator[De
     settings = AdminSettings(addr="127.0.0.1:0", write_agents=writable)
     async with (
         serve_admin(daemon, settings, Metrics(), agent_files=files) as address,
-        aiohttp.ClientSession(f"http://{address}") as client,
+        conforming(address) as client,
     ):
         yield Desk(client, directory, daemon)
 

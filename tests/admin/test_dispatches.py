@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
 import pytest
 
 from agentd.admin.dispatches import MAX_METADATA
@@ -12,6 +11,7 @@ from agentd.admin.metrics import Metrics
 from agentd.admin.server import serve_admin
 from agentd.admin.settings import AdminSettings
 from agentd.transport.dispatches import DispatchRefused
+from tests.admin.conformance import conforming
 from tests.fakes.daemon import FakeDaemon, agent, held_agents
 
 
@@ -27,7 +27,7 @@ async def answered(body: Mapping[str, Any], *, refuses: bool = False) -> tuple[i
     daemon = FakeDaemon(agent("front-desk"), agent("old", state="draining"), *held_agents())
     async with (
         serve_admin(daemon, AdminSettings(addr="127.0.0.1:0"), Metrics(), dispatch=dispatch) as address,
-        aiohttp.ClientSession(f"http://{address}") as client,
+        conforming(address) as client,
     ):
         answer = await client.post("/v1/dispatches", json=body)
         return answer.status, await answer.json(), taken

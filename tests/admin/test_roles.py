@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import aiohttp
 import pytest
 
 from agentd.admin.metrics import Metrics
@@ -13,6 +12,7 @@ from agentd.admin.roles import Operator, known, needed, operator
 from agentd.admin.server import serve_admin
 from agentd.admin.settings import AdminSettings, UnsafeBind, check_bind
 from agentd.errors import JournalError
+from tests.admin.conformance import conforming
 from tests.admin.conftest import ENDPOINT, Serve
 from tests.fakes.daemon import FakeDaemon
 
@@ -143,7 +143,7 @@ async def kept(daemon: FakeDaemon, *requests: tuple[str, str, Any], fails: bool 
 
     async with (
         serve_admin(daemon, SETTINGS, Metrics(), ENDPOINT, audit) as address,
-        aiohttp.ClientSession(f"http://{address}", headers=bearer(DESK)) as client,
+        conforming(address, headers=bearer(DESK)) as client,
     ):
         for method, path, body in requests:
             await client.request(method, path, json=body)
@@ -182,7 +182,7 @@ async def test_callers_who_get_tokens_are_no_operators(daemon: FakeDaemon) -> No
     entries: list[Mapping[str, Any]] = []
     async with (
         serve_admin(daemon, SETTINGS, Metrics(), ENDPOINT, entries.append) as address,
-        aiohttp.ClientSession(f"http://{address}") as client,
+        conforming(address) as client,
     ):
         assert (await client.post("/v1/token")).status == 201
         assert (await client.post("/v1/token", headers=bearer(SITE))).status == 201

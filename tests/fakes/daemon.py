@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from agentd.config.definition import AgentDefinition
+from agentd.runtime.canaries import NoRollout
 from agentd.runtime.event_ring import EventRing
 from agentd.runtime.planning import Plan
 from agentd.runtime.probation import RollbackRefused
@@ -16,6 +16,7 @@ from agentd.runtime.status import (
     BetweenWorkers,
     BudgetStatus,
     DrainStatus,
+    Facts,
     Readiness,
     ReloadOutcome,
     RevisionStatus,
@@ -123,6 +124,8 @@ class FakeDaemon:
         return self.rollout_list
 
     def decide_rollout(self, agent: str, state: Literal["promoted", "rolled_back"]) -> None:
+        if agent not in {status.agent for status in self.rollout_list}:
+            raise NoRollout(f"{agent} has no rollout that could be {state.replace('_', ' ')}")
         self.rollout_list = tuple(
             replace(status, state=state) if status.agent == agent else status for status in self.rollout_list
         )
@@ -207,17 +210,17 @@ class FakeDaemon:
     def state_directory(self) -> Path:
         return self.state
 
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> Facts:
         if self.upgrades:
             self.upgrades += 1
-        return {
-            "agent_names": [status.name for status in self.agent_list],
-            "sdk_version": "1.2.1",
-            "active_jobs": len(self.session_list),
-            "worker_load": 0.25,
-            "livekit_url": self.livekit_url,
-            "version": "0.1.0",
-            "instance": "first",
-            "state": "serving",
-            **(self.successor if self.upgrades > 3 else {}),
-        }
+        facts = Facts(
+            agent_names=tuple(status.name for status in self.agent_list),
+            sdk_version="1.2.1",
+            active_jobs=len(self.session_list),
+            worker_load=0.25,
+            livekit_url=self.livekit_url,
+            version="0.1.0",
+            instance="first",
+            state="serving",
+        )
+        return replace(facts, **(self.successor if self.upgrades > 3 else {}))  # type: ignore[arg-type]  # texts
