@@ -22,7 +22,7 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	@bash tests/system/install.sh
-	@$(PYTEST)
+	@AGENTD_TESTS_REQUIRE=1 $(PYTEST)
 
 unit: $(VENV)/.installed
 	@$(PYTEST) -m "not system"
@@ -35,6 +35,7 @@ soak: $(VENV)/.installed
 
 deploy: $(VENV)/.installed
 	@bash tests/deploy/helm.sh
+	@bash tests/deploy/compose.sh
 	@$(PYTEST) tests/deploy
 
 lock:

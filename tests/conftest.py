@@ -1,6 +1,40 @@
-"""For every test: what may be tried twice."""
+"""For every test: what may be tried twice, and whether any may be skipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
 
 import pytest
+
+REQUIRED = "AGENTD_TESTS_REQUIRE"
+"""Set by `make test`, and so by .ci/run, which install all that tests need: there, what is skipped has failed."""
+INSTALL = f"nothing is skipped where {REQUIRED} is set: tests/system/install.sh and `make` install what tests need"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _refuse(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.skipped:
+        _refuse(report)
+    return report
+
+
+def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """A tool that is missing may not go unnoticed: a developer's own run says so, and goes on."""
+    if os.environ.get(REQUIRED) != "1":
+        return
+    why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    report.outcome = "failed"
+    report.longrepr = f"{why}\n{INSTALL}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

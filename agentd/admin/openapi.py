@@ -95,6 +95,7 @@ _PATHS: Mapping[str, Mapping[str, Operation]] = {
             summary="Every problem of an agent's file, which is not kept",
             answers={
                 200: answers.Validated,
+                409: "No file has such a name",
                 422: "Nothing was sent",
                 503: _refused("No directory of agents is read here"),
             },

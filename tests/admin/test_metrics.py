@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import subprocess
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ from agentd.admin.metrics import COUNTERS, GAUGES, HISTOGRAMS, Metrics
 from agentd.runtime.status import BudgetStatus, Measure, SinkStatus
 from tests.admin.conftest import Serve
 from tests.fakes.daemon import FakeDaemon, agent
+from tests.tools_needed import needed
 
 
 def full() -> Metrics:
@@ -26,9 +26,7 @@ def lines(metrics: Metrics) -> list[str]:
 
 
 def test_promtool_finds_nothing_to_complain_of() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed (Debian: prometheus)")
+    promtool = needed("promtool")
     metrics = full()
     metrics.follow(FakeDaemon())
     checked = subprocess.run([promtool, "check", "metrics"], input=metrics.text(), capture_output=True, timeout=10)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -23,6 +22,7 @@ from agentd.cli.watching import by_identity, changed, watch, watch_one
 from tests.admin.test_api import definition
 from tests.admin.test_remote import PROBLEM, Remote
 from tests.fakes.daemon import FakeDaemon, agent, held_agents, session, worker
+from tests.tools_needed import needed
 
 READER = operator("reader", "read", "reader-0123456789abc")
 
@@ -183,9 +183,7 @@ async def test_a_watch_of_nobody_fails(remote: Remote) -> None:
 async def test_each_shell_takes_its_script(remote: Remote, shell: str, tmp_path: Path) -> None:
     script = (await remote("completion", shell)).stdout
     assert "_AGENTD_COMPLETE" in script
-    found = shutil.which(shell)
-    if found is None:
-        pytest.skip(f"{shell} is not installed")
+    found = needed(shell)
     (tmp_path / "script").write_text(script)
     flags = ["--no-execute"] if shell == "fish" else ["-n"]
     subprocess.run([found, *flags, str(tmp_path / "script")], check=True, timeout=10)

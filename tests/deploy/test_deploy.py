@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import os
@@ -15,6 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 from agentd.admin.metrics import Metrics
 from agentd.cli.files import EXIT_INVALID
@@ -27,10 +30,10 @@ from agentd.runtime.tick import TICK_S
 from tests.documents import ROOT
 from tests.fakes.config_map import publish
 from tests.fakes.daemon import FakeDaemon
+from tests.tools_needed import needed
 
 DEPLOY = ROOT / "deploy"
 CHART = DEPLOY / "helm" / "agentd"
-HELM = shutil.which("helm") or next(map(str, ROOT.glob(".cache/bin/helm")), "")
 KNOWS_NOTIFY_RELOAD = 253  # systemd's version
 VALUES = (
     "livekit.url=wss://livekit.example.com",
@@ -61,20 +64,20 @@ def exposed() -> set[str]:
 
 @pytest.fixture(scope="module")
 def chart() -> list[dict[str, Any]]:
-    if not HELM:
-        pytest.skip("helm is not installed")
     settings = [word for value in VALUES for word in ("--set", value)]
     return [
         each
-        for each in yaml.safe_load_all(run(HELM, "template", "rel", str(CHART), "--kube-version", "1.31.0", *settings))
+        for each in yaml.safe_load_all(
+            run(needed("helm"), "template", "rel", str(CHART), "--kube-version", "1.31.0", *settings)
+        )
         if each
     ]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_alert_rules_pass_promtool_and_fire_as_their_tests_say() -> None:
-    run("promtool", "check", "rules", "alerts.yaml", cwd=DEPLOY / "prometheus")
-    run("promtool", "test", "rules", "alerts_test.yaml", cwd=DEPLOY / "prometheus")
+    promtool = needed("promtool")
+    run(promtool, "check", "rules", "alerts.yaml", cwd=DEPLOY / "prometheus")
+    run(promtool, "test", "rules", "alerts_test.yaml", cwd=DEPLOY / "prometheus")
 
 
 def test_alerts_and_dashboard_ask_for_figures_that_are_exposed(exposed: set[str]) -> None:
@@ -94,19 +97,19 @@ def test_the_dashboards_panels_do_not_lie_over_each_other_and_choose_their_sourc
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_the_unit_passes_systemds_own_check(tmp_path: Path) -> None:
+    analyze = needed("systemd-analyze")
     text = (DEPLOY / "agentd.service").read_text()
     there = text.replace("/opt/agentd/bin/agentd", "/bin/true").replace("/etc/agentd/environment", "/dev/null")
     (tmp_path / "agentd.service").write_text(there)
-    run("systemd-analyze", "verify", "--man=no", str(tmp_path / "agentd.service"))
-    if systemd_version() >= KNOWS_NOTIFY_RELOAD:
+    run(analyze, "verify", "--man=no", str(tmp_path / "agentd.service"))
+    if systemd_version(analyze) >= KNOWS_NOTIFY_RELOAD:
         shutil.copytree(DEPLOY / "agentd.service.d", tmp_path / "agentd.service.d")
-        run("systemd-analyze", "verify", "--man=no", str(tmp_path / "agentd.service"))
+        run(analyze, "verify", "--man=no", str(tmp_path / "agentd.service"))
 
 
-def systemd_version() -> int:
-    return int(run("systemd-analyze", "--version").split()[1])
+def systemd_version(analyze: str) -> int:
+    return int(run(analyze, "--version").split()[1])
 
 
 def test_the_unit_lets_calls_end_and_starts_a_stuck_daemon_again() -> None:
@@ -155,6 +158,33 @@ def test_the_unit_may_write_where_the_pages_have_a_daemon_write() -> None:
     assert [path for path in written if not f"{path}/".startswith(tuple(allowed))] == []
 
 
+def test_the_compose_file_is_one_to_composes_own_library(tmp_path: Path) -> None:
+    """By the specification's schema, after interpolation, and consistent: what a service names is there."""
+    check = needed("compose-check")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AGENTD_ADMIN_TOKEN": "token-of-an-operator",
+        "NODE_IP": "10.0.0.1",
+    }
+    text = (DEPLOY / "compose.yaml").read_text()
+    (tmp_path / "compose.yaml").write_text(text)
+    (tmp_path / "wrong.yaml").write_text(text.replace("stop_grace_period: 1h", "stop_grace: 1h"))
+    (tmp_path / "nowhere.yaml").write_text(text.replace("depends_on: [livekit]", "depends_on: [live]"))
+
+    def checked(name: str, **changes: str) -> str:
+        command = [check, name]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment | changes, capture_output=True, text=True, check=False, timeout=60
+        )
+        return "" if done.returncode == 0 else done.stderr
+
+    assert checked("compose.yaml") == ""
+    assert "stop_grace" in checked("wrong.yaml")
+    assert "live" in checked("nowhere.yaml")
+    assert "set a token for operators" in checked("compose.yaml", AGENTD_ADMIN_TOKEN="")
+
+
 def test_compose_gives_calls_their_time_and_keeps_operators_out_of_the_network() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     agentd = compose["services"]["agentd"]
@@ -183,12 +213,36 @@ def test_composes_livekit_sends_sound_where_callers_and_agentd_reach_it() -> Non
     assert config.valid
 
 
-@pytest.mark.skipif(not HELM, reason="helm is not installed")
 def test_the_chart_passes_helms_check_and_refuses_what_cannot_work() -> None:
-    run(HELM, "lint", "--strict", str(CHART), "--set", VALUES[0])
+    helm = needed("helm")
+    run(helm, "lint", "--strict", str(CHART), "--set", VALUES[0])
     for wrong in ("livekit.url=", "livekit.url=livekit.example.com", "config.drain_timeout=soon"):
-        command = [HELM, "template", "rel", str(CHART), "--kube-version", "1.31.0", "--set", VALUES[0], "--set", wrong]
+        command = [helm, "template", "rel", str(CHART), "--kube-version", "1.31.0", "--set", VALUES[0], "--set", wrong]
         assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode != 0, wrong
+
+
+def test_what_the_chart_makes_is_what_kubernetes_takes(chart: list[dict[str, Any]]) -> None:
+    """By the schemas of its API, in which a field that is not known is an error."""
+    schemas = kubernetes_schemas()
+    definitions = Resource.from_contents(json.loads((schemas / "_definitions.json").read_text()))
+    registry: Registry[Any] = definitions @ Registry()
+    strange = set()
+    for made in chart:
+        group = re.sub(r"(\..*)?/", "-", made["apiVersion"])
+        schema = schemas / f"{made['kind'].lower()}-{group}.json"
+        if not schema.exists():
+            strange.add(made["kind"])
+            continue
+        validator = Draft202012Validator(json.loads(schema.read_text()), registry=registry)
+        assert [f"{error.json_path}: {error.message}" for error in validator.iter_errors(made)] == [], made["kind"]
+    assert strange == {"PodMonitor", "ScaledObject"}  # of operators that are installed beside Kubernetes
+
+
+def kubernetes_schemas() -> Path:
+    found = importlib.util.find_spec("kubernetes_validate")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("there is no kubernetes-validate: tests/system/install.sh installs it")
+    return Path(found.submodule_search_locations[0]) / "kubernetes-json-schema" / "v1.31.0-local-strict"
 
 
 def test_a_pod_of_the_chart_lets_calls_end_is_probed_and_may_do_nothing_else(chart: list[dict[str, Any]]) -> None:
@@ -240,14 +294,13 @@ def mounted_agents(chart: list[dict[str, Any]]) -> dict[str, str]:
     return files
 
 
-@pytest.mark.skipif(not HELM, reason="helm is not installed")
 def test_the_pages_commands_install_agents_that_can_run(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "operations" / "deployment.md").read_text().replace("\\\n", " ")
     settings: list[str] = []
     commands = re.findall(r"^helm (?:install|upgrade) agentd deploy/helm/agentd (.+)$", page, re.MULTILINE)
     for number, command in enumerate(commands):
         settings += [word for word in shlex.split(command) if word != "--reuse-values"]
-        template = run(HELM, "template", "rel", str(CHART), "--kube-version", "1.31.0", *settings, cwd=ROOT)
+        template = run(needed("helm"), "template", "rel", str(CHART), "--kube-version", "1.31.0", *settings, cwd=ROOT)
         chart = [each for each in yaml.safe_load_all(template) if each]
         mount = tmp_path / str(number)
         publish(mount, mounted_agents(chart))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the system tests need beside Python: a browser, Node, promtool, recorded human speech, a sound server (25 MB), a
-# LiveKit server, and helm.
+# What the tests need beside Python: a browser, Node, promtool, redis-server, systemd-analyze, the shells whose completion
+# is tested, recorded human speech, a sound server (25 MB), a LiveKit server, helm, and what reads a compose file.
 # Installs only what is missing; names what cannot be had, and the tests that need it then fail.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -12,6 +12,9 @@ packages=()
 command -v chromium >/dev/null || packages+=(chromium)
 command -v promtool >/dev/null || packages+=(prometheus)
 command -v redis-server >/dev/null || packages+=(redis-server)
+command -v systemd-analyze >/dev/null || packages+=(systemd)
+command -v zsh >/dev/null || packages+=(zsh)
+command -v fish >/dev/null || packages+=(fish)
 command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm)
 dpkg -s pocketsphinx-testdata >/dev/null 2>&1 || packages+=(pocketsphinx-testdata)
 dpkg -s alsa-utils >/dev/null 2>&1 || packages+=(alsa-utils)
@@ -29,9 +32,15 @@ fi
 # The file of Smart Turn's weights comes in this package, of which nothing else is used.
 .venv/bin/python -c 'import importlib.util as i, sys; sys.exit(i.find_spec("pipecat") is None)' ||
     .venv/bin/python -m pip install -q --no-deps pipecat-ai==1.14.0 ||
-    echo "Could not install pipecat-ai: the tests of Smart Turn's own weights are skipped" >&2
+    echo "Could not install pipecat-ai: the test of Smart Turn's own weights fails" >&2
 
-bash tests/deploy/helm.sh || echo "Could not build helm: the tests of the chart are skipped" >&2
+# The JSON schemas of Kubernetes' own objects come in this one, of which nothing else is used (15 MB).
+.venv/bin/python -c 'import importlib.util as i, sys; sys.exit(i.find_spec("kubernetes_validate") is None)' ||
+    .venv/bin/python -m pip install -q --no-deps kubernetes-validate==1.31.0 ||
+    echo "Could not install kubernetes-validate: the test of the chart's objects fails" >&2
+
+bash tests/deploy/helm.sh || echo "Could not build helm: the tests of the chart fail" >&2
+bash tests/deploy/compose.sh || echo "Could not build compose-check: the test of compose.yaml fails" >&2
 
 .venv/bin/python - <<'PYTHON'
 from agentd.cli.devserver import ensure_livekit_server

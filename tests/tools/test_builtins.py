@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from agentd.tools.memory import MOST_NOTES, Memory
 from agentd.tools.spec import Caller, SetVariables, ToolContext, ToolOutcome
 from tests.fakes.call import definition
 
+NOBODY = 65534
 REMEMBER = RememberTool(type="builtin", name="remember")
 RECALL = RecallTool(type="builtin", name="recall")
 
@@ -121,11 +123,28 @@ async def test_damaged_notes_are_an_error_and_not_the_end_of_the_call(context: T
         await memory.notes("desk", "anna")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-async def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
+async def test_a_directory_that_cannot_be_written_is_an_error(own_directory: Path) -> None:
+    await Memory(own_directory).keep("desk", "anna", "diet", "no nuts", keep_s=60)
+    for place in (own_directory, *own_directory.rglob("*/")):
+        place.chmod(0o500)
     with pytest.raises(ToolError, match="could not be kept"):
-        await Memory(tmp_path).keep("desk", "anna", "diet", "no nuts", keep_s=60)
+        await Memory(own_directory).keep("desk", "anna", "diet", "no fish", keep_s=60)
+
+
+@pytest.fixture
+def own_directory() -> Iterator[Path]:
+    """Of the test's user, who is not root while the test runs: root may write anywhere. One of pytest's would not do,
+    as nobody else gets into those of root."""
+    with TemporaryDirectory() as place:
+        if os.geteuid() != 0:
+            yield Path(place)
+            return
+        os.chown(place, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            yield Path(place)
+        finally:
+            os.seteuid(0)
 
 
 def test_where_nothing_can_be_kept_an_agent_that_remembers_is_refused() -> None:
