@@ -277,7 +277,7 @@ _PATHS: Mapping[str, Mapping[str, Operation]] = {
     },
     "/v1/drain": {
         "get": Operation(summary="How the drain goes, or went", answers={200: DrainStatus}),
-        "post": Operation(summary="Take no more calls and end with the last", answers={202: answers.Draining})
+        "post": Operation(summary="Take no more calls and end with the last", answers={202: answers.Draining}),
     },
     "/v1/upgrade": {
         "post": Operation(
