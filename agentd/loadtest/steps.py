@@ -21,6 +21,7 @@ REST_S = 3.0  # after the last call has begun: processes that are started in res
 AFTER_S = 0.5  # from the end of an answer to the next question
 OVER_S = 1.0  # silence after which an answer is over, when the agent listens
 LONGEST_ANSWER_S = 30.0
+LOST_AFTER_S = 30.0  # beyond what the last round may take: a caller whose line has died waits for nothing any more
 ANSWER_SLACK_S = 0.34  # an answer of known length that is later by more than this has not arrived
 
 
@@ -87,7 +88,7 @@ async def measure(serving: Serving, server: Server, calls: int, talk: Talk) -> S
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(_watch_lag(serving, step))
             talks = [
-                group.create_task(_converse(caller, talk, step, ROUND_S * number / calls))
+                group.create_task(_bounded(caller, talk, step, ROUND_S * number / calls))
                 for number, caller in enumerate(callers)
             ]
             await asyncio.wait(talks)
@@ -105,6 +106,15 @@ async def _joined(stack: AsyncExitStack, server: Server, talk: Talk, number: int
     except TimeoutError as error:
         raise NotTaken(f"the agent does not listen to caller {number + 1} within {talk.join_s:g} s") from error
     return caller
+
+
+async def _bounded(caller: Caller, talk: Talk, step: Step, offset_s: float) -> None:
+    longest_s = offset_s + talk.seconds + ROUND_S + talk.patience_s + LONGEST_ANSWER_S + LOST_AFTER_S
+    try:
+        async with asyncio.timeout(longest_s):
+            await _converse(caller, talk, step, offset_s)
+    except TimeoutError:
+        step.unanswered += 1
 
 
 async def _converse(caller: Caller, talk: Talk, step: Step, offset_s: float) -> None:

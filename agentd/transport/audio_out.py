@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from livekit import rtc
 
@@ -11,7 +12,10 @@ from agentd.errors import RoomLost
 
 QUEUE_MS = 300  # the SDK's own queue: never filled, because a full one makes a write wait where clear() breaks it
 AHEAD_S = 0.1  # sound handed over before it is due: short, so that an interruption is heard at once
+TAKEN_WITHIN_S = 2.0  # it takes milliseconds; an answer that is lost must not silence the agent for good
 LARGEST_WRITE_S = 0.1  # larger frames cost less, but clear() cannot cut what waits in the SDK
+
+log = logging.getLogger(__name__)
 
 
 class RtcAudioOut:
@@ -62,7 +66,10 @@ class RtcAudioOut:
             await asyncio.sleep(early_s)
         clears = self._clears
         try:
-            await self.source.capture_frame(rtc.AudioFrame(data, OUTPUT_HZ, 1, samples))
+            async with asyncio.timeout(TAKEN_WITHIN_S):
+                await self.source.capture_frame(rtc.AudioFrame(data, OUTPUT_HZ, 1, samples))
+        except TimeoutError:
+            log.warning("sound handed over without an answer", extra={"duration_s": samples / OUTPUT_HZ})
         except Exception as error:  # the SDK raises nothing narrower
             if clears == self._clears and not self._closed:
                 raise RoomLost(f"the agent's track takes no sound: {error}") from error
