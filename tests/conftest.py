@@ -1,15 +1,26 @@
-"""For every test: what may be tried twice, and whether any may be skipped."""
+"""For every test: what may be tried twice, whether any may be skipped, and where its logs go."""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 REQUIRED = "AGENTD_TESTS_REQUIRE"
 """Set by `make test`, and so by .ci/run, which install all that tests need: there, what is skipped has failed."""
 INSTALL = f"nothing is skipped where {REQUIRED} is set: tests/system/install.sh and `make` install what tests need"
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    """A command that runs in a test sends the logs of its process elsewhere, and the process is that of all tests."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -63,7 +63,7 @@ class Supervisor(OperatorSide):
                 earlier = await self._start(group, others)
                 failure = await self._first_generation(group)
                 if failure is not None and len(self.calls.table):
-                    logger.error("nothing served: calls under way go on", extra={"reason": str(failure)})
+                    logger.error("no agent served: calls under way go on", extra={"reason": str(failure)})
                     self.drain()
                 if failure is None and not self.parts.drain.asked:
                     self._serves(group, others, earlier)

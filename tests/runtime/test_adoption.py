@@ -294,7 +294,7 @@ async def test_a_daemon_that_requires_livekit_goes_on_without_it_under_adopted_c
         left_alone(tmp_path, files) as (_, [call], [pid]),
         running(tmp_path, files, workers=1, wait=False, register=Unheard, require_livekit_s=0.05) as second,
     ):
-        await until(lambda: second.supervisor.facts()["state"] == "serving")
+        await until(lambda: second.supervisor.facts().state == "serving")
         assert runs(pid)
         await spoken_to(second, call)
         await second.hang_up(call)

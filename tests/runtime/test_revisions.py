@@ -28,7 +28,7 @@ def store(tmp_path: Path, directory: Directory) -> Revisions:
 
 
 def kept(revisions: Revisions, directory: Directory, at: float = 1.0) -> tuple[AgentDefinition, Loaded]:
-    loaded = directory.load()
+    loaded = directory.load({})
     assert not loaded.errors, loaded.errors
     revisions.keep(loaded.agents.values(), loaded.texts, at)
     return loaded.agents["desk"], loaded

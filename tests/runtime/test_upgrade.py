@@ -56,7 +56,7 @@ async def test_a_drain_while_what_is_installed_is_asked_refuses_the_upgrade(
         successor.passes.set()
         with pytest.raises(UpgradeRefused, match="told to drain"):
             await asking
-        assert daemon.supervisor.facts()["state"] == "draining"
+        assert daemon.supervisor.facts().state == "draining"
         await daemon.hang_up(call)
         assert daemon.run is not None
         assert await daemon.run
@@ -76,11 +76,11 @@ async def test_a_drain_after_the_upgrade_was_granted_abandons_it(
             loop = asyncio.get_running_loop()
             successor.as_signals_are_held = lambda: loop.call_soon(daemon.supervisor.stop_signal)
         await daemon.supervisor.upgrade()
-        assert daemon.supervisor.facts()["state"] == "upgrading"
+        assert daemon.supervisor.facts().state == "upgrading"
         if not late:
             daemon.supervisor.drain()
         await until(lambda: successor.released)
-        assert daemon.supervisor.facts()["state"] == "draining"
+        assert daemon.supervisor.facts().state == "draining"
         await daemon.hang_up(call)
         assert daemon.run is not None
         assert await daemon.run
