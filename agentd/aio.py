@@ -7,6 +7,7 @@ Time is the running loop's `time()`: tests run on a loop whose clock jumps to th
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
@@ -105,6 +106,13 @@ async def cancel_and_wait(task: asyncio.Task[object] | None) -> None:
         return
     task.cancel()
     await asyncio.wait([task])
+
+
+def end_with_sigterm() -> None:
+    """From here on a termination signal cancels this task, as the interrupt key does, so that it tidies up."""
+    task = asyncio.current_task()
+    assert task is not None, "it is called in a task"
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def now() -> float:

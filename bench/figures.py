@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import signal
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from agentd.aio import end_with_sigterm
 from agentd.cli.devserver import ensure_livekit_server, running_livekit_server
 from agentd.loadtest.caller import Server
 from agentd.loadtest.figures import quantile
@@ -35,9 +35,8 @@ def run(main: Callable[[argparse.Namespace], Awaitable[None]], parser: argparse.
     """A termination signal ends what the benchmark has started, as the interrupt key does."""
 
     async def supervised() -> None:
-        work = asyncio.ensure_future(main(parser.parse_args()))
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
-        await work
+        end_with_sigterm()
+        await main(parser.parse_args())
 
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(supervised())

@@ -6,7 +6,6 @@ import asyncio
 import json
 import math
 import secrets
-import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from agentd.aio import end_with_sigterm
 from agentd.audio import read_wav
 from agentd.cli.files import DEFAULT_DIRECTORY, agent_named, config_options, environment_with
 from agentd.cli.remote import EXIT_UNAVAILABLE
@@ -123,7 +123,7 @@ def bench(
     )
     given = Server(server.websocket_url, server.api_key, server.api_secret) if server else None
     try:
-        sys.exit(asyncio.run(_ended_by_signals(planned, given)))
+        sys.exit(asyncio.run(_run(planned, given)))
     except asyncio.CancelledError:
         raise click.Abort from None
 
@@ -158,17 +158,11 @@ def is_remote(choice: ProviderChoice) -> bool:
     return host not in LOOPBACK if host else hasattr(choice.settings, "api_key")
 
 
-async def _ended_by_signals(planned: Bench, given: Server | None) -> int:
-    """SIGTERM ends what was started, as the interrupt key does."""
-    work = asyncio.ensure_future(_run(planned, given))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
-    return await work
-
-
 async def _run(planned: Bench, given: Server | None) -> int:
     """The exit code."""
     from agentd.loadtest.steps import NotTaken
 
+    end_with_sigterm()
     steps: list[Step] = []
     async with _livekit(given) as server:
         for calls in planned.calls:

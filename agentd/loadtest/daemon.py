@@ -128,7 +128,7 @@ async def running_daemon(
                 daemon = Daemon(process, f"http://127.0.0.1:{port}", agents_dir, log, server, http)
                 await _ready(daemon)
                 yield daemon
-        except BaseException:
+        except BaseException:  # cancelled as well: the end of its log says what went on
             sys.stderr.write("".join(log.read_text(errors="replace").splitlines(keepends=True)[-60:]))
             raise
         finally:
@@ -158,12 +158,14 @@ async def _ready(daemon: Daemon) -> None:
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
     """Twice: the second signal cuts what still runs."""
-    for _ in range(2):
+    try:
+        for _ in range(2):
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(4):
+                        await process.wait()
+    finally:  # cancelled as well: it must not stay
         if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(4):
-                    await process.wait()
-    if process.returncode is None:
-        process.kill()
-        await process.wait()
+            process.kill()
+            await process.wait()
